@@ -1,0 +1,27 @@
+"""Predict numbers from tables with words in them, with a language model.
+
+Importing this package, and building, cloning or printing its estimators, imports neither torch
+nor transformers: fitting and predicting do.
+"""
+
+from llmreg.codecs import DigitCodec
+from llmreg.distribution import NumericDistribution
+from llmreg.estimator import LLMRegressor
+from llmreg.objectives import CE, GRPO, RAFT, Objective, ReMax, SoftCE, fit_methods
+from llmreg.serialization import RowSerializer
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "CE",
+    "GRPO",
+    "RAFT",
+    "DigitCodec",
+    "LLMRegressor",
+    "NumericDistribution",
+    "Objective",
+    "ReMax",
+    "RowSerializer",
+    "SoftCE",
+    "fit_methods",
+]

@@ -1,0 +1,126 @@
+"""Cells as vectors: what the language model's input embeddings get on top of their tokens."""
+
+import torch
+from torch import nn
+
+__all__ = ["CellEncoder", "PiecewiseLinear", "SlotLayout"]
+
+
+class SlotLayout:
+    """Numbering of the cell vectors of a row; prompts say which vector a token carries.
+
+    Slot 0 is "none". Then, in order: one slot per number, one per category, one per column that
+    is written as tokens, and ``n_soft`` per text column with features.
+    """
+
+    def __init__(self, n_numbers, n_categories, n_columns, n_texts, n_soft):
+        self.n_soft = n_soft
+        self.number = 1
+        self.category = self.number + n_numbers
+        self.column = self.category + n_categories
+        self.soft = self.column + n_columns
+        self.n_slots = self.soft + n_texts * n_soft
+
+
+class PiecewiseLinear(nn.Module):
+    """A continuous piecewise-linear map from each of C numbers to a vector.
+
+    w₀·z + Σ_k w_k·max(0, z − knot_k) + b per number (Gorishniy et al. 2022, "On embeddings for
+    numerical features", in its ReLU form).
+
+    Parameters
+    ----------
+    knots : Tensor of shape (C, K)
+    size : int
+        Length of the vectors.
+    std : float
+        Standard deviation of the initial weights; 0 starts with no effect.
+    """
+
+    def __init__(self, knots, size, std):
+        super().__init__()
+        n_numbers, n_knots = knots.shape
+        self.register_buffer("knots", knots)
+        weight = torch.randn(n_numbers, n_knots + 1, size) * std / (n_knots + 1) ** 0.5
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, z):
+        """(B, C) numbers to (B, C, size) vectors."""
+        hinges = (z.unsqueeze(-1) - self.knots).clamp(min=0)  # (B, C, K)
+        basis = torch.cat([z.unsqueeze(-1), hinges], -1)
+        return torch.einsum("bck,ckd->bcd", basis, self.weight)
+
+
+class CellEncoder(nn.Module):
+    """Vectors for every slot of a :class:`SlotLayout`.
+
+    Parameters
+    ----------
+    layout : SlotLayout
+    knots : Tensor of shape (n_numbers, K)
+    n_levels : list of int
+        Codes per category column (missing and unseen included).
+    n_columns : int
+        Columns written as tokens, which get one learnt vector each.
+    n_texts, n_components : int
+        Text columns with features, and the number of features.
+    size : int
+        Length of the vectors: the language model's embedding size.
+    std : float
+        Scale of the initial weights. 0: the vectors start at zero, so that a pretrained model
+        starts from what it knows.
+    dropout : float
+        Share of text features dropped in training.
+    """
+
+    def __init__(
+        self, layout, *, knots, n_levels, n_columns, n_texts, n_components, size, std, dropout
+    ):
+        super().__init__()
+        # What `from_recipe` needs to build an encoder of the same shape.
+        self.recipe = dict(
+            layout=layout, n_knots=knots.shape[1], n_levels=n_levels, n_columns=n_columns,
+            n_texts=n_texts, n_components=n_components, size=size, dropout=dropout,
+        )  # fmt: skip
+        self.layout = layout
+        self.dropout = nn.Dropout(dropout)
+        self.numbers = PiecewiseLinear(knots, size, std)
+        self.missing = nn.Parameter(torch.randn(len(knots), size) * std)
+        self.number_bias = nn.Parameter(torch.randn(len(knots), size) * std)
+        offsets = torch.tensor([0, *n_levels], dtype=torch.long).cumsum(0)
+        self.register_buffer("offsets", offsets[:-1])
+        self.categories = nn.Parameter(torch.randn(int(offsets[-1]), size) * std)
+        self.columns = nn.Parameter(torch.randn(n_columns, size) * std)
+        # Text features are already standardised: one set of knots serves them all.
+        text_knots = torch.linspace(-1.5, 1.5, 4).expand(n_texts * n_components, 4).clone()
+        self.texts = PiecewiseLinear(text_knots, size, std)
+
+    @classmethod
+    def from_recipe(cls, recipe):
+        """An untrained encoder of a known shape, to load weights into."""
+        recipe = dict(recipe)
+        layout = recipe["layout"]
+        knots = torch.zeros(layout.category - layout.number, recipe.pop("n_knots"))
+        return cls(knots=knots, std=0.0, **recipe)
+
+    def forward(self, numbers, categories, texts):
+        """Cell values of B rows to (B, n_slots, size) vectors; slot 0 is zero."""
+        absent = numbers.isnan()
+        z = numbers.masked_fill(absent, 0.0)
+        value = torch.where(absent.unsqueeze(-1), self.missing, self.numbers(z))
+        level = self.categories[categories + self.offsets]
+        column = self.columns.expand(len(numbers), -1, -1)
+        none = value.new_zeros(len(numbers), 1, value.shape[-1])
+        return torch.cat([none, value + self.number_bias, level, column, self._soft(texts)], 1)
+
+    def _soft(self, texts):
+        """(B, n_texts, F) features to (B, n_texts * n_soft, size): each slot sums a share of F."""
+        batch, n_texts, n_features = texts.shape
+        n_soft = self.layout.n_soft
+        if not n_texts or not n_soft:
+            return texts.new_zeros(batch, n_texts * n_soft, self.columns.shape[-1])
+        vectors = self.dropout(self.texts(texts.flatten(1)))
+        vectors = vectors.view(batch, n_texts, n_features, -1)
+        share = torch.arange(n_features, device=texts.device) % n_soft
+        out = vectors.new_zeros(batch, n_texts, n_soft, vectors.shape[-1])
+        return out.index_add(2, share, vectors).flatten(1, 2)

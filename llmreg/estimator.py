@@ -1,0 +1,406 @@
+"""LLMRegressor: the scikit-learn estimator. It validates, calls and stores; it computes nothing."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
+from sklearn.utils import check_array, check_random_state, column_or_1d
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+
+from llmreg.codecs import DigitCodec
+from llmreg.distribution import DECODINGS, NumericDistribution
+from llmreg.objectives import METHODS, Objective, resolve_method
+from llmreg.serialization import RowSerializer
+from llmreg.tables import read_table
+
+__all__ = ["LLMRegressor"]
+
+ROWS_PER_BLOCK = 4096  # predict works through the table in blocks, so memory stays flat
+
+
+class LLMRegressor(RegressorMixin, BaseEstimator):
+    """Predict a number from a table row with a language model.
+
+    Each row is serialised to text; a causal language model learns to write the target's digits,
+    first by cross-entropy (stage "sft"), then with a method that knows that numbers have size
+    (stage "align"); the prediction is decoded from the model's distribution over all numbers of
+    the codec.
+
+    Parameters
+    ----------
+    model : str or transformers.PretrainedConfig, default="tiny"
+        "tiny": the embedded model, a small Llama trained from scratch; no download. A transformers
+        configuration: a model of that shape from fresh weights. Any other string: a Hugging Face
+        hub id or a local folder, fine-tuned by LoRA.
+    fit_method : str or Objective, default="grpo"
+        "ce", "soft_ce": stage "sft" alone. "raft", "remax", "grpo": stage "sft" with
+        ``sft_method``, then stage "align" with this. :func:`llmreg.fit_methods` lists them. An
+        object such as ``llmreg.GRPO()`` has parameters of its own, searchable as
+        ``fit_method__num_generations``.
+    reward : str, callable or None, default=None
+        Reward of a policy-gradient method given by name; None: the method's default. See
+        :class:`llmreg.GRPO`.
+    sft_method : str or Objective, default="soft_ce"
+        First stage of the methods of stage "align".
+    serializer : RowSerializer or None, default=None
+        How rows become text; None: ``RowSerializer()``.
+    codec : DigitCodec or None, default=None
+        How targets become symbols; None: ``DigitCodec()``.
+    number_input : {"auto", "text", "text+value", "value"}, default="auto"
+        How numeric cells are read: as digits, as digits plus a learnt vector of the value, or as
+        the vector alone. "auto": "value" for fresh weights, "text" for pretrained ones.
+    text_features : "auto", bool or transformer, default="auto"
+        Whether text cells get vectors of TF-IDF features beside their tokens; a scikit-learn
+        transformer from strings to numbers (such as a sentence encoder) replaces TF-IDF. "auto":
+        True for fresh weights, False for pretrained ones.
+    decoding : {"rail", "median", "mode", "greedy", "sample"}, default="rail"
+        What ``predict`` returns of the distribution: its mean (best for squared error), its median
+        (best for absolute error), its likeliest number, the number written digit by digit, or one
+        draw.
+    tree_tolerance : float, default=0.0
+        Largest error of the mean, in standard deviations of the training targets, that may be
+        traded for speed: parts of the number tree that cannot move the mean by more are not
+        computed. 0: everything is computed.
+    sft_epochs, align_epochs : int or "auto", default="auto"
+        Passes over the training rows in each stage. 0 leaves the stage out.
+    sft_learning_rate, align_learning_rate : float or "auto", default="auto"
+        Peak learning rate (AdamW, one cycle) of each stage.
+    batch_size : int or "auto", default="auto"
+        Rows per step.
+    weight_decay : float or "auto", default="auto"
+        AdamW's decoupled weight decay.
+    lora_r : int or None, default=8
+        Rank of the LoRA adapters: on pretrained models in both stages, on fresh weights in stage
+        "align". None: train all weights in all stages.
+    lora_alpha : int, default=16
+    lora_dropout : float, default=0.0
+    target_modules : str or list of str, default="all-linear"
+        peft's names for the same things.
+    validation_fraction : float or None, default=0.1
+        Share of the training rows set aside for early stopping and for choosing the best epoch,
+        if there are at least 20 rows. None: train on all rows and keep the last weights.
+    n_iter_no_change : int or None, default=10
+        Stop a stage after this many epochs without a better validation RMSE. None: never.
+    max_prompt_tokens : int, default=1024
+        Longer prompts are cut, with a warning.
+    device : str, default="auto"
+        "auto": "cuda" if there is one, else "mps", else "cpu".
+    dtype : {"auto", "float32", "float64", "bfloat16"}, default="auto"
+        Of the weights. "auto": float32 in training; the embedded model predicts in float64, so
+        that predictions do not depend on how rows are batched.
+    random_state : int, RandomState or None, default=None
+        Seeds weights, the order of rows, the validation split, sampling. An int gives the same
+        result each time; the global random states are neither used nor changed.
+    verbose : int, default=0
+        1: print a line per epoch.
+    warm_start : bool, default=False
+        Go on from the previous fit's weights, scales and vocabulary instead of starting anew.
+
+    Attributes
+    ----------
+    history_ : DataFrame
+        A row per epoch: stage, epoch, step, loss, learning_rate, validation_rmse (in the units of
+        y, as decoded), seconds, and what the method reports.
+    model_ : llmreg.backbone.NumberLM
+    serializer_, codec_, prompts_
+        The fitted parts.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        If X had string column names.
+
+    See Also
+    --------
+    RowSerializer, DigitCodec, NumericDistribution, fit_methods
+
+    References
+    ----------
+    GenRe²: "Beyond Token-level Supervision", arXiv 2512.06533. RAFT: regression-aware fine-tuning,
+    Lukasik et al. 2025.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from llmreg import LLMRegressor
+    >>> X = pd.DataFrame({"size": [30.0, 45, 60, 80, 100, 120], "city": list("ABABAB")})
+    >>> y = [300.0, 380, 590, 650, 980, 990]
+    >>> model = LLMRegressor(fit_method="ce", sft_epochs=2, random_state=0).fit(X, y)
+    >>> model.predict(X).shape
+    (6,)
+    >>> model.predict_distribution(X[:1]).quantile([0.1, 0.9]).shape
+    (1, 2)
+    """
+
+    _parameter_constraints: dict = {
+        # Objects of torch and transformers are checked where they are used: importing them here
+        # would make `import llmreg` slow.
+        "model": [str, HasMethods(["to_dict", "from_dict"])],
+        "fit_method": [str, Objective],
+        "reward": [str, callable, None],
+        "sft_method": [str, Objective],
+        "serializer": [RowSerializer, None],
+        "codec": [DigitCodec, None],
+        "number_input": [StrOptions({"auto", "text", "text+value", "value"})],
+        "text_features": [StrOptions({"auto"}), bool, HasMethods(["fit_transform", "transform"])],
+        "decoding": [StrOptions(set(DECODINGS))],
+        "tree_tolerance": [Interval(Real, 0, None, closed="left")],
+        "sft_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
+        "sft_learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "align_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
+        "align_learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "lora_r": [Interval(Integral, 1, None, closed="left"), None],
+        "lora_alpha": [Interval(Real, 0, None, closed="neither")],
+        "lora_dropout": [Interval(Real, 0, 1, closed="left")],
+        "target_modules": [str, list],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
+        "max_prompt_tokens": [Interval(Integral, 8, None, closed="left")],
+        "device": [str],
+        "dtype": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        model="tiny",
+        fit_method="grpo",
+        *,
+        reward=None,
+        sft_method="soft_ce",
+        serializer=None,
+        codec=None,
+        number_input="auto",
+        text_features="auto",
+        decoding="rail",
+        tree_tolerance=0.0,
+        sft_epochs="auto",
+        sft_learning_rate="auto",
+        align_epochs="auto",
+        align_learning_rate="auto",
+        batch_size="auto",
+        weight_decay="auto",
+        lora_r=8,
+        lora_alpha=16,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        max_prompt_tokens=1024,
+        device="auto",
+        dtype="auto",
+        random_state=None,
+        verbose=0,
+        warm_start=False,
+    ):
+        self.model = model
+        self.fit_method = fit_method
+        self.reward = reward
+        self.sft_method = sft_method
+        self.serializer = serializer
+        self.codec = codec
+        self.number_input = number_input
+        self.text_features = text_features
+        self.decoding = decoding
+        self.tree_tolerance = tree_tolerance
+        self.sft_epochs = sft_epochs
+        self.sft_learning_rate = sft_learning_rate
+        self.align_epochs = align_epochs
+        self.align_learning_rate = align_learning_rate
+        self.batch_size = batch_size
+        self.weight_decay = weight_decay
+        self.lora_r = lora_r
+        self.lora_alpha = lora_alpha
+        self.lora_dropout = lora_dropout
+        self.target_modules = target_modules
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.max_prompt_tokens = max_prompt_tokens
+        self.device = device
+        self.dtype = dtype
+        self.random_state = random_state
+        self.verbose = verbose
+        self.warm_start = warm_start
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def set_params(self, **params):
+        """Set parameters, also of parts that are still given by name or left at None.
+
+        ``set_params(codec__n_digits=3)`` works on ``codec=None`` and
+        ``set_params(fit_method__num_generations=8)`` on ``fit_method="grpo"``: the part is built
+        with its defaults first. So a grid search can reach into a plain ``LLMRegressor()``.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        self : LLMRegressor
+        """
+        for part in {key.partition("__")[0] for key in params if "__" in key}:
+            value = params.get(part, getattr(self, part, None))
+            if part == "codec" and value is None:
+                params[part] = DigitCodec()
+            elif part == "serializer" and value is None:
+                params[part] = RowSerializer()
+            elif part in ("fit_method", "sft_method") and isinstance(value, str):
+                params[part] = resolve_method(value, part)
+        return super().set_params(**params)
+
+    # -- fit ----------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train on a table.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like of shape (n_rows, n_columns), Series or list of str
+            Any mix of numbers, categories, texts, dates and missing values; see
+            :class:`RowSerializer`. One column of strings is text regression.
+        y : array-like of shape (n_rows,)
+            Finite numbers.
+        sample_weight : array-like of shape (n_rows,) or None, default=None
+            Non-negative weights of the rows in losses and in the validation error. Rows of weight
+            zero are left out.
+
+        Returns
+        -------
+        self : LLMRegressor
+
+        Raises
+        ------
+        ValueError
+            For NaN or infinite y, an empty table, infinite cells, mismatched lengths, illegal
+            parameters or unknown names.
+        """
+        sft_method, align_method = self._methods()
+        frame, y, weight, target = self._check_training_data(X, y, sample_weight)
+        from llmreg.fitting import fit_model
+
+        random_state = check_random_state(self.random_state)
+        start = self._state() if self.warm_start and hasattr(self, "model_") else None
+        serializer = RowSerializer() if self.serializer is None else clone(self.serializer)
+        codec = DigitCodec() if self.codec is None else clone(self.codec)
+        state, history = fit_model(
+            self.get_params(deep=False), frame, y, weight, target,
+            serializer=serializer, codec=codec, sft_method=sft_method, align_method=align_method,
+            random_state=random_state, start=start,
+        )  # fmt: skip
+        for name, value in state.items():
+            setattr(self, name, value)
+        self.history_ = pd.DataFrame(history)
+        return self
+
+    def _methods(self):
+        """Objectives of stage one and of stage two (None where there is no stage two)."""
+        method = resolve_method(self.fit_method, "fit_method", self.reward)
+        if method.stage == "sft":
+            return method, None
+        sft_method = resolve_method(self.sft_method, "sft_method")
+        if sft_method.stage != "sft":
+            legal = [name for name, kind in METHODS.items() if kind.stage == "sft"]
+            raise ValueError(
+                f"sft_method={self.sft_method!r} needs a first stage itself. Choose one of {legal} "
+                "or an objective of stage 'sft'."
+            )
+        return sft_method, method
+
+    def _check_training_data(self, X, y, sample_weight):
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        target = getattr(y, "name", None)
+        frame = read_table(self, X, reset=not (self.warm_start and hasattr(self, "model_")))
+        y = check_array(
+            y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=type(self).__name__
+        )
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(frame, y)
+        weight = _check_sample_weight(
+            sample_weight, frame, dtype=np.float64, ensure_non_negative=True
+        )
+        used = weight > 0
+        if not used.any():
+            raise ValueError(
+                "All entries of sample_weight are zero: there is no row to learn from. Give at "
+                "least one row a positive weight."
+            )
+        return frame[used], y[used], weight[used], target
+
+    def _state(self):
+        return {name: getattr(self, name) for name in STATE}
+
+    # -- predict ------------------------------------------------------------------------------
+
+    def predict(self, X, decoding=None):
+        """Predict a number for each row.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like, Series or list of str
+            Rows with the columns seen in ``fit``.
+        decoding : str or None, default=None
+            Overrides the parameter ``decoding`` for this call.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), float64
+            In the units of y.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            For columns that differ from those of ``fit``, or an unknown decoding.
+        """
+        decoding = self.decoding if decoding is None else decoding
+        if decoding not in DECODINGS:
+            raise ValueError(f"decoding={decoding!r} is not one of {DECODINGS}.")
+        # One seed for all blocks, drawn anew in each call: the same call gives the same draws.
+        seed = check_random_state(self.random_state) if decoding == "sample" else None
+        parts = [part.decode(decoding, seed) for part in self._blocks(X)]
+        return np.concatenate(parts)
+
+    def predict_distribution(self, X):
+        """Predict a distribution over numbers for each row.
+
+        Parameters
+        ----------
+        X : as in :meth:`predict`
+
+        Returns
+        -------
+        NumericDistribution
+            With mean, median, quantile, interval, std, cdf, crps and sample. Holds one probability
+            per row and bin: for very long tables, work in slices.
+        """
+        return NumericDistribution.concatenate(self._blocks(X))
+
+    def _blocks(self, X):
+        """Distributions of blocks of rows, in order."""
+        check_is_fitted(self, "model_")
+        frame = read_table(self, X, reset=False)
+        from llmreg.fitting import distributions, ready
+
+        model = ready(self.model_, self.device)
+        tolerance = self.tree_tolerance * self.y_std_
+        for start in range(0, len(frame), ROWS_PER_BLOCK):
+            rows = self.serializer_.serialize(frame.iloc[start : start + ROWS_PER_BLOCK])
+            yield distributions(model, self.prompts_.encode(rows), tolerance)
+
+
+STATE = ("serializer_", "codec_", "prompts_", "model_", "y_mean_", "y_std_")

@@ -1,0 +1,162 @@
+"""Policy gradients: sample numbers, reward the close ones.
+
+On-policy with one update per batch, so that old log-probabilities equal the new ones: no ratio and
+no clipping. Left out of the published GRPO: several updates per batch, the clipped ratio.
+"""
+
+from numbers import Integral, Real
+
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+
+from llmreg.objectives.base import Objective
+
+__all__ = ["GRPO", "REWARDS", "PolicyGradient", "ReMax"]
+
+REWARDS = ("mse", "mae", "rail", "crps")  # computed in llmreg.rewards
+
+
+class PolicyGradient(Objective):
+    """What GRPO and ReMax share; see there."""
+
+    _parameter_constraints: dict = {
+        "num_generations": [Interval(Integral, 3, None, closed="left"), StrOptions({"exact"})],
+        "reward": [StrOptions(set(REWARDS)), callable],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "scale_rewards": [StrOptions({"group", "batch"}), Options(bool, {False})],
+    }
+    baseline = "group"
+
+    def __init__(self, num_generations=16, *, reward="crps", temperature=1.0, beta=0.0,
+                 scale_rewards="batch"):  # fmt: skip
+        self.num_generations = num_generations
+        self.reward = reward
+        self.temperature = temperature
+        self.beta = beta
+        self.scale_rewards = scale_rewards
+
+    def loss(self, policy, targets, generator):
+        """−Σ_s w_s A_s log p(v_s) + beta · KL(p ‖ first stage's p), per row."""
+        if self.num_generations == "exact":
+            loss, metrics = self._exact(policy, targets)
+        else:
+            loss, metrics = self._sampled(policy, targets, generator)
+        if self.beta:
+            kl = policy.kl_to_reference()
+            loss = loss + self.beta * kl
+            metrics["kl"] = float(kl.detach().mean())
+        return loss, metrics
+
+    def _sampled(self, policy, targets, generator):
+        from llmreg.rewards import sampled_advantages, scale_advantages
+
+        leaves, log_probs = policy.sample(self.num_generations, generator, self.temperature)
+        samples = policy.leaf_z[leaves]  # (B, G)
+        greedy = policy.leaf_z[policy.greedy()]
+        advantages = sampled_advantages(samples, greedy, targets.z, self.reward, self.baseline)
+        weights = advantages.new_full(advantages.shape, 1 / self.num_generations)
+        scaled = scale_advantages(advantages, weights, self.scale_rewards)
+        return -(weights * scaled * log_probs).sum(1), _metrics(samples, targets, weights)
+
+    def _exact(self, policy, targets):
+        from llmreg.rewards import exact_advantages, scale_advantages
+
+        log_probs = policy.leaf_log_probs(self.temperature)
+        weights = log_probs.detach().exp()
+        values, greedy = policy.leaf_z, policy.leaf_z[policy.greedy()]
+        advantages = exact_advantages(
+            values, weights, greedy, targets.z, self.reward, self.baseline
+        )
+        scaled = scale_advantages(advantages, weights, self.scale_rewards)
+        return -(weights * scaled * log_probs).sum(1), _metrics(values, targets, weights)
+
+
+def _metrics(values, targets, weights):
+    """Mean squared error of the samples and their spread, in z-units; "reward_spread" at 0 means
+    that all samples of all rows agree, so there is nothing to learn from."""
+    error = (weights * (values - targets.z[:, None]) ** 2).sum(1).mean()
+    mean = (weights * values).sum(1, keepdim=True)
+    spread = (weights * (values - mean) ** 2).sum(1).clamp(min=0).sqrt().mean()
+    return {"sample_mse": float(error), "sample_spread": float(spread)}
+
+
+class GRPO(PolicyGradient):
+    """Group-relative policy optimisation on the numbers that the model writes.
+
+    For every row, ``num_generations`` numbers are drawn from the model; those better than their
+    group's mean become likelier. All draws come from one evaluation of the number tree.
+
+    Parameters
+    ----------
+    num_generations : int or "exact", default=16
+        Numbers drawn per row and step, at least 3. "exact": all numbers of the codec, weighted by
+        their probability: no sampling noise.
+    reward : {"mse", "mae", "rail", "crps"} or callable, default="crps"
+        "mse": −(v − y)², the papers' reward, and "mae": −|v − y|; both make the distribution
+        narrow (intervals cover too little). "crps" and "rail" judge the group: they maximise
+        −CRPS (a proper score) and −(mean − y)² and keep the spread honest. A callable gets numpy
+        arrays ``reward(samples, y)``, samples (rows, numbers), y (rows, 1), both in standard
+        deviations of the training targets from their mean, and returns one number per sample.
+    temperature : float, default=1.0
+        Temperature of the draws and of the probabilities in the gradient.
+    beta : float, default=0.0
+        Weight of the KL divergence to the first stage's distribution.
+    scale_rewards : {"group", "batch"} or False, default="batch"
+        What advantages are divided by. "group", each row's standard deviation, is GRPO as
+        published; it makes a row that is wrong by little count as much as one that is wrong by
+        much. "batch": the standard deviation over the batch.
+
+    Notes
+    -----
+    A_s = r_s − mean_s r. With ``scale_rewards=False`` and a plain reward the expected gradient is
+    (1 − 1/G) times the exact one, since the mean includes the sample itself.
+
+    References
+    ----------
+    GRPO: Shao et al. 2024 (arXiv 2402.03300); for regression: GenRe² (arXiv 2512.06533).
+
+    Examples
+    --------
+    >>> from llmreg import GRPO, LLMRegressor
+    >>> model = LLMRegressor(fit_method=GRPO(num_generations=8, reward="mse"))
+    >>> model.set_params(fit_method__num_generations="exact").fit_method.num_generations
+    'exact'
+    """
+
+
+class ReMax(PolicyGradient):
+    """REINFORCE with the greedy number as the baseline.
+
+    A_s = r_s − r_greedy. Nothing is divided by a standard deviation by default, which keeps the
+    magnitude of errors.
+
+    Parameters
+    ----------
+    num_generations : int or "exact", default=16
+    reward : {"mse", "mae", "rail", "crps"} or callable, default="mse"
+    temperature : float, default=1.0
+    beta : float, default=0.0
+    scale_rewards : {"group", "batch"} or False, default=False
+        The parameters mean what they mean in :class:`GRPO`; the defaults are the paper's.
+
+    References
+    ----------
+    ReMax: Li et al. 2023 (arXiv 2310.10505); for regression: GenRe² (arXiv 2512.06533).
+
+    Examples
+    --------
+    >>> from llmreg import LLMRegressor, ReMax
+    >>> model = LLMRegressor(fit_method=ReMax(reward="mae"))
+    """
+
+    baseline = "greedy"
+
+    def __init__(self, num_generations=16, *, reward="mse", temperature=1.0, beta=0.0,
+                 scale_rewards=False):  # fmt: skip
+        super().__init__(
+            num_generations,
+            reward=reward,
+            temperature=temperature,
+            beta=beta,
+            scale_rewards=scale_rewards,
+        )

@@ -1,0 +1,151 @@
+"""Rewards of sampled numbers, and the advantages that a policy gradient makes of them.
+
+All in z-units: samples v of shape (B, G) with weights w (B, G) that sum to one over a row, targets
+y (B, 1). "mse", "mae" and callables judge each sample alone. "rail" and "crps" judge the *group*:
+a sample's reward depends on the others, so that the policy gradient does not pay for sharpness.
+
+For plain rewards −E(v − y)² = −(E v − y)² − Var v: the second term pays for a narrow distribution,
+though a prediction by the mean needs only the first. GenRe² (arXiv 2512.06533) names the resulting
+over-sharpening as its limit.
+"""
+
+import numpy as np
+import torch
+
+__all__ = ["exact_advantages", "sampled_advantages", "scale_advantages"]
+
+
+def sampled_advantages(samples, greedy, y, reward, baseline):
+    """Advantages of G samples per row.
+
+    Parameters
+    ----------
+    samples : Tensor of shape (B, G), G ≥ 2 (G ≥ 3 for "crps")
+    greedy : Tensor of shape (B,)
+        The number that greedy decoding writes.
+    y : Tensor of shape (B,)
+    reward : {"mse", "mae", "rail", "crps"} or callable
+        A callable gets numpy arrays ``samples`` (B, C) and ``y`` (B, 1) and returns (B, C).
+    baseline : {"group", "greedy"}
+        "group": the samples' mean reward (GRPO). "greedy": the reward of the greedy number (ReMax).
+
+    Returns
+    -------
+    Tensor of shape (B, G)
+        For "mse", "mae" and callables: r − baseline. For "rail": −2 (v̄₋ₛ − y)(v_s − b), v̄₋ₛ the
+        mean of the other samples and b = v̄₋ₛ or the greedy number. For "crps":
+        −|v_s − y| + mean over the others of |v_s − v'|, less the same for the baseline, which for
+        "group" is averaged over the other samples only, so that the gradient stays unbiased.
+    """
+    y = y.unsqueeze(1)  # (B, 1)
+    greedy = greedy.unsqueeze(1)
+    n_samples = samples.shape[1]
+    others = (samples.sum(1, keepdim=True) - samples) / (n_samples - 1)  # (B, G): v̄₋ₛ
+    if reward == "rail":
+        start = others if baseline == "group" else greedy
+        return -2 * (others - y) * (samples - start)
+    if reward == "crps":
+        gaps = (samples.unsqueeze(2) - samples.unsqueeze(1)).abs()  # (B, G, G)
+        apart = gaps.sum(2)
+        score = -(samples - y).abs() + apart / (n_samples - 1)
+        if baseline == "greedy":
+            to_greedy = (samples - greedy).abs()
+            apart_greedy = to_greedy.sum(1, keepdim=True) - to_greedy
+            return score + (greedy - y).abs() - apart_greedy / (n_samples - 1)
+        return score - _crps_of_others(samples, y, apart)
+    value = _plain_reward(reward, samples, y)
+    if baseline == "greedy":
+        return value - _plain_reward(reward, greedy, y)
+    return value - value.mean(1, keepdim=True)
+
+
+def _crps_of_others(samples, y, apart):
+    """Mean score of a group without sample s, for each s."""
+    n_samples = samples.shape[1]
+    error = (samples - y).abs()
+    mean_error = (error.sum(1, keepdim=True) - error) / (n_samples - 1)
+    pairs = apart.sum(1, keepdim=True) - 2 * apart
+    return -mean_error + pairs / ((n_samples - 1) * (n_samples - 2))
+
+
+def exact_advantages(values, probs, greedy, y, reward, baseline):
+    """Advantages of all L leaves: the limit of infinitely many samples.
+
+    Parameters
+    ----------
+    values : Tensor of shape (L,)
+    probs : Tensor of shape (B, L)
+        The policy's probabilities, without gradient.
+    greedy, y, reward, baseline
+        As in :func:`sampled_advantages`.
+
+    Returns
+    -------
+    Tensor of shape (B, L)
+        −Σ p A, differentiated through p alone, is the gradient of −E[reward], of (E v − y)² for
+        "rail" and of the CRPS for "crps".
+    """
+    y = y.unsqueeze(1)
+    mean = (probs @ values).unsqueeze(1)
+    start = mean if baseline == "group" else greedy.unsqueeze(1)
+    if reward == "rail":
+        return -2 * (mean - y) * (values - start)
+    if reward == "crps":
+        gaps = (values.unsqueeze(1) - values).abs()  # (L, L)
+        score = -(values - y).abs() + probs @ gaps
+        if baseline == "group":
+            return score - (probs * score).sum(1, keepdim=True)
+        to_greedy = (values - greedy.unsqueeze(1)).abs()
+        return score + (start - y).abs() - (probs * to_greedy).sum(1, keepdim=True)
+    value = _plain_reward(reward, values.expand_as(probs), y)
+    if baseline == "group":
+        return value - (probs * value).sum(1, keepdim=True)
+    return value - _plain_reward(reward, start, y)
+
+
+def _plain_reward(reward, samples, y):
+    if reward == "mse":
+        return -((samples - y) ** 2)
+    if reward == "mae":
+        return -(samples - y).abs()
+    result = reward(samples.detach().cpu().double().numpy(), y.detach().cpu().double().numpy())
+    result = np.asarray(result, dtype=np.float64)
+    if result.shape != tuple(samples.shape) or not np.isfinite(result).all():
+        raise ValueError(
+            f"The reward function {reward!r} returned "
+            + (
+                f"shape {result.shape}"
+                if result.shape != tuple(samples.shape)
+                else "values that are not finite"
+            )
+            + f" for samples of shape {tuple(samples.shape)}. It must return one finite number per "
+            "sample: reward(samples, y) with samples (rows, numbers) and y (rows, 1), both in "
+            "standard deviations of the training targets from their mean."
+        )
+    return torch.as_tensor(result).to(samples)
+
+
+def scale_advantages(advantages, weights, scale_rewards):
+    """Divide by a standard deviation.
+
+    Parameters
+    ----------
+    advantages, weights : Tensor of shape (B, G)
+        Weights sum to one over each row (1/G for samples, p for all leaves).
+    scale_rewards : {"group", "batch"} or False
+        "group": by each row's own deviation, which forgets how wrong a row is (GRPO as published).
+        "batch": by the deviation over the batch. False: leave as they are.
+
+    Returns
+    -------
+    Tensor of shape (B, G)
+    """
+    if scale_rewards is False:
+        return advantages
+    centre = (weights * advantages).sum(1, keepdim=True)
+    variance = (weights * (advantages - centre) ** 2).sum(1, keepdim=True)
+    if scale_rewards == "batch":
+        square = (weights * advantages**2).sum(1).mean()
+        variance = square - centre.mean() ** 2
+    # The floor keeps rows without spread at zero instead of blowing up rounding noise.
+    return advantages / (variance.clamp(min=0).sqrt() + 1e-6)

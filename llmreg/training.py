@@ -1,0 +1,185 @@
+"""The training loop: one stage of epochs over encoded rows."""
+
+import time
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from llmreg.policy import NumberPolicy, Targets
+
+__all__ = ["StageSettings", "TrainingData", "train_stage"]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Encoded training rows and their targets."""
+
+    rows: object  # llmreg.prompts.EncodedRows
+    z: np.ndarray  # (n,) targets in z-units
+    leaf: np.ndarray  # (n,) bin of each target
+    weight: np.ndarray  # (n,)
+
+    def __len__(self):
+        return len(self.z)
+
+    def take(self, rows):
+        """These rows only."""
+        return TrainingData(self.rows.take(rows), self.z[rows], self.leaf[rows], self.weight[rows])
+
+    def batch(self, rows, device, dtype):
+        """Prompts, targets and weights of some rows as tensors."""
+        targets = Targets(
+            z=torch.as_tensor(self.z[rows]).to(device=device, dtype=dtype),
+            leaf=torch.as_tensor(self.leaf[rows]).to(device),
+        )
+        weight = torch.as_tensor(self.weight[rows]).to(device=device, dtype=dtype)
+        return self.rows.batch(rows, device, dtype), targets, weight
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """How long and how fast a stage trains."""
+
+    name: str  # "sft" or "align"
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    weight_decay: float
+    n_iter_no_change: int | None
+    warmup: float = 0.15  # share of the steps with a rising learning rate
+
+
+def train_stage(model, data, objective, scale, settings, *, validate, rng, generator, report):
+    """Train a model's trainable weights; the best epoch's weights are left in it.
+
+    Parameters
+    ----------
+    model : llmreg.backbone.NumberLM
+    data : TrainingData
+    objective : llmreg.objectives.Objective
+    scale : llmreg.policy.ZScale
+    settings : StageSettings
+    validate : callable or None
+        Returns the validation RMSE as decoded. None: no validation; the last weights are kept.
+    rng : numpy.random.RandomState
+        Order of the rows.
+    generator : torch.Generator
+        Sampled numbers.
+    report : callable
+        Gets each epoch's record (dict).
+
+    Returns
+    -------
+    list of dict
+        One record per epoch.
+    """
+    n_batches = -(-len(data) // settings.batch_size)
+    optimizer, schedule = _optimizer(model, settings, settings.epochs * n_batches)
+    best = _Best(model, validate, settings)
+    records, step, start = [], 0, time.perf_counter()
+    for epoch in range(1, settings.epochs + 1):
+        # Dropout off in roll-outs: sampled numbers and their gradient see one and the same model.
+        model.train(objective.stage == "sft")
+        totals = _Averages()
+        for rows in np.array_split(rng.permutation(len(data)), n_batches):
+            totals.add(_step(model, data, rows, objective, scale, optimizer, generator), len(rows))
+            schedule.step()
+        step += n_batches
+        record = {"stage": settings.name, "epoch": epoch, "step": step, **totals.means()}
+        record["learning_rate"] = schedule.get_last_lr()[0]
+        stop = best.update(record)
+        record["seconds"] = time.perf_counter() - start
+        records.append(record)
+        report(record)
+        if stop:
+            break
+    best.restore()
+    _warn_if_nothing_to_learn(records, objective)
+    return records
+
+
+def _step(model, data, rows, objective, scale, optimizer, generator):
+    batch, targets, weight = data.batch(rows, model.device, model.dtype)
+    policy = NumberPolicy(model, batch, scale)
+    loss, metrics = objective.loss(policy, targets, generator)
+    loss = (weight * loss).sum() / weight.sum()
+    value = float(loss.detach())
+    if not np.isfinite(value):
+        raise FloatingPointError(
+            f"The training loss became {value}. Lower the learning rate (now "
+            f"{optimizer.param_groups[0]['lr']:.2g}), or use dtype='float32'."
+        )
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 1.0)
+    optimizer.step()
+    return {"loss": value, **metrics}
+
+
+def _optimizer(model, settings, n_steps):
+    params = list(model.trainable().values())
+    optimizer = torch.optim.AdamW(
+        params, lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=n_steps + 1, pct_start=settings.warmup,
+        cycle_momentum=False,
+    )  # fmt: skip
+    return optimizer, schedule
+
+
+class _Best:
+    """Early stopping on the validation error, and the best weights."""
+
+    def __init__(self, model, validate, settings):
+        self.model = model
+        self.validate = validate
+        self.patience = settings.n_iter_no_change or settings.epochs
+        self.error, self.weights, self.since = np.inf, None, 0
+
+    def update(self, record):
+        """Add the validation error to an epoch's record; True when it is time to stop."""
+        record["validation_rmse"] = np.nan
+        if self.validate is None:
+            return False
+        self.model.eval()
+        error = record["validation_rmse"] = self.validate()
+        self.since += 1
+        if error < self.error:
+            self.error, self.weights, self.since = error, self.model.snapshot(), 0
+        return self.since >= self.patience
+
+    def restore(self):
+        """Put the best weights back."""
+        if self.weights is not None:
+            self.model.restore(self.weights)
+        self.model.eval()
+
+
+class _Averages:
+    """Row-weighted means of the steps' metrics."""
+
+    def __init__(self):
+        self.sums, self.rows = {}, 0
+
+    def add(self, metrics, n_rows):
+        self.rows += n_rows
+        for name, value in metrics.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value * n_rows
+
+    def means(self):
+        return {name: total / self.rows for name, total in self.sums.items()}
+
+
+def _warn_if_nothing_to_learn(records, objective):
+    spreads = [record["sample_spread"] for record in records if "sample_spread" in record]
+    if spreads and max(spreads) < 1e-6:
+        warnings.warn(
+            f"All numbers that {type(objective).__name__} drew for a row were equal in every "
+            "epoch, so the rewards had no spread and nothing was learnt. Raise its temperature, "
+            "or give the first stage fewer epochs.",
+            UserWarning,
+            stacklevel=2,
+        )
