@@ -71,8 +71,8 @@ class DigitCodec(BaseEstimator):
         "n_digits": [Interval(Integral, 1, 20, closed="both")],
         "scale": [StrOptions({"minmax", "quantile", "log"})],
         "margin": [Interval(Real, 0, None, closed="left")],
-        "low": [None, Real],
-        "high": [None, Real],
+        "low": [None, Interval(Real, None, None, closed="neither")],
+        "high": [None, Interval(Real, None, None, closed="neither")],
     }
 
     def __init__(self, base=10, n_digits=2, *, scale="minmax", margin=0.0, low=None, high=None):
@@ -114,7 +114,9 @@ class DigitCodec(BaseEstimator):
             inside = np.concatenate([[low], y[(y > low) & (y < high)], [high]])
             self.edges_ = np.quantile(inside, grid)
         elif self.scale == "log":
-            unit = np.median(np.abs(y)) or 1.0
+            # The floor: ends more than 300 orders of magnitude above the median would overflow.
+            floor = 1e-300 * max(abs(low), abs(high))
+            unit = max(np.median(np.abs(y)) or 1.0, floor)
             ends = _symlog(np.array([low, high]), unit)
             self.edges_ = _symexp(ends[0] + grid * (ends[1] - ends[0]), unit)
         else:

@@ -58,6 +58,8 @@ def bounded_distribution(model, batch, tolerance):
     nodes = torch.zeros(len(batch), 1, dtype=torch.long, device=model.device)
     mass, greedy = torch.ones_like(nodes, dtype=logits.dtype), torch.zeros_like(nodes)
     logits, support, greedy_value = logits.unsqueeze(1), [], None
+    # Errors are compared as shares of y's range: float32 cannot hold every unit of y.
+    unit = float(tree.span[0].diff()) or 1.0
     for level in range(tree.n_levels):
         probs = step_log_probs(logits, tree, nodes).exp() * mass.unsqueeze(2)  # (B, K, S)
         # The greedy path is always expanded, so that greedy decoding is exact.
@@ -71,8 +73,9 @@ def bounded_distribution(model, batch, tolerance):
         children = tree.child[following].flatten(1)
         probs = probs.flatten(1) * (children >= 0)
         best = tree.child[nodes.gather(1, greedy), symbol]
-        width = tree.span[children.clamp(min=0)].diff(dim=-1).squeeze(-1).to(probs)
-        keep = keep_nodes(probs, width, tolerance / (tree.n_levels - 1)) | (children == best)
+        width = (tree.span[children.clamp(min=0)].diff(dim=-1).squeeze(-1) / unit).to(probs)
+        share = tolerance / unit / (tree.n_levels - 1)
+        keep = keep_nodes(probs, width, share) | (children == best)
         support.append(_cells(probs.masked_fill(keep, 0.0), children, tree.span))
         nodes, mass = _compact(children, probs, keep)
         greedy = (nodes == best).long().argmax(1, keepdim=True)

@@ -19,7 +19,11 @@ class ZScale:
 
     @classmethod
     def from_tree(cls, tree, mean, std, device, dtype):
-        """Standardise a tree's values by the mean and standard deviation of y."""
+        """Standardise a tree's values by the mean and standard deviation of y.
+
+        They are at least float32, as the log-probabilities of numbers are.
+        """
+        dtype = torch.promote_types(dtype, torch.float32)
         leaf, edges = (tree.leaf_value - mean) / std, (tree.leaf_span - mean) / std
         return cls(leaf.to(device, dtype), edges.to(device, dtype))
 

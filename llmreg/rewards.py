@@ -134,7 +134,8 @@ def scale_advantages(advantages, weights, scale_rewards):
         Weights sum to one over each row (1/G for samples, p for all leaves).
     scale_rewards : {"group", "batch"} or False
         "group": by each row's own deviation, which forgets how wrong a row is (GRPO as published).
-        "batch": by the deviation over the batch. False: leave as they are.
+        "batch": by the deviation over the batch. False: leave as they are. Where there is no
+        deviation, advantages become zero.
 
     Returns
     -------
@@ -143,9 +144,13 @@ def scale_advantages(advantages, weights, scale_rewards):
     if scale_rewards is False:
         return advantages
     centre = (weights * advantages).sum(1, keepdim=True)
+    if scale_rewards == "batch":
+        centre = centre.mean()
     variance = (weights * (advantages - centre) ** 2).sum(1, keepdim=True)
     if scale_rewards == "batch":
-        square = (weights * advantages**2).sum(1).mean()
-        variance = square - centre.mean() ** 2
-    # The floor keeps rows without spread at zero instead of blowing up rounding noise.
-    return advantages / (variance.clamp(min=0).sqrt() + 1e-6)
+        variance = variance.mean()
+    deviation = variance.sqrt()
+    # Without spread there is nothing to scale by. With the greedy baseline all samples of a row
+    # may share an advantage other than zero, which a small divisor would blow up.
+    spread = deviation > 1e-6 + 1e-5 * centre.abs()
+    return torch.where(spread, advantages / (deviation + 1e-6), 0.0)

@@ -122,9 +122,11 @@ def step_log_probs(logits, tree, nodes, temperature=1.0):
 
     Returns
     -------
-    Tensor of shape (B, K, S)
+    Tensor of shape (B, K, S), at least float32
         Each row sums to one in probability; an illegal symbol has a log-probability near -1e30.
     """
+    # A product of steps in half precision is a per cent off: leaves would not sum to one.
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     nodes = nodes.clamp(min=0)
     legal = (tree.child[nodes] >= 0) | (tree.leaf[nodes] >= 0)
     # A finite stand-in for -inf keeps gradients free of NaN (0 * inf).

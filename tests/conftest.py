@@ -1,0 +1,102 @@
+"""Tiny language models with random weights, and prompts for them."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+VOCABULARY = 60
+# Weights this large make every logit depend visibly on every token before it.
+SIZES = {
+    "llama": dict(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, initializer_range=0.3,
+    ),
+    "qwen2": dict(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, initializer_range=0.3,
+    ),
+    "gpt2": dict(n_embd=32, n_layer=2, n_head=4, n_positions=64, initializer_range=0.3),
+}  # fmt: skip
+
+
+def _config(family):
+    from transformers import GPT2Config, LlamaConfig, Qwen2Config
+
+    kind = {"llama": LlamaConfig, "qwen2": Qwen2Config, "gpt2": GPT2Config}[family]
+    return kind(
+        vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=0, pad_token_id=0, **SIZES[family]
+    )
+
+
+def _build_model(family, codec, *, cells=None, dtype=None, seed=0):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from llmreg.backbone import NumberLM
+
+    torch.manual_seed(seed)
+    lm = AutoModelForCausalLM.from_config(_config(family))
+    # Symbols anywhere in the vocabulary, in no order: an index mistaken for a token id shows.
+    symbol_ids = torch.randperm(VOCABULARY)[: len(codec.symbols)]
+    return NumberLM(lm, cells, symbol_ids, codec).place("cpu", dtype).eval()
+
+
+def _random_prompts(lengths, *, seed=0):
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(VOCABULARY, (length,), generator=generator) for length in lengths]
+
+
+def _as_batch(prompts, *, extra_padding=0):
+    import torch
+
+    from llmreg.prompts import PromptBatch
+
+    width = max(map(len, prompts)) + extra_padding
+    # Padding holds a token like any other, so that reading it shows.
+    ids = torch.full((len(prompts), width), 7)
+    mask = torch.zeros(len(prompts), width, dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = prompt
+        mask[row, width - len(prompt) :] = True
+    none = torch.zeros(len(prompts), 0)
+    return PromptBatch(
+        ids=ids, slots=torch.zeros_like(ids), mask=mask, numbers=none, categories=none.long(),
+        texts=none.unsqueeze(2),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def build_model():
+    """``build_model(family, codec, cells=None, dtype=None, seed=0)``: a NumberLM in eval mode."""
+    return _build_model
+
+
+@pytest.fixture(scope="session")
+def random_prompts():
+    """``random_prompts(lengths, seed=0)``: a list of token id tensors."""
+    return _random_prompts
+
+
+@pytest.fixture(scope="session")
+def as_batch():
+    """``as_batch(prompts, extra_padding=0)``: a left-padded PromptBatch without cell vectors."""
+    return _as_batch
+
+
+@pytest.fixture(scope="session")
+def random_batch():
+    """``random_batch(lengths, seed=0)``: a left-padded PromptBatch of random prompts."""
+    return lambda lengths, seed=0: _as_batch(_random_prompts(lengths, seed=seed))
+
+
+@pytest.fixture(scope="session")
+def ragged_codec():
+    """Five numbers over three symbols: most symbols are illegal at most nodes."""
+    sequences = np.array([[0, 0, 1], [0, 2, 0], [0, 2, 2], [1, 1, 0], [2, 0, 0]])
+    return SimpleNamespace(
+        symbols=("a", "b", "c"), sequences=lambda: sequences, edges_=np.arange(6) + 0.5,
+        values_=np.arange(1.0, 6.0),
+    )  # fmt: skip
