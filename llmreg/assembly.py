@@ -32,7 +32,13 @@ def resolve_device(device):
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    return torch.device(device)
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device={device!r} is not a device. Use 'auto', 'cpu', 'cuda' (or 'cuda:1' and so "
+            "on) or 'mps'."
+        ) from error
 
 
 def assemble(params, rows, codec, max_text_tokens, seed):
@@ -88,17 +94,30 @@ def _embedded(params, rows, codec, featurizer, settings):
     from llmreg.tiny import tiny_config, train_tokenizer
 
     tokenizer = train_tokenizer(_token_texts(rows, settings["number_input"]))
-    prompts = CellPrompts(tokenizer, featurizer, **settings)
-    encoded = prompts.fit_encode(rows)
     if params["model"] == "tiny":
         config = tiny_config(len(tokenizer))
     else:
         config = copy.deepcopy(params["model"])
         config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id
+    settings = _within_positions(settings, config, codec)
+    prompts = CellPrompts(tokenizer, featurizer, **settings)
+    encoded = prompts.fit_encode(rows)
     lm = AutoModelForCausalLM.from_config(config)
     cells = _cell_encoder(prompts, encoded, lm, std=0.1)
     symbol_ids = torch.tensor(tokenizer.convert_tokens_to_ids(list(codec.symbols)))
     return prompts, encoded, NumberLM(lm, cells, symbol_ids, codec)
+
+
+def _within_positions(settings, config, codec, n_texts=0):
+    """Settings whose longest prompt, with the digits after it, is within the model's positions.
+
+    ``n_texts`` columns of text features come on top of ``max_prompt_tokens``.
+    """
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is None:
+        return settings
+    room = positions - codec.n_digits - n_texts * settings["n_soft"]
+    return {**settings, "max_prompt_tokens": min(settings["max_prompt_tokens"], room)}
 
 
 def _token_texts(rows, number_input):
@@ -143,6 +162,8 @@ def _pretrained(params, rows, codec, featurizer, settings):
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     symbol_ids = _own_symbols(tokenizer, codec, name)
+    n_texts = sum(field.kind == "text" for field in rows.fields)
+    settings = _within_positions(settings, lm.config, codec, n_texts)
     prompts = TextPrompts(tokenizer, featurizer, **settings)
     encoded = prompts.fit_encode(rows)
     cells = None

@@ -3,6 +3,7 @@
 Nothing else knows peft, nor how a transformers model is called.
 """
 
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -166,7 +167,10 @@ class NumberLM(nn.Module):
         from peft import get_peft_model
 
         self.requires_grad_(False)
-        self.lm = get_peft_model(self.lm, config)
+        with warnings.catch_warnings():
+            # peft asks for an attribute that transformers is renaming; nothing of ours to change.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            self.lm = get_peft_model(self.lm, config)
 
     @property
     def has_lora(self):

@@ -60,9 +60,12 @@ class CellFeaturizer:
         """Fit on serialised rows and return their :class:`CellValues`."""
         raw = self._raw_numbers(rows)
         with np.errstate(invalid="ignore"):
-            counts = (~np.isnan(raw)).sum(0)
-            self.mean_ = np.nansum(raw, axis=0) / np.maximum(counts, 1)
-            spread = np.sqrt(np.nansum((raw - self.mean_) ** 2, axis=0) / np.maximum(counts, 1))
+            counts = np.maximum((~np.isnan(raw)).sum(0), 1)
+            self.mean_ = np.nansum(raw / counts, axis=0)
+            # As shares of the largest, whose squares can neither over- nor underflow.
+            largest = np.abs(np.nan_to_num(raw - self.mean_)).max(0, initial=0.0)
+            shares = (raw - self.mean_) / np.where(largest > 0, largest, 1.0)
+            spread = largest * np.sqrt(np.nansum(shares**2, axis=0) / counts)
         # A constant column (also one whose spread is rounding noise) carries no information.
         constant = spread <= 1e-12 * np.maximum(np.abs(self.mean_), 1e-300)
         self.scale_ = np.where(constant, np.inf, spread)
@@ -150,7 +153,7 @@ class TextFeaturizer:
         from sklearn.base import clone
 
         if self.transformer is not None:
-            self.model_ = clone(self.transformer)
+            self.model_ = self._seeded(clone(self.transformer))
             return self._scale(self._dense(self.model_.fit_transform(texts)), fit=True)
         self.model_ = self._vectorizer(texts)
         try:
@@ -173,6 +176,15 @@ class TextFeaturizer:
         if self.transformer is None:
             matrix = self.svd_.transform(matrix)
         return self._scale(self._dense(matrix))
+
+    def _seeded(self, transformer):
+        """With our seed where it (or a step of it) would draw from numpy's global state."""
+        unseeded = {
+            name: self.random_state
+            for name, value in transformer.get_params().items()
+            if name.split("__")[-1] == "random_state" and value is None
+        }
+        return transformer.set_params(**unseeded)
 
     @staticmethod
     def _vectorizer(texts):

@@ -120,7 +120,8 @@ class DigitCodec(BaseEstimator):
             ends = _symlog(np.array([low, high]), unit)
             self.edges_ = _symexp(ends[0] + grid * (ends[1] - ends[0]), unit)
         else:
-            self.edges_ = low + grid * (high - low)
+            # Multiplied before it is divided, so that integer edges are exactly integers.
+            self.edges_ = low + np.arange(n_bins + 1) * (high - low) / n_bins
         # Rounding in the (inverse) scale must not move the ends or the order of the bins.
         self.edges_[[0, -1]] = low, high
         self.edges_ = np.maximum.accumulate(np.clip(self.edges_, low, high))

@@ -300,7 +300,8 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         )  # fmt: skip
         for name, value in state.items():
             setattr(self, name, value)
-        self.history_ = pd.DataFrame(history)
+        # Named also when nothing was trained: no epochs, or a constant target.
+        self.history_ = pd.DataFrame(history, columns=None if history else HISTORY)
         return self
 
     def _methods(self):
@@ -322,7 +323,7 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        target = getattr(y, "name", None)
+        target = None if getattr(y, "ndim", 1) > 1 else getattr(y, "name", None)
         frame = read_table(self, X, reset=not (self.warm_start and hasattr(self, "model_")))
         y = check_array(
             y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=type(self).__name__
@@ -403,4 +404,5 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
             yield distributions(model, self.prompts_.encode(rows), tolerance)
 
 
+HISTORY = ("stage", "epoch", "step", "loss", "learning_rate", "validation_rmse", "seconds")
 STATE = ("serializer_", "codec_", "prompts_", "model_", "y_mean_", "y_std_")

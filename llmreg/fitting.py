@@ -50,6 +50,11 @@ def fit_model(
     """
     seed = random_state.randint(np.iinfo(np.int32).max)
     device = resolve_device(params["device"])
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device={params['device']!r} was asked for, but this machine (or this build of torch) "
+            "has no CUDA. Use device='auto', which takes what is there."
+        )
     with _own_random_state(seed, device):
         if start is None:
             state, encoded = _build(params, frame, y, weight, target_name, serializer, codec, seed)
@@ -90,12 +95,20 @@ def _build(params, frame, y, weight, target_name, serializer, codec, seed):
     codec.fit(y)
     prompts, encoded, model = assemble(params, rows, codec, serializer.max_text_tokens, seed)
     mean = np.average(y, weights=weight)
-    std = np.sqrt(np.average((y - mean) ** 2, weights=weight))
+    std = _root_mean_square(y - mean, weight)
     state = {
         "serializer_": serializer, "codec_": codec, "prompts_": prompts, "model_": model,
-        "y_mean_": float(mean), "y_std_": float(std) if std > 0 else 1.0,
+        "y_mean_": float(mean), "y_std_": std if std > 0 else 1.0,
     }  # fmt: skip
     return state, encoded
+
+
+def _root_mean_square(values, weight):
+    """Weighted, and right where squares of the values would over- or underflow."""
+    largest = np.abs(values).max()
+    if largest == 0:
+        return 0.0
+    return float(largest * np.sqrt(np.average((values / largest) ** 2, weights=weight)))
 
 
 def _warn_clipped(codec, y):
@@ -160,7 +173,7 @@ def _validator(params, model, encoded, y, weight, held_out):
 
     def validate():
         error = distributions(model, rows, 0.0).decode(decoding) - truth
-        return float(np.sqrt(np.average(error**2, weights=weight)))
+        return _root_mean_square(error, weight)
 
     return validate
 

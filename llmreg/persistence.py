@@ -48,8 +48,10 @@ def _untied(state):
             continue
         seen.add(tensor.data_ptr())
         tensor = tensor.detach().cpu()
-        # float64 is a working copy of float32 weights: nothing is lost.
-        kept[name] = (tensor.float() if tensor.dtype == torch.float64 else tensor).contiguous()
+        # After training in float32, float64 is a working copy: half the bytes say the same.
+        single = tensor.float() if tensor.dtype == torch.float64 else tensor
+        exact = torch.equal(single.to(tensor.dtype), tensor)
+        kept[name] = (single if exact else tensor).contiguous()
     return kept
 
 
@@ -76,5 +78,9 @@ def unpack_model(parts):
             from peft import LoraConfig
 
             model.add_lora(LoraConfig(**parts["lora"]))
+            if cells is not None:
+                model.cells.requires_grad_(True)  # as after fit, for warm_start
+    # In the final dtype before loading: weights trained in float64 keep all their digits.
+    model.place("cpu", getattr(torch, parts["dtype"])).eval()
     model.load_state_dict(load(parts["weights"]), strict=False)
-    return model.place("cpu", getattr(torch, parts["dtype"])).eval()
+    return model

@@ -118,7 +118,10 @@ def _join(parts):
 def _encode_texts(tokenizer, texts):
     """Ragged token ids of strings, each distinct string tokenised once; also the offsets' ends."""
     uniques, inverse = np.unique(texts.astype(str), return_inverse=True)
-    encoded = tokenizer(uniques.tolist(), add_special_tokens=False)["input_ids"]
+    # Split: "<pad>" in a cell is five characters, not the special token.
+    encoded = tokenizer(uniques.tolist(), add_special_tokens=False, split_special_tokens=True)[
+        "input_ids"
+    ]
     lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
     flat = np.fromiter((i for ids in encoded for i in ids), np.int32, lengths.sum())
     starts = (lengths.cumsum() - lengths)[inverse]
@@ -274,10 +277,12 @@ class TextPrompts(_Prompts):
         slots = self._slots(ends, lengths, pieces, spans)
         body = self._drop_middle(_Ragged(ids, slots, lengths), rows)
         soft = self.layout.n_slots - self.layout.soft
-        if not soft:
-            return body
-        places = np.arange(self.layout.soft, self.layout.n_slots)
         pad = self.tokenizer.pad_token_id or 0
+        if not soft:
+            # An empty cell under the template "{column}" still needs a token to answer from.
+            blank = _Ragged.constant(rows.n_rows, [pad], [0])
+            return _join([blank.keep((lengths == 0).astype(np.int64)), body])
+        places = np.arange(self.layout.soft, self.layout.n_slots)
         return _join([_Ragged.constant(rows.n_rows, [pad] * soft, places), body])
 
     def _pieces(self, rows):
@@ -334,6 +339,7 @@ class TextPrompts(_Prompts):
         if (part.lengths <= self.max_prompt_tokens).all():
             return part
         question = self.tokenizer(rows.literals[-1], add_special_tokens=False)["input_ids"]
+        question = question[-self.max_prompt_tokens :]
         tail = _Ragged.constant(rows.n_rows, question, [0] * len(question))
         long = part.lengths > self.max_prompt_tokens
         head = self._cut_prompt(part, reserve=0).keep(

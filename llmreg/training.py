@@ -1,5 +1,6 @@
 """The training loop: one stage of epochs over encoded rows."""
 
+import contextlib
 import time
 import warnings
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ class StageSettings:
     weight_decay: float
     n_iter_no_change: int | None
     warmup: float = 0.15  # share of the steps with a rising learning rate
+    averaging: float = 0.1  # share of the steps that the running mean of the weights looks back
 
 
 def train_stage(model, data, objective, scale, settings, *, validate, rng, generator, report):
@@ -77,6 +79,7 @@ def train_stage(model, data, objective, scale, settings, *, validate, rng, gener
     """
     n_batches = -(-len(data) // settings.batch_size)
     optimizer, schedule = _optimizer(model, settings, settings.epochs * n_batches)
+    average = _RunningMean(model, settings.averaging * settings.epochs * n_batches)
     best = _Best(model, validate, settings)
     records, step, start = [], 0, time.perf_counter()
     for epoch in range(1, settings.epochs + 1):
@@ -86,16 +89,18 @@ def train_stage(model, data, objective, scale, settings, *, validate, rng, gener
         for rows in np.array_split(rng.permutation(len(data)), n_batches):
             totals.add(_step(model, data, rows, objective, scale, optimizer, generator), len(rows))
             schedule.step()
+            average.update()
         step += n_batches
         record = {"stage": settings.name, "epoch": epoch, "step": step, **totals.means()}
         record["learning_rate"] = schedule.get_last_lr()[0]
-        stop = best.update(record)
+        with average.in_place():
+            stop = best.update(record)
         record["seconds"] = time.perf_counter() - start
         records.append(record)
         report(record)
         if stop:
             break
-    best.restore()
+    best.restore(average.weights)
     _warn_if_nothing_to_learn(records, objective)
     return records
 
@@ -151,11 +156,41 @@ class _Best:
             self.error, self.weights, self.since = error, self.model.snapshot(), 0
         return self.since >= self.patience
 
-    def restore(self):
-        """Put the best weights back."""
-        if self.weights is not None:
-            self.model.restore(self.weights)
+    def restore(self, last):
+        """Put the best weights in place, or the last ones where nothing was validated."""
+        self.model.restore(last if self.weights is None else self.weights)
         self.model.eval()
+
+
+class _RunningMean:
+    """Exponential running mean of the trainable weights: what is validated and kept.
+
+    Averages out the steps' noise, which matters most on small tables.
+    """
+
+    def __init__(self, model, horizon):
+        self.model = model
+        self.horizon = max(horizon, 1.0)
+        self.weights = model.snapshot()
+        self.steps = 0
+
+    @torch.no_grad()
+    def update(self):
+        self.steps += 1
+        # A plain mean until the horizon is reached, so that the initial weights are forgotten.
+        share = 1 / min(self.steps, self.horizon)
+        current = self.model.trainable()
+        torch._foreach_lerp_(list(self.weights.values()), list(current.values()), share)
+
+    @contextlib.contextmanager
+    def in_place(self):
+        """Within this context the model has the mean weights."""
+        current = self.model.snapshot()
+        self.model.restore(self.weights)
+        try:
+            yield
+        finally:
+            self.model.restore(current)
 
 
 class _Averages:

@@ -88,6 +88,14 @@ def test_minmax_writes_the_digits_of_the_rescaled_target(base, n_digits):
     assert digits.dtype == np.int64
 
 
+@pytest.mark.parametrize("width", [1, 3, 7, 30])
+@pytest.mark.parametrize(("base", "n_digits"), SIZES)
+def test_an_integer_on_an_edge_is_written_as_the_bin_that_it_begins(base, n_digits, width):
+    n_bins = base**n_digits
+    codec = DigitCodec(base, n_digits).fit([-5.0, n_bins * width - 5.0])
+    assert codec.leaf_of(np.arange(n_bins) * width - 5.0).tolist() == list(range(n_bins))
+
+
 def test_both_ends_of_the_range_are_written_as_the_first_and_the_last_number():
     for scale in SCALES:
         codec = DigitCodec(10, 2, scale=scale).fit(np.random.default_rng(0).normal(size=500))

@@ -2,8 +2,8 @@
 
 from llmreg.objectives.base import Objective
 from llmreg.objectives.policy_gradient import GRPO, ReMax
-from llmreg.objectives.regression_aware import RAFT
 from llmreg.objectives.registry import METHODS, fit_methods, resolve_method
+from llmreg.objectives.regression_aware import RAFT
 from llmreg.objectives.token_level import CE, SoftCE
 
 __all__ = [

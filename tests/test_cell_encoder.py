@@ -1,0 +1,153 @@
+"""Cell vectors against explicit formulas."""
+
+import pytest
+import torch
+
+from llmreg.cell_encoder import CellEncoder, PiecewiseLinear, SlotLayout
+
+SIZE = 6
+
+
+def _encoder(*, n_numbers=2, n_levels=(4, 3), n_columns=2, n_texts=2, n_features=5, n_soft=3,
+             std=1.0, dropout=0.0, seed=0):  # fmt: skip
+    torch.manual_seed(seed)
+    layout = SlotLayout(n_numbers, len(n_levels), n_columns, n_texts, n_soft)
+    return CellEncoder(
+        layout, knots=torch.randn(n_numbers, 3), n_levels=list(n_levels), n_columns=n_columns,
+        n_texts=n_texts, n_components=n_features, size=SIZE, std=std, dropout=dropout,
+    )  # fmt: skip
+
+
+def _cells(n_rows=3, seed=1):
+    """Numbers, category codes and text features that fit the default encoder."""
+    generator = torch.Generator().manual_seed(seed)
+    return (
+        torch.randn(n_rows, 2, generator=generator),
+        torch.randint(3, (n_rows, 2), generator=generator),
+        torch.randn(n_rows, 2, 5, generator=generator),
+    )
+
+
+def test_piecewise_linear_is_a_line_plus_one_hinge_per_knot():
+    torch.manual_seed(0)
+    knots = torch.randn(3, 4)
+    layer = PiecewiseLinear(knots, SIZE, std=1.0)
+    z = 2 * torch.randn(5, 3)
+    found = layer(z)
+    assert found.shape == (5, 3, SIZE)
+    for row in range(5):
+        for c in range(3):
+            expected = layer.weight[c, 0] * z[row, c]
+            for k in range(4):
+                expected = expected + layer.weight[c, 1 + k] * max(0.0, z[row, c] - knots[c, k])
+            assert torch.allclose(found[row, c], expected, atol=1e-6)
+
+
+def test_initial_weights_have_the_variance_asked_for():
+    torch.manual_seed(0)
+    weight = PiecewiseLinear(torch.zeros(50, 3), 100, std=0.4).weight
+    assert float(weight.detach().std()) == pytest.approx(
+        0.4 / 2, rel=0.05
+    )  # over 3 knots and the line
+    assert (PiecewiseLinear(torch.zeros(5, 3), 10, std=0.0).weight == 0).all()
+
+
+def test_slots_are_numbered_in_order():
+    layout = SlotLayout(n_numbers=3, n_categories=2, n_columns=4, n_texts=2, n_soft=5)
+    assert (layout.number, layout.category, layout.column, layout.soft) == (1, 4, 6, 10)
+    assert layout.n_slots == 10 + 2 * 5
+    assert SlotLayout(0, 0, 0, 0, 8).n_slots == 1
+
+
+def test_every_slot_holds_the_vector_that_its_layout_says():
+    encoder, (numbers, categories, texts) = _encoder(), _cells()
+    vectors = encoder(numbers, categories, texts)
+    layout = encoder.layout
+    assert vectors.shape == (3, layout.n_slots, SIZE)
+    assert (vectors[:, 0] == 0).all()
+    value = encoder.numbers(numbers) + encoder.number_bias
+    assert torch.equal(vectors[:, layout.number : layout.category], value)
+    # Codes of the second category column come after the four of the first.
+    assert torch.equal(vectors[:, layout.category], encoder.categories[categories[:, 0]])
+    assert torch.equal(vectors[:, layout.category + 1], encoder.categories[4 + categories[:, 1]])
+    assert torch.equal(vectors[2, layout.column : layout.soft], encoder.columns)
+
+
+def test_a_missing_number_takes_the_missing_vector_whatever_the_others_are():
+    encoder, (numbers, categories, texts) = _encoder(), _cells()
+    before = encoder(numbers, categories, texts)
+    numbers[1, 0] = torch.nan
+    after = encoder(numbers, categories, texts)
+    assert torch.allclose(after[1, 1], encoder.missing[0] + encoder.number_bias[0])
+    after[1, 1] = before[1, 1]
+    assert torch.equal(after, before)
+
+
+def test_missing_numbers_do_not_poison_the_gradients():
+    encoder, (numbers, categories, texts) = _encoder(), _cells()
+    numbers[:, 0] = torch.nan
+    encoder(numbers, categories, texts).pow(2).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in encoder.parameters())
+    assert (encoder.numbers.weight.grad[0] == 0).all()
+    assert (encoder.missing.grad[0] != 0).all()
+    assert (encoder.missing.grad[1] == 0).all()
+
+
+def test_missing_unseen_and_seen_categories_have_vectors_of_their_own():
+    encoder, (numbers, _, texts) = _encoder(), _cells(4)
+    codes = torch.tensor([[0, 0], [1, 1], [2, 2], [3, 2]])
+    vectors = encoder(numbers, codes, texts)[:, encoder.layout.category :][:, :2]
+    assert torch.equal(vectors[:, 0], encoder.categories[[0, 1, 2, 3]])
+    assert torch.equal(vectors[:, 1], encoder.categories[[4, 5, 6, 6]])
+    assert len(encoder.categories) == 7
+    assert len(torch.unique(encoder.categories, dim=0)) == 7
+
+
+def test_each_soft_token_sums_its_share_of_the_text_features():
+    encoder, (numbers, categories, texts) = _encoder(), _cells()
+    soft = encoder(numbers, categories, texts)[:, encoder.layout.soft :].view(3, 2, 3, SIZE)
+    features = encoder.texts(texts.flatten(1)).view(3, 2, 5, SIZE)
+    for text in range(2):
+        for token in range(3):
+            share = [f for f in range(5) if f % 3 == token]
+            expected = features[:, text, share].sum(1)
+            assert torch.allclose(soft[:, text, token], expected, atol=1e-6)
+
+
+def test_soft_tokens_without_a_feature_are_zero():
+    encoder, (numbers, categories, texts) = _encoder(n_features=2), _cells()
+    soft = encoder(numbers, categories, texts[:, :, :2])[:, encoder.layout.soft :]
+    assert (soft.view(3, 2, 3, SIZE)[:, :, 2] == 0).all()
+    assert (soft.view(3, 2, 3, SIZE)[:, :, :2] != 0).any()
+
+
+def test_an_encoder_without_any_cells_has_slot_zero_alone():
+    encoder = _encoder(n_numbers=0, n_levels=(), n_columns=0, n_texts=0, n_features=0, n_soft=0)
+    none = torch.zeros(3, 0)
+    assert encoder(none, none.long(), none.unsqueeze(2)).shape == (3, 1, SIZE)
+
+
+def test_text_features_drop_out_in_training_only():
+    encoder, cells = _encoder(dropout=0.5), _cells()
+    soft = encoder.layout.soft
+    first, second = encoder(*cells), encoder(*cells)
+    assert torch.equal(first[:, :soft], second[:, :soft])
+    assert not torch.equal(first[:, soft:], second[:, soft:])
+    encoder.eval()
+    assert torch.equal(encoder(*cells), encoder(*cells))
+
+
+def test_a_standard_deviation_of_zero_starts_without_effect():
+    assert (_encoder(std=0.0)(*_cells()) == 0).all()
+
+
+def test_an_encoder_is_rebuilt_from_its_recipe_and_its_weights():
+    encoder, cells = _encoder(dropout=0.25).eval(), _cells()
+    cells[0][0, 1] = torch.nan
+    rebuilt = CellEncoder.from_recipe(encoder.recipe)
+    assert not torch.equal(rebuilt(*cells), encoder(*cells))
+    rebuilt.load_state_dict(encoder.state_dict())
+    assert torch.equal(rebuilt.eval()(*cells), encoder(*cells))
+    assert torch.equal(rebuilt.numbers.knots, encoder.numbers.knots)
+    assert rebuilt.dropout.p == 0.25
+    assert rebuilt.recipe == encoder.recipe

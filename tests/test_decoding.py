@@ -1,0 +1,165 @@
+"""Exact and bounded distributions from the number tree."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from llmreg.codecs import DigitCodec
+from llmreg.decoding import bounded_distribution, exact_distribution
+from llmreg.tree import greedy_leaf, leaf_log_probs, step_log_probs
+
+LENGTHS = (5, 1, 8)
+Y = np.random.default_rng(0).normal(size=400)
+CODECS = {
+    "minmax": DigitCodec(10, 3).fit(Y),
+    "log": DigitCodec(10, 3, scale="log").fit(np.sinh(4 * Y)),
+    "binary": DigitCodec(2, 7).fit(Y),
+    "one digit": DigitCodec(10, 1).fit(Y),
+    "constant": DigitCodec(10, 2).fit([3.0, 3.0]),
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients():
+    with torch.no_grad():
+        yield
+
+
+@pytest.fixture(params=[*CODECS, "ragged"])
+def codec(request, ragged_codec):
+    return CODECS.get(request.param, ragged_codec)
+
+
+def _sharpen(model, factor):
+    """Make the model's distributions peaked (factor > 1) or flat (< 1)."""
+    model.lm.get_output_embeddings().weight.mul_(factor)
+    return model
+
+
+def _steps(model, batch):
+    nodes = torch.arange(model.tree.n_nodes)
+    return step_log_probs(model.node_logits(batch, nodes[1:]), model.tree, nodes)
+
+
+def test_mean_mode_and_greedy_are_those_of_all_leaves(build_model, random_batch, codec):
+    model, batch = build_model("llama", codec), random_batch(LENGTHS)
+    found = exact_distribution(model, batch)
+    steps = _steps(model, batch)
+    probs = leaf_log_probs(steps, model.tree).exp().double().numpy()
+    values = codec.values_
+    assert found.probabilities == pytest.approx(probs, abs=1e-6)
+    assert found.mean() == pytest.approx(probs @ values, abs=1e-5 * np.abs(values).max())
+    assert found.mode().tolist() == values[probs.argmax(1)].tolist()
+    assert found.greedy().tolist() == values[greedy_leaf(steps, model.tree).numpy()].tolist()
+    assert np.array_equal(found.lower, codec.edges_[:-1])
+    assert np.array_equal(found.upper, codec.edges_[1:])
+
+
+def test_leaves_stand_for_the_codecs_values_not_for_their_midpoints(
+    build_model, random_batch, ragged_codec
+):
+    codec = SimpleNamespace(**vars(ragged_codec) | dict(values_=ragged_codec.values_ - 0.4))
+    model, batch = build_model("llama", codec), random_batch(LENGTHS)
+    found = exact_distribution(model, batch)
+    assert found.mean() == pytest.approx(found.probabilities @ codec.values_)
+
+
+@pytest.mark.parametrize("factor", [0.05, 0.3, 1.0, 3.0, 20.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_bounded_mean_stays_within_the_tolerance(
+    build_model, random_batch, codec, factor, seed
+):
+    model = _sharpen(build_model("llama", codec, seed=seed), factor)
+    batch = random_batch(LENGTHS, seed=seed)
+    exact = exact_distribution(model, batch)
+    width = np.ptp(codec.edges_) or 1.0
+    for tolerance in width * np.array([1e-4, 3e-3, 0.03, 0.3]):
+        found = bounded_distribution(model, batch, tolerance)
+        rounding = 1e-6 * width
+        assert (np.abs(found.mean() - exact.mean()) <= tolerance + rounding).all()
+        assert found.greedy().tolist() == exact.greedy().tolist()
+
+
+def test_a_tiny_tolerance_gives_the_exact_distribution(build_model, random_batch, codec):
+    model, batch = build_model("llama", codec), random_batch(LENGTHS)
+    exact, found = exact_distribution(model, batch), bounded_distribution(model, batch, 1e-9)
+    width = np.ptp(codec.edges_) or 1.0
+    assert found.mean() == pytest.approx(exact.mean(), abs=1e-5 * width)
+    assert found.std() == pytest.approx(exact.std(), abs=1e-5 * width)
+    points = np.tile(np.linspace(codec.edges_[0] - 1, codec.edges_[-1] + 1, 57), (3, 1))
+    assert found.cdf(points) == pytest.approx(exact.cdf(points), abs=1e-4)
+
+
+def test_what_is_left_out_stays_as_whole_intervals(build_model, random_batch):
+    model, batch = build_model("llama", CODECS["minmax"]), random_batch(LENGTHS)
+    found = bounded_distribution(model, batch, 1.0)
+    exact = exact_distribution(model, batch)
+    # At the ends of all cells with mass the CDF agrees; only inside them mass is spread.
+    for row in range(3):
+        ends = found.upper[row][found.probabilities[row] > 0]
+        assert len(ends) < 1000
+        assert found[row].cdf(ends[None]) == pytest.approx(exact[row].cdf(ends[None]), abs=1e-4)
+
+
+def _n_evaluated(model, batch, tolerance, monkeypatch):
+    counts, extend = [0], model.extend
+
+    def spy(cache, nodes):
+        counts[0] += int((nodes >= 0).sum())
+        return extend(cache, nodes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "extend", spy)
+        bounded_distribution(model, batch, tolerance)
+    return counts[0]
+
+
+def test_a_larger_tolerance_and_a_sharper_model_need_fewer_nodes(
+    build_model, random_batch, monkeypatch
+):
+    model, batch = build_model("llama", CODECS["minmax"]), random_batch(LENGTHS)
+    counts = [_n_evaluated(model, batch, t, monkeypatch) for t in (1e-9, 0.03, 0.3, 100.0)]
+    assert counts[0] == 3 * 110
+    assert counts == sorted(counts, reverse=True)
+    assert len(set(counts)) == 4
+    assert counts[-1] == 3 * 2  # the greedy path alone
+    assert _n_evaluated(_sharpen(model, 5.0), batch, 0.03, monkeypatch) < counts[1]
+
+
+def test_batch_mates_do_not_change_a_bounded_distribution(build_model, random_prompts, as_batch):
+    model = build_model("llama", CODECS["minmax"])
+    prompts = random_prompts((5, 1, 8, 8))
+    together = bounded_distribution(model, as_batch(prompts), 0.05)
+    points = np.linspace(Y.min(), Y.max(), 101)[None]
+    for row, prompt in enumerate(prompts):
+        alone = bounded_distribution(model, as_batch([prompt], extra_padding=row), 0.05)
+        assert alone.mean() == pytest.approx(together[row].mean(), abs=1e-5)
+        assert alone.cdf(points) == pytest.approx(together[row].cdf(points), abs=1e-5)
+        assert (alone.probabilities > 0).sum() == (together[row].probabilities > 0).sum()
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-44, 1e-3, 1e44, 1e300])
+def test_the_bound_holds_in_every_unit_of_y(build_model, random_batch, unit):
+    # Single precision holds neither 1e-300 nor 1e300.
+    model = build_model("llama", DigitCodec(10, 3).fit([0.0, 10 * unit]))
+    batch = random_batch(LENGTHS)
+    exact = exact_distribution(model, batch).mean() / unit
+    for tolerance in (1e-3, 0.1):
+        found = bounded_distribution(model, batch, tolerance * unit).mean() / unit
+        assert (np.abs(found - exact) <= tolerance + 1e-4).all()
+    coarse = bounded_distribution(model, batch, 2 * unit)
+    assert coarse.probabilities.shape[1] < 1000  # and something is left out at last
+
+
+@pytest.mark.parametrize("tolerance", [None, 0.02])
+def test_a_model_in_half_precision_predicts_too(build_model, random_batch, tolerance):
+    model, batch = build_model("llama", CODECS["minmax"]), random_batch(LENGTHS)
+    expected = exact_distribution(model, batch).mean()
+    model.place("cpu", torch.bfloat16)
+    if tolerance is None:
+        found = exact_distribution(model, batch)
+    else:
+        found = bounded_distribution(model, batch, tolerance)
+    assert found.mean() == pytest.approx(expected, abs=0.2)
