@@ -12,6 +12,7 @@ import torch
 from llmreg.backbone import NumberLM
 from llmreg.cell_encoder import CellEncoder
 from llmreg.cells import CellFeaturizer
+from llmreg.hub import load_lm, load_tokenizer
 from llmreg.prompts import CellPrompts, TextPrompts
 
 __all__ = ["assemble", "is_pretrained", "lora_config", "resolve_device"]
@@ -103,7 +104,7 @@ def _embedded(params, rows, codec, featurizer, settings):
     prompts = CellPrompts(tokenizer, featurizer, **settings)
     encoded = prompts.fit_encode(rows)
     lm = AutoModelForCausalLM.from_config(config)
-    cells = _cell_encoder(prompts, encoded, lm, std=0.1)
+    cells = _cell_encoder(prompts, encoded, lm, std=0.1, dropout=_dropout(params, 0.1))
     symbol_ids = torch.tensor(tokenizer.convert_tokens_to_ids(list(codec.symbols)))
     return prompts, encoded, NumberLM(lm, cells, symbol_ids, codec)
 
@@ -129,7 +130,11 @@ def _token_texts(rows, number_input):
     return sorted(texts)
 
 
-def _cell_encoder(prompts, encoded, lm, std):
+def _dropout(params, default):
+    return default if params["dropout"] == "auto" else params["dropout"]
+
+
+def _cell_encoder(prompts, encoded, lm, std, dropout):
     featurizer, layout = prompts.featurizer, prompts.layout
     n_texts, n_components = encoded.cells.texts.shape[1:]
     return CellEncoder(
@@ -141,26 +146,13 @@ def _cell_encoder(prompts, encoded, lm, std):
         n_components=n_components,
         size=lm.get_input_embeddings().embedding_dim,
         std=std,
-        dropout=0.2,
+        dropout=dropout,
     )
 
 
 def _pretrained(params, rows, codec, featurizer, settings):
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     name = params["model"]
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        lm = AutoModelForCausalLM.from_pretrained(name)
-    except OSError as error:
-        raise OSError(
-            f"model={name!r} could not be loaded: it is neither a folder with a transformers "
-            "model on this machine nor one that the Hugging Face hub or its local cache could "
-            "give. Check the name and the connection, download it first, or use model='tiny', "
-            f"which needs no download. The loader said: {error}"
-        ) from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer, lm = load_tokenizer(name), load_lm(name)
     symbol_ids = _own_symbols(tokenizer, codec, name)
     n_texts = sum(field.kind == "text" for field in rows.fields)
     settings = _within_positions(settings, lm.config, codec, n_texts)
@@ -168,7 +160,7 @@ def _pretrained(params, rows, codec, featurizer, settings):
     encoded = prompts.fit_encode(rows)
     cells = None
     if prompts.layout.n_slots > 1:
-        cells = _cell_encoder(prompts, encoded, lm, std=0.0)
+        cells = _cell_encoder(prompts, encoded, lm, std=0.0, dropout=_dropout(params, 0.0))
     model = NumberLM(lm, cells, symbol_ids, codec, base=name)
     if params["lora_r"] is not None:
         model.add_lora(lora_config(params))

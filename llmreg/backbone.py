@@ -125,6 +125,7 @@ class NumberLM(nn.Module):
         embeds = self.lm.get_input_embeddings()(batch.ids)
         if self.cells is None:
             return embeds
+        embeds = embeds.masked_fill(self.cells.blank(batch.slots).unsqueeze(-1), 0.0)
         vectors = self.cells(batch.numbers, batch.categories, batch.texts)
         index = batch.slots.unsqueeze(-1).expand(-1, -1, vectors.shape[-1])
         return embeds + vectors.gather(1, index)
@@ -163,14 +164,29 @@ class NumberLM(nn.Module):
     # -- LoRA -------------------------------------------------------------------------------
 
     def add_lora(self, config):
-        """Freeze all weights and put trainable LoRA adapters on the language model."""
+        """Freeze all weights and put trainable LoRA adapters on the language model.
+
+        Raises
+        ------
+        ValueError
+            If the configuration targets the output layer.
+        """
         from peft import get_peft_model
 
         self.requires_grad_(False)
         with warnings.catch_warnings():
             # peft asks for an attribute that transformers is renaming; nothing of ours to change.
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-            self.lm = get_peft_model(self.lm, config)
+            # GPT-2's layers store weights transposed; peft notices and says that it copes.
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
+            lm = get_peft_model(self.lm, config)
+        if not isinstance(lm.get_output_embeddings(), nn.Linear):
+            raise ValueError(
+                f"target_modules={config.target_modules!r} puts an adapter on the output layer, of "
+                "which only the number symbols' rows are computed. Leave that layer out; "
+                "'all-linear' does."
+            )
+        self.lm = lm
 
     @property
     def has_lora(self):
@@ -221,13 +237,12 @@ class NumberLM(nn.Module):
 def _packed_visibility(prompt_mask, node_visible):
     """Who sees whom in [prompt | nodes]: (B, P + K, P + K) bool.
 
-    Padding sees itself: a row without any visible key would turn into NaN, and NaN times zero
-    attention is NaN in every other row.
+    Padding sees nothing, so its attention is uniform (the mask is finite) and nobody reads it.
     """
     batch, width = prompt_mask.shape
     device = prompt_mask.device
     causal = torch.ones(width, width, dtype=torch.bool, device=device).tril()
-    prompt = (causal & prompt_mask.unsqueeze(1)) | torch.eye(width, dtype=torch.bool, device=device)
+    prompt = causal & prompt_mask.unsqueeze(1)
     if node_visible is None:
         return prompt
     n_nodes = node_visible.shape[1]

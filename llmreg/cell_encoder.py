@@ -25,7 +25,7 @@ class SlotLayout:
 class PiecewiseLinear(nn.Module):
     """A continuous piecewise-linear map from each of C numbers to a vector.
 
-    w₀·z + Σ_k w_k·max(0, z − knot_k) + b per number (Gorishniy et al. 2022, "On embeddings for
+    w₀·z + Σ_k w_k·max(0, z − knot_k) per number (Gorishniy et al. 2022, "On embeddings for
     numerical features", in its ReLU form).
 
     Parameters
@@ -70,7 +70,8 @@ class CellEncoder(nn.Module):
         Scale of the initial weights. 0: the vectors start at zero, so that a pretrained model
         starts from what it knows.
     dropout : float
-        Share of text features dropped in training.
+        Share of cells hidden at random in training: numbers and categories read as missing, text
+        features as zero, text tokens as blank.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class CellEncoder(nn.Module):
             n_texts=n_texts, n_components=n_components, size=size, dropout=dropout,
         )  # fmt: skip
         self.layout = layout
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
         self.numbers = PiecewiseLinear(knots, size, std)
         self.missing = nn.Parameter(torch.randn(len(knots), size) * std)
         self.number_bias = nn.Parameter(torch.randn(len(knots), size) * std)
@@ -105,7 +106,8 @@ class CellEncoder(nn.Module):
 
     def forward(self, numbers, categories, texts):
         """Cell values of B rows to (B, n_slots, size) vectors; slot 0 is zero."""
-        absent = numbers.isnan()
+        absent = numbers.isnan() | self._hidden(numbers)
+        categories = categories.masked_fill(self._hidden(categories), 0)
         z = numbers.masked_fill(absent, 0.0)
         value = torch.where(absent.unsqueeze(-1), self.missing, self.numbers(z))
         level = self.categories[categories + self.offsets]
@@ -113,13 +115,25 @@ class CellEncoder(nn.Module):
         none = value.new_zeros(len(numbers), 1, value.shape[-1])
         return torch.cat([none, value + self.number_bias, level, column, self._soft(texts)], 1)
 
+    def blank(self, slots):
+        """Which tokens of (B, P) slots to hide in this step: some of those that spell a cell."""
+        spelled = (slots >= self.layout.column) & (slots < self.layout.soft)
+        return spelled & self._hidden(slots)
+
+    def _hidden(self, cells):
+        """A random share of the entries in training, none otherwise."""
+        if not self.training or not self.dropout:
+            return torch.zeros(cells.shape, dtype=torch.bool, device=cells.device)
+        return torch.rand(cells.shape, device=cells.device) < self.dropout
+
     def _soft(self, texts):
         """(B, n_texts, F) features to (B, n_texts * n_soft, size): each slot sums a share of F."""
         batch, n_texts, n_features = texts.shape
         n_soft = self.layout.n_soft
         if not n_texts or not n_soft:
             return texts.new_zeros(batch, n_texts * n_soft, self.columns.shape[-1])
-        vectors = self.dropout(self.texts(texts.flatten(1)))
+        vectors = self.texts(texts.flatten(1))
+        vectors = vectors.masked_fill(self._hidden(texts.flatten(1)).unsqueeze(-1), 0.0)
         vectors = vectors.view(batch, n_texts, n_features, -1)
         share = torch.arange(n_features, device=texts.device) % n_soft
         out = vectors.new_zeros(batch, n_texts, n_soft, vectors.shape[-1])

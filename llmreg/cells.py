@@ -99,7 +99,8 @@ class CellFeaturizer:
         return CellValues(
             numbers=self._standardise(raw).astype(np.float32),
             categories=np.stack(codes, 1) if codes else np.zeros((rows.n_rows, 0), np.int64),
-            texts=np.stack(padded, 1) if padded else np.zeros((rows.n_rows, 0, 0), np.float32),
+            # No features at all (cells that are all empty): as if there were no text columns.
+            texts=np.stack(padded, 1) if width else np.zeros((rows.n_rows, 0, 0), np.float32),
         )
 
     def _raw_numbers(self, rows):
@@ -166,7 +167,9 @@ class TextFeaturizer:
             self.model_ = None
             return np.zeros((len(texts), 0), np.float32)
         self.svd_ = TruncatedSVD(size, random_state=self.random_state)
-        return self._scale(self.svd_.fit_transform(matrix), fit=True)
+        with np.errstate(divide="ignore", invalid="ignore"):  # equal texts have no variance
+            reduced = self.svd_.fit_transform(matrix)
+        return self._scale(reduced, fit=True)
 
     def transform(self, texts):
         """(n, k) float32 features of an array of strings."""

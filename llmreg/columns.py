@@ -112,7 +112,7 @@ def infer_kind(column, *, max_categories=200, alone=False):
     kind = _KIND_OF_CELLS.get(types.infer_dtype(cells, skipna=True))
     if kind is None:
         strings = pd.Series([_cell_text(cell) for cell in cells], dtype=object)
-        kind = _kind_of_strings(strings, max_categories)
+        kind = _kind_of_strings(strings, max_categories, column.name)
     return "text" if alone and kind == "category" and not _are_booleans(cells) else kind
 
 
@@ -120,12 +120,26 @@ def _are_booleans(cells):
     return types.infer_dtype(cells, skipna=True) == "boolean"
 
 
-def _kind_of_strings(strings, max_categories):
+def _warn_if_nearly_numbers(strings, name):
+    """One "n/a" among numbers makes a column of strings, which is hardly ever meant."""
+    number = strings.map(lambda value: _NUMBER.fullmatch(value) is not None)
+    if number.mean() >= 0.9 and not strings[number].map(_LEADING_ZERO.match).any():
+        warnings.warn(
+            f"{number.sum()} of {len(strings)} values of column {name!r} are numbers, but it also "
+            f"holds {strings[~number].iloc[0]!r}, so it is read as words. Replace such values by "
+            f"NaN, or set column_kinds={{{name!r}: 'number'}} to read them as missing.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _kind_of_strings(strings, max_categories, name):
     values = strings.unique()
     if all(map(_NUMBER.fullmatch, values)) and not any(map(_LEADING_ZERO.match, values)):
         return "number" if np.isfinite(values.astype(float)).all() else "category"
     if all(map(_ISO_DATE.match, values)) and _moments(pd.Series(values)).notna().all():
         return "datetime"
+    _warn_if_nearly_numbers(strings, name)
     few = len(values) <= FEW_VALUES
     repeated = len(values) <= len(strings) / 2
     long = np.mean([len(value.split()) for value in values]) > FEW_WORDS

@@ -69,6 +69,8 @@ def bounded_distribution(model, batch, tolerance):
             leaves = tree.leaf[following]
             support.append(_cells(probs, leaves, tree.leaf_span))
             greedy_value = tree.leaf_value[leaves[rows, greedy, symbol]].squeeze(1)
+            # Intervals that merge many numbers don't compete for the likeliest number.
+            likeliest = leaves.flatten(1).gather(1, probs.flatten(1).argmax(1, keepdim=True))
             break
         children = tree.child[following].flatten(1)
         probs = probs.flatten(1) * (children >= 0)
@@ -81,7 +83,10 @@ def bounded_distribution(model, batch, tolerance):
         greedy = (nodes == best).long().argmax(1, keepdim=True)
         logits = model.extend(cache, nodes)
     probabilities, lower, upper = (np.concatenate(part, 1) for part in zip(*support, strict=True))
-    return NumericDistribution(probabilities, lower, upper, greedy=_numpy(greedy_value))
+    return NumericDistribution(
+        probabilities, lower, upper, greedy=_numpy(greedy_value),
+        mode=_numpy(tree.leaf_value[likeliest.squeeze(1)]),
+    )  # fmt: skip
 
 
 def _cells(probs, index, spans):

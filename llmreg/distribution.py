@@ -32,6 +32,9 @@ class NumericDistribution:
         the midpoint).
     greedy : array-like of shape (n_rows,), default=None
         The number reached by taking the most probable token at every step.
+    mode : array-like of shape (n_rows,), default=None
+        The most probable number, where the cells alone can't tell: a wide cell that merges many
+        numbers may hold more mass than the best single one (None: the most probable cell's value).
 
     Attributes
     ----------
@@ -57,19 +60,13 @@ class NumericDistribution:
     [[1.5, 2.5]]
     """
 
-    def __init__(self, probabilities, lower, upper, *, values=None, greedy=None):
+    def __init__(self, probabilities, lower, upper, *, values=None, greedy=None, mode=None):
         p = _normalised(probabilities)
         lower, upper = _support("lower", lower, p.shape), _support("upper", upper, p.shape)
         # Halving first: the sum of two large finite edges may overflow.
         values = lower / 2 + upper / 2 if values is None else _support("values", values, p.shape)
-        if greedy is not None:
-            greedy = _finite("greedy", greedy)
-            if greedy.shape != p.shape[:1]:
-                raise ValueError(
-                    f"greedy has shape {greedy.shape}; give one number per row, "
-                    f"shape {p.shape[:1]}."
-                )
-        self._store(*_ordered(p, lower, upper, values), greedy)
+        chosen = (_per_row(name, a, len(p)) for name, a in (("greedy", greedy), ("mode", mode)))
+        self._store(*_ordered(p, lower, upper, values), *chosen)
 
     def _store(self, *arrays):
         """Keep arrays that are already checked and sorted, as read-only views."""
@@ -77,7 +74,7 @@ class NumericDistribution:
         for a in arrays:
             if a is not None:
                 a.flags.writeable = False
-        self.probabilities, self.lower, self.upper, self.values, self._greedy = arrays
+        self.probabilities, self.lower, self.upper, self.values, self._greedy, self._mode = arrays
         return self
 
     def __len__(self):
@@ -98,24 +95,21 @@ class NumericDistribution:
                     "use an int, a slice, a mask or a 1-D array."
                 )
         support = (a if a.ndim == 1 else a[rows] for a in (self.lower, self.upper, self.values))
-        greedy = None if self._greedy is None else self._greedy[rows]
-        return type(self).__new__(type(self))._store(self.probabilities[rows], *support, greedy)
+        chosen = (a if a is None else a[rows] for a in (self._greedy, self._mode))
+        return type(self).__new__(type(self))._store(self.probabilities[rows], *support, *chosen)
 
     @classmethod
     def concatenate(cls, parts):
         """Stack the rows of an iterable of distributions, whose supports and K may differ
         (shorter rows are padded with cells without mass). ValueError if there are no parts, or
-        if only some of them carry greedy values."""
+        if only some of them carry greedy values or modes."""
         parts = list(parts)
-        n_greedy = sum(part._greedy is not None for part in parts)
-        if not parts or n_greedy not in (0, len(parts)):
-            raise ValueError(
-                f"{n_greedy} of {len(parts)} parts carry greedy values; give at least "
-                "one part, and greedy values in all of them or in none."
-            )
-        greedy = np.concatenate([part._greedy for part in parts]) if n_greedy else None
+        if not parts:
+            raise ValueError("There is nothing to concatenate: give at least one part.")
+        chosen = (_joined(name, [getattr(part, f"_{name}") for part in parts])
+                  for name in ("greedy", "mode"))  # fmt: skip
         cells = [(part.probabilities, part.lower, part.upper, part.values) for part in parts]
-        return cls.__new__(cls)._store(*_stacked(cells), greedy)
+        return cls.__new__(cls)._store(*_stacked(cells), *chosen)
 
     def mean(self):
         """Expected value, (n_rows,): what RAIL predicts (Lukasik et al., Regression-aware
@@ -137,6 +131,8 @@ class NumericDistribution:
 
     def mode(self):
         """Value of the most probable cell, (n_rows,); of several, the smallest value."""
+        if self._mode is not None:
+            return self._mode
         p = self.probabilities
         return np.where(p == p.max(axis=1, keepdims=True), self.values, np.inf).min(axis=1)
 
@@ -302,6 +298,27 @@ class NumericDistribution:
         ).sum(axis=1)
         y, start, end = y[:, 0], knots[..., 0], knots[..., -1]
         return within + np.maximum(start - y, 0) + np.maximum(y - end, 0)
+
+
+def _per_row(name, values, n_rows):
+    """One finite number per row, or None."""
+    if values is None:
+        return None
+    values = _finite(name, values)
+    if values.shape != (n_rows,):
+        raise ValueError(
+            f"{name} has shape {values.shape}; give one number per row, shape {(n_rows,)}."
+        )
+    return values
+
+
+def _joined(name, arrays):
+    given = sum(a is not None for a in arrays)
+    if given not in (0, len(arrays)):
+        raise ValueError(
+            f"{given} of {len(arrays)} parts carry {name} values; give them in all parts or in none."
+        )
+    return np.concatenate(arrays) if given else None
 
 
 def _finite(name, a):

@@ -1,5 +1,6 @@
 """LLMRegressor: the scikit-learn estimator. It validates, calls and stores; it computes nothing."""
 
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -71,6 +72,10 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         Rows per step.
     weight_decay : float or "auto", default="auto"
         AdamW's decoupled weight decay.
+    dropout : float or "auto", default="auto"
+        Share of the cells and text tokens that are hidden at random in each step of stage "sft";
+        applies to cells that are read as vectors. "auto": 0.1 for fresh weights, 0 for pretrained
+        ones.
     lora_r : int or None, default=8
         Rank of the LoRA adapters: on pretrained models in both stages, on fresh weights in stage
         "align". None: train all weights in all stages.
@@ -102,7 +107,8 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
     ----------
     history_ : DataFrame
         A row per epoch: stage, epoch, step, loss, learning_rate, validation_rmse (in the units of
-        y, as decoded), seconds, and what the method reports.
+        y, as decoded), seconds, kept (whether the stage ended with this epoch's weights), and
+        what the method reports.
     model_ : llmreg.backbone.NumberLM
     serializer_, codec_, prompts_
         The fitted parts.
@@ -151,6 +157,7 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         "align_learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "lora_r": [Interval(Integral, 1, None, closed="left"), None],
         "lora_alpha": [Interval(Real, 0, None, closed="neither")],
         "lora_dropout": [Interval(Real, 0, 1, closed="left")],
@@ -184,6 +191,7 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         align_learning_rate="auto",
         batch_size="auto",
         weight_decay="auto",
+        dropout="auto",
         lora_r=8,
         lora_alpha=16,
         lora_dropout=0.0,
@@ -213,6 +221,7 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         self.align_learning_rate = align_learning_rate
         self.batch_size = batch_size
         self.weight_decay = weight_decay
+        self.dropout = dropout
         self.lora_r = lora_r
         self.lora_alpha = lora_alpha
         self.lora_dropout = lora_dropout
@@ -290,7 +299,7 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         from llmreg.fitting import fit_model
 
         random_state = check_random_state(self.random_state)
-        start = self._state() if self.warm_start and hasattr(self, "model_") else None
+        start = self._state() if self._goes_on() else None
         serializer = RowSerializer() if self.serializer is None else clone(self.serializer)
         codec = DigitCodec() if self.codec is None else clone(self.codec)
         state, history = fit_model(
@@ -302,6 +311,7 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
             setattr(self, name, value)
         # Named also when nothing was trained: no epochs, or a constant target.
         self.history_ = pd.DataFrame(history, columns=None if history else HISTORY)
+        self._built_with = self._lasting_params()
         return self
 
     def _methods(self):
@@ -324,24 +334,41 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
         target = None if getattr(y, "ndim", 1) > 1 else getattr(y, "name", None)
-        frame = read_table(self, X, reset=not (self.warm_start and hasattr(self, "model_")))
+        frame = read_table(self, X, reset=not self._goes_on())
         y = check_array(
             y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=type(self).__name__
         )
         y = column_or_1d(y, warn=True)
         check_consistent_length(frame, y)
-        weight = _check_sample_weight(
-            sample_weight, frame, dtype=np.float64, ensure_non_negative=True
-        )
-        used = weight > 0
-        if not used.any():
+        weight = _check_sample_weight(sample_weight, frame, dtype=np.float64)
+        if weight.min() < 0 or weight.max() == 0:
             raise ValueError(
-                "All entries of sample_weight are zero: there is no row to learn from. Give at "
-                "least one row a positive weight."
+                f"sample_weight goes from {weight.min():g} to {weight.max():g}; weights must be "
+                "non-negative, and at least one positive. Rows of weight zero are left out."
             )
+        used = weight > 0
         return frame[used], y[used], weight[used], target
 
+    def _goes_on(self):
+        return self.warm_start and hasattr(self, "model_")
+
+    def _lasting_params(self):
+        """What a first fit settles for all that follow with ``warm_start=True``."""
+        return {name: repr(getattr(self, name)) for name in LASTING}
+
     def _state(self):
+        changed = [
+            f"{name} ({self._built_with[name]} → {now})"
+            for name, now in self._lasting_params().items()
+            if now != self._built_with[name]
+        ]
+        if changed:
+            warnings.warn(
+                "warm_start=True goes on with what the first fit built, so these changes have no "
+                f"effect: {', '.join(changed)}. Set warm_start=False to start anew.",
+                UserWarning,
+                stacklevel=3,
+            )
         return {name: getattr(self, name) for name in STATE}
 
     # -- predict ------------------------------------------------------------------------------
@@ -404,5 +431,8 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
             yield distributions(model, self.prompts_.encode(rows), tolerance)
 
 
-HISTORY = ("stage", "epoch", "step", "loss", "learning_rate", "validation_rmse", "seconds")
+HISTORY = (
+    "stage", "epoch", "step", "loss", "learning_rate", "validation_rmse", "seconds", "kept",
+)  # fmt: skip
+LASTING = ("model", "serializer", "codec", "number_input", "text_features", "dropout")
 STATE = ("serializer_", "codec_", "prompts_", "model_", "y_mean_", "y_std_")

@@ -61,6 +61,7 @@ def unpack_model(parts):
 
     from llmreg.backbone import NumberLM
     from llmreg.cell_encoder import CellEncoder
+    from llmreg.hub import load_lm
 
     # Building draws initial weights, which the packed ones replace: leave the caller's
     # random state as it was.
@@ -69,7 +70,7 @@ def unpack_model(parts):
             config_class, values = parts["config"]
             lm = AutoModelForCausalLM.from_config(config_class.from_dict(values))
         else:
-            lm = AutoModelForCausalLM.from_pretrained(parts["base"])
+            lm = load_lm(parts["base"])
         cells = None if parts["cells"] is None else CellEncoder.from_recipe(parts["cells"])
         model = NumberLM(
             lm, cells, torch.tensor(parts["symbol_ids"]), parts["codec"], parts["base"]

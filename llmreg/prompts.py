@@ -153,10 +153,9 @@ class _Prompts:
     def fit_encode(self, rows):
         """Fit the cells' scales and features on training rows, and encode them."""
         cells = self.featurizer.fit_transform(rows)
-        n_texts = cells.texts.shape[1] if cells.texts.shape[2] else 0
         self.layout = SlotLayout(
-            cells.numbers.shape[1], cells.categories.shape[1], self._n_columns(rows), n_texts,
-            self.n_soft,
+            cells.numbers.shape[1], cells.categories.shape[1], self._n_columns(rows),
+            cells.texts.shape[1], self.n_soft,
         )  # fmt: skip
         return self._encode(rows, cells)
 
@@ -232,7 +231,7 @@ class CellPrompts(_Prompts):
             parts.append(self._vectors("number", field.numbers.shape[1], counters, n_rows))
         if field.kind == "category":
             parts.append(self._vectors("category", 1, counters, n_rows))
-        if field.kind == "text" and self.layout.n_soft and self.featurizer.texts:
+        if field.kind == "text" and self.layout.n_slots > self.layout.soft:
             parts.append(self._vectors("soft", self.layout.n_soft, counters, n_rows))
         return parts
 
@@ -251,7 +250,8 @@ class TextPrompts(_Prompts):
     featurizer : llmreg.cells.CellFeaturizer
     number_input : {"text", "text+value", "value"}
         "value" writes one "0" for every number and adds the cell's vector to it; "text+value"
-        adds the vector to the last token of the number as written.
+        adds the vector to the last token of the number as written. Dates are always written out;
+        with either, their last token carries the vector of the timestamp.
     max_prompt_tokens, max_text_tokens, n_soft : int
     """
 
@@ -296,7 +296,7 @@ class TextPrompts(_Prompts):
                 spans[len(pieces)] = slot
                 slot += field.numbers.shape[1]
             text = field.text
-            if as_number and self.number_input == "value":
+            if field.kind == "number" and self.number_input == "value":
                 text = np.full(rows.n_rows, "0", dtype=object)
             if field.kind == "text":
                 text = self._cut_cells(text, rows.n_rows)

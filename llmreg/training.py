@@ -31,11 +31,13 @@ class TrainingData:
 
     def batch(self, rows, device, dtype):
         """Prompts, targets and weights of some rows as tensors."""
+        # Targets and losses keep at least float32, whatever the weights are in.
+        precise = torch.promote_types(dtype, torch.float32)
         targets = Targets(
-            z=torch.as_tensor(self.z[rows]).to(device=device, dtype=dtype),
+            z=torch.as_tensor(self.z[rows]).to(device=device, dtype=precise),
             leaf=torch.as_tensor(self.leaf[rows]).to(device),
         )
-        weight = torch.as_tensor(self.weight[rows]).to(device=device, dtype=dtype)
+        weight = torch.as_tensor(self.weight[rows]).to(device=device, dtype=precise)
         return self.rows.batch(rows, device, dtype), targets, weight
 
 
@@ -50,11 +52,12 @@ class StageSettings:
     weight_decay: float
     n_iter_no_change: int | None
     warmup: float = 0.15  # share of the steps with a rising learning rate
-    averaging: float = 0.1  # share of the steps that the running mean of the weights looks back
 
 
 def train_stage(model, data, objective, scale, settings, *, validate, rng, generator, report):
     """Train a model's trainable weights; the best epoch's weights are left in it.
+
+    A stage that starts from trained weights keeps those if no epoch of its own does better.
 
     Parameters
     ----------
@@ -79,8 +82,8 @@ def train_stage(model, data, objective, scale, settings, *, validate, rng, gener
     """
     n_batches = -(-len(data) // settings.batch_size)
     optimizer, schedule = _optimizer(model, settings, settings.epochs * n_batches)
-    average = _RunningMean(model, settings.averaging * settings.epochs * n_batches)
-    best = _Best(model, validate, settings)
+    average = _RunningMean(model)
+    best = _Best(model, validate, settings, start=objective.stage == "align")
     records, step, start = [], 0, time.perf_counter()
     for epoch in range(1, settings.epochs + 1):
         # Dropout off in roll-outs: sampled numbers and their gradient see one and the same model.
@@ -96,11 +99,18 @@ def train_stage(model, data, objective, scale, settings, *, validate, rng, gener
         with average.in_place():
             stop = best.update(record)
         record["seconds"] = time.perf_counter() - start
+        record["kept"] = False
         records.append(record)
         report(record)
         if stop:
             break
     best.restore(average.weights)
+    if best.epoch is not None and best.epoch > 0:
+        records[best.epoch - 1]["kept"] = True
+    elif best.epoch is None:
+        records[-1]["kept"] = True
+    else:
+        _warn_if_no_better(records, best.error, objective)
     _warn_if_nothing_to_learn(records, objective)
     return records
 
@@ -114,7 +124,12 @@ def _step(model, data, rows, objective, scale, optimizer, generator):
     if not np.isfinite(value):
         raise FloatingPointError(
             f"The training loss became {value}. Lower the learning rate (now "
-            f"{optimizer.param_groups[0]['lr']:.2g}), or use dtype='float32'."
+            f"{optimizer.param_groups[0]['lr']:.2g})"
+            + (
+                "."
+                if model.dtype == torch.float32
+                else f", or train in float32 (now {model.dtype})."
+            )
         )
     optimizer.zero_grad()
     loss.backward()
@@ -138,11 +153,14 @@ def _optimizer(model, settings, n_steps):
 class _Best:
     """Early stopping on the validation error, and the best weights."""
 
-    def __init__(self, model, validate, settings):
+    def __init__(self, model, validate, settings, start):
         self.model = model
         self.validate = validate
         self.patience = settings.n_iter_no_change or settings.epochs
-        self.error, self.weights, self.since = np.inf, None, 0
+        self.error, self.weights, self.epoch = np.inf, None, None
+        if start and validate is not None:
+            model.eval()
+            self.error, self.weights, self.epoch = validate(), model.snapshot(), 0
 
     def update(self, record):
         """Add the validation error to an epoch's record; True when it is time to stop."""
@@ -151,10 +169,9 @@ class _Best:
             return False
         self.model.eval()
         error = record["validation_rmse"] = self.validate()
-        self.since += 1
         if error < self.error:
-            self.error, self.weights, self.since = error, self.model.snapshot(), 0
-        return self.since >= self.patience
+            self.error, self.weights, self.epoch = error, self.model.snapshot(), record["epoch"]
+        return record["epoch"] - (self.epoch or 0) >= self.patience
 
     def restore(self, last):
         """Put the best weights in place, or the last ones where nothing was validated."""
@@ -163,22 +180,23 @@ class _Best:
 
 
 class _RunningMean:
-    """Exponential running mean of the trainable weights: what is validated and kept.
+    """Running mean of the trainable weights over about the latest tenth of the steps so far.
 
-    Averages out the steps' noise, which matters most on small tables.
+    What is validated and kept. Averages out the steps' noise, so that each epoch can be judged as
+    if the learning rate had come down by then (Karras et al. 2024, power-function averaging).
     """
 
-    def __init__(self, model, horizon):
+    POWER = 8.0
+
+    def __init__(self, model):
         self.model = model
-        self.horizon = max(horizon, 1.0)
         self.weights = model.snapshot()
         self.steps = 0
 
     @torch.no_grad()
     def update(self):
         self.steps += 1
-        # A plain mean until the horizon is reached, so that the initial weights are forgotten.
-        share = 1 / min(self.steps, self.horizon)
+        share = (self.POWER + 1) / (self.steps + self.POWER)  # 1 at first: forgets the start
         current = self.model.trainable()
         torch._foreach_lerp_(list(self.weights.values()), list(current.values()), share)
 
@@ -206,6 +224,17 @@ class _Averages:
 
     def means(self):
         return {name: total / self.rows for name, total in self.sums.items()}
+
+
+def _warn_if_no_better(records, start, objective):
+    best = min(record["validation_rmse"] for record in records)
+    warnings.warn(
+        f"{type(objective).__name__} did not improve the validation RMSE ({start:.4g} before, at "
+        f"best {best:.4g} after), so the first stage's weights are kept. Lower "
+        "align_learning_rate, or choose a fit_method without a second stage.",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def _warn_if_nothing_to_learn(records, objective):

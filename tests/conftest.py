@@ -100,3 +100,75 @@ def ragged_codec():
         symbols=("a", "b", "c"), sequences=lambda: sequences, edges_=np.arange(6) + 0.5,
         values_=np.arange(1.0, 6.0),
     )  # fmt: skip
+
+
+# -- the estimator ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def table():
+    """40 rows with a number, a category and a text column; ``table.X`` and ``table.y``."""
+    import pandas as pd
+
+    rng = np.random.RandomState(0)
+    words = ["red", "blue", "old", "new", "big", "tiny"]
+    X = pd.DataFrame(
+        {
+            "size": rng.randn(40),
+            "city": rng.choice(["Graz", "Linz", "Wien"], 40),
+            "words": [" ".join(rng.choice(words, rng.randint(3, 9))) for _ in range(40)],
+        }
+    )
+    y = pd.Series(50 + 10 * X["size"] + 5 * (X["city"] == "Graz") + rng.randn(40), name="price")
+    return SimpleNamespace(X=X, y=y)
+
+
+@pytest.fixture(scope="session")
+def quick_fit():
+    """``quick_fit(X, y, sample_weight=None, **params)``: an LLMRegressor after very few steps.
+
+    Without validation, which would undo some of them, unless asked for.
+    """
+    from llmreg import LLMRegressor
+
+    few = dict(sft_epochs=1, align_epochs=1, batch_size=16, random_state=0)
+
+    def fit(X, y, sample_weight=None, **params):
+        params = few | dict(validation_fraction=None) | params
+        return LLMRegressor(**params).fit(X, y, sample_weight=sample_weight)
+
+    return fit
+
+
+@pytest.fixture(scope="session")
+def pretrained_folder(tmp_path_factory):
+    """A folder with a small Llama of random weights and a byte-level BPE tokenizer."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    sentences = ["size: 12.5, city: Graz. price:", "the red old house", "30 40 50 1999 2001"]
+    tokenizer.train_from_iterator(sentences * 3, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>"
+    )
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=256, num_hidden_layers=2,
+        num_attention_heads=4, max_position_embeddings=512, bos_token_id=0, eos_token_id=1,
+        initializer_range=0.1,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("pretrained")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
