@@ -18,7 +18,7 @@ MAX_ROWS = 4000
 
 
 def load(name):
-    """X (DataFrame) and y of a table; FileNotFoundError says what to set where a file is missing."""
+    """X (DataFrame) and y of a table; FileNotFoundError says what to set if there is no file."""
     if name == "friedman1":
         X, y = make_friedman1(4000, 10, noise=1.0, random_state=0)
         return pd.DataFrame(X).add_prefix("x"), y

@@ -14,6 +14,7 @@ from llmreg.cell_encoder import CellEncoder
 from llmreg.cells import CellFeaturizer
 from llmreg.hub import load_lm, load_tokenizer
 from llmreg.prompts import CellPrompts, TextPrompts
+from llmreg.settings import auto_dropout
 
 __all__ = ["assemble", "is_pretrained", "lora_config", "resolve_device"]
 
@@ -104,7 +105,9 @@ def _embedded(params, rows, codec, featurizer, settings):
     prompts = CellPrompts(tokenizer, featurizer, **settings)
     encoded = prompts.fit_encode(rows)
     lm = AutoModelForCausalLM.from_config(config)
-    cells = _cell_encoder(prompts, encoded, lm, std=0.1, dropout=_dropout(params, 0.1))
+    cells = _cell_encoder(
+        prompts, encoded, lm, std=0.1, dropout=auto_dropout(params["dropout"], rows.n_rows, False)
+    )
     symbol_ids = torch.tensor(tokenizer.convert_tokens_to_ids(list(codec.symbols)))
     return prompts, encoded, NumberLM(lm, cells, symbol_ids, codec)
 
@@ -128,10 +131,6 @@ def _token_texts(rows, number_input):
         if field.kind == "text" or (field.numbers is not None and number_input != "value"):
             texts.update(np.unique(field.text.astype(str)))
     return sorted(texts)
-
-
-def _dropout(params, default):
-    return default if params["dropout"] == "auto" else params["dropout"]
 
 
 def _cell_encoder(prompts, encoded, lm, std, dropout):
@@ -160,7 +159,13 @@ def _pretrained(params, rows, codec, featurizer, settings):
     encoded = prompts.fit_encode(rows)
     cells = None
     if prompts.layout.n_slots > 1:
-        cells = _cell_encoder(prompts, encoded, lm, std=0.0, dropout=_dropout(params, 0.0))
+        cells = _cell_encoder(
+            prompts,
+            encoded,
+            lm,
+            std=0.0,
+            dropout=auto_dropout(params["dropout"], rows.n_rows, True),
+        )
     model = NumberLM(lm, cells, symbol_ids, codec, base=name)
     if params["lora_r"] is not None:
         model.add_lora(lora_config(params))

@@ -3,6 +3,7 @@
 Nothing else knows peft, nor how a transformers model is called.
 """
 
+import threading
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ class NumberLM(nn.Module):
         self.tree = NumberTree.from_codec(codec)
         self.base = base
         self._reference = None
+        self._output_lock = threading.RLock()
 
     def __reduce__(self):
         from llmreg.persistence import pack_model, unpack_model
@@ -148,18 +150,23 @@ class NumberLM(nn.Module):
 
     @contextmanager
     def _number_rows(self):
-        """Within this context the output layer computes the symbols' rows alone."""
+        """Within this context the output layer computes the symbols' rows alone.
+
+        Patching the layer, not calling the body without it, keeps what a family does to its
+        logits (scaling, soft caps). The lock is for threads that predict with one model.
+        """
         head, rows = self.lm.get_output_embeddings(), self.symbol_ids
 
         def forward(hidden):
             bias = None if head.bias is None else head.bias[rows]
             return nn.functional.linear(hidden, head.weight[rows], bias)
 
-        head.forward = forward
-        try:
-            yield
-        finally:
-            del head.forward
+        with self._output_lock:
+            head.forward = forward
+            try:
+                yield
+            finally:
+                del head.forward
 
     # -- LoRA -------------------------------------------------------------------------------
 

@@ -316,7 +316,8 @@ def _joined(name, arrays):
     given = sum(a is not None for a in arrays)
     if given not in (0, len(arrays)):
         raise ValueError(
-            f"{given} of {len(arrays)} parts carry {name} values; give them in all parts or in none."
+            f"{given} of {len(arrays)} parts carry {name} values; give them in all parts or in "
+            "none."
         )
     return np.concatenate(arrays) if given else None
 

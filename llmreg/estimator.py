@@ -74,18 +74,20 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         AdamW's decoupled weight decay.
     dropout : float or "auto", default="auto"
         Share of the cells and text tokens that are hidden at random in each step of stage "sft";
-        applies to cells that are read as vectors. "auto": 0.1 for fresh weights, 0 for pretrained
-        ones.
+        applies to cells that are read as vectors. "auto": 30 / rows, at most 0.1, for fresh
+        weights; 0 for pretrained ones.
     lora_r : int or None, default=8
         Rank of the LoRA adapters: on pretrained models in both stages, on fresh weights in stage
         "align". None: train all weights in all stages.
     lora_alpha : int, default=16
     lora_dropout : float, default=0.0
+        Acts in stage "sft" of pretrained models: stage "align" trains without dropout.
     target_modules : str or list of str, default="all-linear"
-        peft's names for the same things.
-    validation_fraction : float or None, default=0.1
+        The layers that get adapters, not the output layer. These are peft's names.
+    validation_fraction : float, "auto" or None, default="auto"
         Share of the training rows set aside for early stopping and for choosing the best epoch,
-        if there are at least 20 rows. None: train on all rows and keep the last weights.
+        if there are at least 20 rows. "auto": 0.15 below 1,500 rows, else 0.1, at most 2,000 rows.
+        None: train on all rows and keep the last weights.
     n_iter_no_change : int or None, default=10
         Stop a stage after this many epochs without a better validation RMSE. None: never.
     max_prompt_tokens : int, default=1024
@@ -162,7 +164,7 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         "lora_alpha": [Interval(Real, 0, None, closed="neither")],
         "lora_dropout": [Interval(Real, 0, 1, closed="left")],
         "target_modules": [str, list],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+        "validation_fraction": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither"), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
         "max_prompt_tokens": [Interval(Integral, 8, None, closed="left")],
         "device": [str],
@@ -196,7 +198,7 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         lora_alpha=16,
         lora_dropout=0.0,
         target_modules="all-linear",
-        validation_fraction=0.1,
+        validation_fraction="auto",
         n_iter_no_change=10,
         max_prompt_tokens=1024,
         device="auto",
@@ -263,7 +265,10 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
                 params[part] = DigitCodec()
             elif part == "serializer" and value is None:
                 params[part] = RowSerializer()
-            elif part in ("fit_method", "sft_method") and isinstance(value, str):
+            elif part == "fit_method" and isinstance(value, str):
+                params[part] = resolve_method(value, part, params.get("reward", self.reward))
+                params["reward"] = None  # it lives in the object now
+            elif part == "sft_method" and isinstance(value, str):
                 params[part] = resolve_method(value, part)
         return super().set_params(**params)
 

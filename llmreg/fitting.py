@@ -13,12 +13,11 @@ from llmreg.assembly import assemble, is_pretrained, lora_config, resolve_device
 from llmreg.decoding import bounded_distribution, exact_distribution
 from llmreg.distribution import NumericDistribution
 from llmreg.policy import ZScale
-from llmreg.settings import stage_settings
+from llmreg.settings import auto_validation, stage_settings
 from llmreg.training import TrainingData, train_stage
 
 __all__ = ["distributions", "fit_model", "ready"]
 
-MIN_ROWS_TO_VALIDATE = 20
 TOKENS_PER_BATCH = 16384
 
 
@@ -156,8 +155,8 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed):
 
 def _split(params, n_rows, seed):
     """Rows to train on and rows to validate on; the latter empty for very small tables."""
-    fraction = params["validation_fraction"]
-    if fraction is None or n_rows < MIN_ROWS_TO_VALIDATE:
+    fraction = auto_validation(params["validation_fraction"], n_rows)
+    if not fraction:
         return np.arange(n_rows), np.arange(0)
     train, held_out = train_test_split(np.arange(n_rows), test_size=fraction, random_state=seed)
     return np.sort(train), np.sort(held_out)

@@ -4,7 +4,7 @@ __all__ = ["load_lm", "load_tokenizer"]
 
 
 def load_lm(name):
-    """The causal language model of a hub id or a folder; OSError says what to do if there is none."""
+    """The causal language model of a hub id or a folder; OSError says what to do without one."""
     from transformers import AutoModelForCausalLM
 
     return _load(AutoModelForCausalLM, name)
@@ -21,6 +21,8 @@ def load_tokenizer(name):
 
 
 def _load(kind, name):
+    if name.lower() == "tiny":
+        raise ValueError(f"model={name!r} is not a model; did you mean 'tiny'?")
     try:
         return kind.from_pretrained(name)
     except OSError as error:

@@ -266,8 +266,8 @@ class TextPrompts(_Prompts):
         pieces, spans = self._pieces(rows)
         texts = ["".join(parts) for parts in zip(*pieces, strict=True)]
         encoded = self.tokenizer(
-            texts, add_special_tokens=True, return_offsets_mapping=True,
-            return_attention_mask=False,
+            texts, add_special_tokens=True, split_special_tokens=True,
+            return_offsets_mapping=True, return_attention_mask=False,
         )  # fmt: skip
         lengths = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)
         ids = np.fromiter((i for row in encoded["input_ids"] for i in row), np.int32, lengths.sum())
@@ -307,8 +307,9 @@ class TextPrompts(_Prompts):
     def _cut_cells(self, texts, n_rows):
         uniques, inverse = np.unique(texts.astype(str), return_inverse=True)
         encoded = self.tokenizer(
-            uniques.tolist(), add_special_tokens=False, return_offsets_mapping=True
-        )
+            uniques.tolist(), add_special_tokens=False, split_special_tokens=True,
+            return_offsets_mapping=True,
+        )  # fmt: skip
         budget = self.max_text_tokens
         cut = np.array([len(ids) > budget for ids in encoded["input_ids"]])
         short = [
@@ -338,7 +339,9 @@ class TextPrompts(_Prompts):
         """Cut long prompts before the template's last text, which asks for the number."""
         if (part.lengths <= self.max_prompt_tokens).all():
             return part
-        question = self.tokenizer(rows.literals[-1], add_special_tokens=False)["input_ids"]
+        question = self.tokenizer(
+            rows.literals[-1], add_special_tokens=False, split_special_tokens=True
+        )["input_ids"]
         question = question[-self.max_prompt_tokens :]
         tail = _Ragged.constant(rows.n_rows, question, [0] * len(question))
         long = part.lengths > self.max_prompt_tokens

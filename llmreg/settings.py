@@ -4,7 +4,9 @@ import numpy as np
 
 from llmreg.training import StageSettings
 
-__all__ = ["stage_settings"]
+__all__ = ["auto_dropout", "auto_validation", "stage_settings"]
+
+MIN_ROWS_TO_VALIDATE = 20
 
 
 def stage_settings(params, n_rows, pretrained):
@@ -38,7 +40,7 @@ def stage_settings(params, n_rows, pretrained):
     )
     align_epochs = _auto(params["align_epochs"], max(1, round(sft_epochs / 3)))
     align = StageSettings(
-        "align", align_epochs, _auto(params["align_learning_rate"], 5e-5 if pretrained else 1e-3),
+        "align", align_epochs, _auto(params["align_learning_rate"], 5e-5 if pretrained else 5e-4),
         **common,
     )  # fmt: skip
     return sft, align
@@ -49,8 +51,25 @@ def _auto(value, default):
 
 
 def _fresh_epochs(n_rows):
-    return int(np.clip(60_000 // max(n_rows, 1), 12, 80))
+    """About 60,000 rows seen; early stopping ends it sooner where the noise is large."""
+    return int(np.clip(60_000 // max(n_rows, 1), 12, 40 if n_rows < 500 else 60))
 
 
 def _fresh_decay(n_rows):
-    return 1.0 if n_rows < 1500 else 0.1
+    return float(np.clip(300 / max(n_rows, 1), 0.1, 1.0))
+
+
+def auto_dropout(dropout, n_rows, pretrained):
+    """Share of hidden cells: the fewer rows, the more."""
+    return _auto(dropout, 0.0 if pretrained else min(0.1, 30 / max(n_rows, 1)))
+
+
+def auto_validation(fraction, n_rows):
+    """Share of the rows to validate on; 0 for none.
+
+    Small tables set more aside, since the choice of the epoch is only as good as the rows that
+    make it; large ones need no more than 2,000.
+    """
+    if fraction is None or n_rows < MIN_ROWS_TO_VALIDATE:
+        return 0.0
+    return _auto(fraction, 0.15 if n_rows < 1500 else min(0.1, 2000 / n_rows))

@@ -36,7 +36,7 @@ class SoftCE(Objective):
 
     Parameters
     ----------
-    sigma : float, default=0.15
+    sigma : float, default=0.2
         Standard deviation of the Gaussian, in standard deviations of the training targets.
         Larger values help small or noisy tables; smaller ones keep the intervals of nearly
         noise-free tables tight.
@@ -48,8 +48,8 @@ class SoftCE(Objective):
     --------
     >>> from llmreg import LLMRegressor, SoftCE
     >>> model = LLMRegressor(fit_method=SoftCE(sigma=0.3))
-    >>> model.set_params(fit_method__sigma=0.2).fit_method
-    SoftCE(sigma=0.2)
+    >>> model.set_params(fit_method__sigma=0.25).fit_method
+    SoftCE(sigma=0.25)
     """
 
     _parameter_constraints: dict = {
@@ -58,7 +58,7 @@ class SoftCE(Objective):
     }
     stage = "sft"
 
-    def __init__(self, sigma=0.15, *, mean_weight=1.0):
+    def __init__(self, sigma=0.2, *, mean_weight=1.0):
         self.sigma = sigma
         self.mean_weight = mean_weight
 

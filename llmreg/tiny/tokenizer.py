@@ -39,8 +39,6 @@ def train_tokenizer(texts, vocab_size=1000):
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    # Special tokens are written by id only: the same characters in a user's cell are plain text.
-    tokenizer.encode_special_tokens = True
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", padding_side="left"
     )
