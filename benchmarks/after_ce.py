@@ -11,8 +11,8 @@ import argparse
 import time
 
 import pandas as pd
+from benchmark_data import available, load, measure
 from sklearn.model_selection import train_test_split
-from tables import available, load, measure
 
 from llmreg import GRPO, LLMRegressor, ReMax
 

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pandas as pd
+from benchmark_data import load
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import RidgeCV
@@ -18,7 +19,6 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tables import load
 
 from llmreg import LLMRegressor
 

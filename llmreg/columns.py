@@ -127,7 +127,7 @@ def _warn_if_nearly_numbers(strings, name):
         warnings.warn(
             f"{number.sum()} of {len(strings)} values of column {name!r} are numbers, but it also "
             f"holds {strings[~number].iloc[0]!r}, so it is read as words. Replace such values by "
-            f"NaN, or set column_kinds={{{name!r}: 'number'}} to read them as missing.",
+            f"NaN to read it as numbers, or set column_kinds={{{name!r}: 'category'}} (or 'text').",
             UserWarning,
             stacklevel=2,
         )
@@ -349,6 +349,8 @@ def _object_array(texts):
 
 def _unread(column, absent):
     """Return the cells that hold something and yet were not read."""
+    if not absent.any():  # the usual case, in tables that may have thousands of columns
+        return column.iloc[:0]
     return column[absent & ~column.isna().to_numpy(dtype=bool)].astype(object)
 
 

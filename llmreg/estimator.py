@@ -372,7 +372,7 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
                 "warm_start=True goes on with what the first fit built, so these changes have no "
                 f"effect: {', '.join(changed)}. Set warm_start=False to start anew.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,  # the caller of fit, which scikit-learn wraps
             )
         return {name: getattr(self, name) for name in STATE}
 

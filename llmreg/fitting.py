@@ -135,7 +135,7 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed):
     sft, align = stage_settings(params, len(train), is_pretrained(params["model"]))
     common = dict(
         scale=scale,
-        validate=_validator(params, model, encoded, y, weight, held_out),
+        validate=_validator(params, model, encoded, y, weight, held_out, state["y_std_"]),
         rng=np.random.RandomState(seed),
         generator=torch.Generator(model.device).manual_seed(seed),
         report=_printer(params["verbose"]),
@@ -143,7 +143,8 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed):
     data = data.take(train)
     history = train_stage(model, data, sft_method, settings=sft, **common) if sft.epochs else []
     if align_method is not None and align.epochs:
-        if not model.has_lora and params["lora_r"] is not None:
+        # Not on tuned pretrained weights: what is saved of adapted ones is the adapters alone.
+        if model.base is None and not model.has_lora and params["lora_r"] is not None:
             model.add_lora(lora_config(params))
         model.keep_reference(bool(getattr(align_method, "beta", 0)))
         history += train_stage(model, data, align_method, settings=align, **common)
@@ -162,8 +163,8 @@ def _split(params, n_rows, seed):
     return np.sort(train), np.sort(held_out)
 
 
-def _validator(params, model, encoded, y, weight, held_out):
-    """RMSE of the validation rows as decoded, or None without such rows."""
+def _validator(params, model, encoded, y, weight, held_out, spread):
+    """A function for the validation rows' errors as decoded, or None without such rows."""
     if not len(held_out):
         return None
     rows, truth, weight = encoded.take(held_out), y[held_out], weight[held_out]
@@ -172,7 +173,8 @@ def _validator(params, model, encoded, y, weight, held_out):
 
     def validate():
         error = distributions(model, rows, 0.0).decode(decoding) - truth
-        return _root_mean_square(error, weight)
+        relative = error / spread  # squares of errors in the units of y may overflow
+        return _root_mean_square(error, weight), relative**2 * weight / weight.mean()
 
     return validate
 

@@ -1,4 +1,4 @@
-"""What "auto" means: training lengths and rates chosen from the data and the model."""
+"""What "auto" means: training lengths, rates and regularisation, from the data and the model."""
 
 import numpy as np
 
@@ -7,6 +7,29 @@ from llmreg.training import StageSettings
 __all__ = ["auto_dropout", "auto_validation", "stage_settings"]
 
 MIN_ROWS_TO_VALIDATE = 20
+FEW_ROWS = 1500  # below: smaller steps and batches, more rows set aside
+
+# A pretrained model knows how to read: few epochs at a low rate.
+PRETRAINED = {
+    "batch_size": 8,
+    "weight_decay": 0.01,
+    "sft_epochs": 3,
+    "sft_learning_rate": 2e-4,
+    "align_learning_rate": 5e-5,
+}
+
+
+def _fresh(n_rows):
+    """Defaults for weights that start fresh: about 60,000 rows seen, which early stopping ends
+    sooner where the noise is large; the fewer rows, the more decay."""
+    few = n_rows < FEW_ROWS
+    return {
+        "batch_size": 32 if few else 64,
+        "weight_decay": float(np.clip(300 / n_rows, 0.1, 1.0)),
+        "sft_epochs": int(np.clip(60_000 // n_rows, 12, 40 if n_rows < 500 else 60)),
+        "sft_learning_rate": 1e-3 if few else 2e-3,
+        "align_learning_rate": 2e-3,  # of the adapters alone
+    }
 
 
 def stage_settings(params, n_rows, pretrained):
@@ -15,53 +38,32 @@ def stage_settings(params, n_rows, pretrained):
     Parameters
     ----------
     params : dict
-        The estimator's parameters.
+        The estimator's parameters; those that are "auto" are chosen here.
     n_rows : int
         Training rows, without the validation rows.
     pretrained : bool
-        Pretrained models need few epochs at a low rate; fresh weights need about 60,000 rows seen.
 
     Returns
     -------
     sft, align : StageSettings
+        The second stage is a third as long as the first.
     """
-    batch_size = _auto(params["batch_size"], 8 if pretrained else 64 if n_rows >= 1500 else 32)
-    sft_epochs = _auto(params["sft_epochs"], 3 if pretrained else _fresh_epochs(n_rows))
+    auto = PRETRAINED if pretrained else _fresh(n_rows)
+    chosen = {name: _auto(params[name], default) for name, default in auto.items()}
+    align_epochs = _auto(params["align_epochs"], max(1, round(chosen["sft_epochs"] / 3)))
     common = dict(
-        batch_size=batch_size,
-        weight_decay=_auto(params["weight_decay"], 0.01 if pretrained else _fresh_decay(n_rows)),
+        batch_size=chosen["batch_size"],
+        weight_decay=chosen["weight_decay"],
         n_iter_no_change=params["n_iter_no_change"],
     )
-    sft = StageSettings(
-        "sft",
-        sft_epochs,
-        _auto(params["sft_learning_rate"], 2e-4 if pretrained else 2e-3),
-        **common,
-    )
-    align_epochs = _auto(params["align_epochs"], max(1, round(sft_epochs / 3)))
-    align = StageSettings(
-        "align", align_epochs, _auto(params["align_learning_rate"], 5e-5 if pretrained else 5e-4),
-        **common,
-    )  # fmt: skip
+    sft = StageSettings("sft", chosen["sft_epochs"], chosen["sft_learning_rate"], **common)
+    align = StageSettings("align", align_epochs, chosen["align_learning_rate"], **common)
     return sft, align
-
-
-def _auto(value, default):
-    return default if isinstance(value, str) else value
-
-
-def _fresh_epochs(n_rows):
-    """About 60,000 rows seen; early stopping ends it sooner where the noise is large."""
-    return int(np.clip(60_000 // max(n_rows, 1), 12, 40 if n_rows < 500 else 60))
-
-
-def _fresh_decay(n_rows):
-    return float(np.clip(300 / max(n_rows, 1), 0.1, 1.0))
 
 
 def auto_dropout(dropout, n_rows, pretrained):
     """Share of hidden cells: the fewer rows, the more."""
-    return _auto(dropout, 0.0 if pretrained else min(0.1, 30 / max(n_rows, 1)))
+    return _auto(dropout, 0.0 if pretrained else min(0.1, 30 / n_rows))
 
 
 def auto_validation(fraction, n_rows):
@@ -72,4 +74,8 @@ def auto_validation(fraction, n_rows):
     """
     if fraction is None or n_rows < MIN_ROWS_TO_VALIDATE:
         return 0.0
-    return _auto(fraction, 0.15 if n_rows < 1500 else min(0.1, 2000 / n_rows))
+    return _auto(fraction, 0.15 if n_rows < FEW_ROWS else min(0.1, 2000 / n_rows))
+
+
+def _auto(value, default):
+    return default if isinstance(value, str) else value

@@ -57,7 +57,7 @@ class StageSettings:
 def train_stage(model, data, objective, scale, settings, *, validate, rng, generator, report):
     """Train a model's trainable weights; the best epoch's weights are left in it.
 
-    A stage that starts from trained weights keeps those if no epoch of its own does better.
+    A stage that starts from trained weights keeps those if all its epochs are clearly worse.
 
     Parameters
     ----------
@@ -67,7 +67,8 @@ def train_stage(model, data, objective, scale, settings, *, validate, rng, gener
     scale : llmreg.policy.ZScale
     settings : StageSettings
     validate : callable or None
-        Returns the validation RMSE as decoded. None: no validation; the last weights are kept.
+        Returns the validation RMSE as decoded, and each validation row's squared error (weighted,
+        in any unit). None: no validation; the last weights are kept.
     rng : numpy.random.RandomState
         Order of the rows.
     generator : torch.Generator
@@ -110,7 +111,7 @@ def train_stage(model, data, objective, scale, settings, *, validate, rng, gener
     elif best.epoch is None:
         records[-1]["kept"] = True
     else:
-        _warn_if_no_better(records, best.error, objective)
+        _warn_if_worse(records, objective)
     _warn_if_nothing_to_learn(records, objective)
     return records
 
@@ -151,16 +152,24 @@ def _optimizer(model, settings, n_steps):
 
 
 class _Best:
-    """Early stopping on the validation error, and the best weights."""
+    """Early stopping on the validation error, and the weights to keep.
+
+    The first stage keeps the epoch of the lowest error. A second stage is there for more than that
+    error, so it keeps its latest epoch that is not worse than the best by more than one standard
+    error of the difference (Breiman et al. 1984, the "1 SE rule"); the weights that it started
+    from take part.
+    """
 
     def __init__(self, model, validate, settings, start):
         self.model = model
         self.validate = validate
+        self.lenient = start
         self.patience = settings.n_iter_no_change or settings.epochs
-        self.error, self.weights, self.epoch = np.inf, None, None
+        self.lowest, self.lowest_epoch, self.weights, self.epoch = None, 0, None, None
         if start and validate is not None:
             model.eval()
-            self.error, self.weights, self.epoch = validate(), model.snapshot(), 0
+            _, self.lowest = validate()
+            self.weights, self.epoch = model.snapshot(), 0
 
     def update(self, record):
         """Add the validation error to an epoch's record; True when it is time to stop."""
@@ -168,10 +177,20 @@ class _Best:
         if self.validate is None:
             return False
         self.model.eval()
-        error = record["validation_rmse"] = self.validate()
-        if error < self.error:
-            self.error, self.weights, self.epoch = error, self.model.snapshot(), record["epoch"]
-        return record["epoch"] - (self.epoch or 0) >= self.patience
+        record["validation_rmse"], squares = self.validate()
+        if self._good_enough(squares):
+            self.weights, self.epoch = self.model.snapshot(), record["epoch"]
+        if self.lowest is None or squares.mean() < self.lowest.mean():
+            self.lowest, self.lowest_epoch = squares, record["epoch"]
+        return record["epoch"] - self.lowest_epoch >= self.patience
+
+    def _good_enough(self, squares):
+        if self.lowest is None:
+            return True
+        worse = squares - self.lowest
+        if not self.lenient:
+            return worse.mean() < 0
+        return worse.mean() <= worse.std() / np.sqrt(len(worse))
 
     def restore(self, last):
         """Put the best weights in place, or the last ones where nothing was validated."""
@@ -180,13 +199,13 @@ class _Best:
 
 
 class _RunningMean:
-    """Running mean of the trainable weights over about the latest tenth of the steps so far.
+    """Running mean of the trainable weights over about the latest quarter of the steps so far.
 
     What is validated and kept. Averages out the steps' noise, so that each epoch can be judged as
     if the learning rate had come down by then (Karras et al. 2024, power-function averaging).
     """
 
-    POWER = 8.0
+    POWER = 3.0
 
     def __init__(self, model):
         self.model = model
@@ -226,12 +245,12 @@ class _Averages:
         return {name: total / self.rows for name, total in self.sums.items()}
 
 
-def _warn_if_no_better(records, start, objective):
+def _warn_if_worse(records, objective):
     best = min(record["validation_rmse"] for record in records)
     warnings.warn(
-        f"{type(objective).__name__} did not improve the validation RMSE ({start:.4g} before, at "
-        f"best {best:.4g} after), so the first stage's weights are kept. Lower "
-        "align_learning_rate, or choose a fit_method without a second stage.",
+        f"{type(objective).__name__} made the validation RMSE clearly worse in every epoch (at "
+        f"best {best:.4g}), so the first stage's weights are kept. Lower align_learning_rate, or "
+        "choose a fit_method without a second stage.",
         UserWarning,
         stacklevel=2,
     )

@@ -1,5 +1,7 @@
 """NumberLM's packed and cached forward passes against plain ones, one sequence at a time."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -276,6 +278,23 @@ def test_the_output_layer_is_whole_again_after_an_exception(family, build_model,
     assert model.lm(input_ids=batch.ids).logits.shape[-1] == 60
 
 
+def test_threads_may_share_a_model(build_model, random_batch):
+    model = build_model("llama", TWO)
+    batches = [random_batch(LENGTHS, seed=seed) for seed in range(8)]
+    expected = [_logits(model, batch) for batch in batches]
+    head, started = model.lm.get_output_embeddings(), threading.Barrier(8)
+
+    def work(batch):
+        started.wait()
+        return [_logits(model, batch) for _ in range(10)]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(work, batches))
+    for alone, together in zip(expected, found, strict=True):
+        assert all(torch.equal(alone, one) for one in together)
+    assert "forward" not in vars(head)
+
+
 def test_a_bias_of_the_output_layer_counts(build_model, random_prompts, as_batch):
     model = build_model("llama", TWO)
     head = nn.Linear(32, 60, bias=True)
@@ -358,6 +377,33 @@ def test_cell_vectors_are_added_to_the_embeddings_of_their_tokens(with_cells):
     assert torch.allclose(_logits(model, batch)[:, 0], torch.stack(expected), atol=1e-5)
 
 
+def test_hidden_text_tokens_keep_their_columns_vector_alone(with_cells, monkeypatch):
+    model, batch = with_cells
+    blank = torch.zeros_like(batch.slots, dtype=torch.bool)
+    blank[1, 4] = True
+    before = _logits(model, batch)
+    monkeypatch.setattr(model.cells, "blank", lambda slots: blank)
+    seen = model._embed_prompt(batch)
+    assert torch.allclose(seen[1, 4], model.cells.columns[0])
+    # Whatever token stands there, it is not read; other rows are as they were.
+    ids = batch.ids.clone()
+    ids[1, 4] = (ids[1, 4] + 1) % 60
+    after = _logits(model, batch)
+    assert torch.equal(_logits(model, replace(batch, ids=ids)), after)
+    assert not torch.allclose(after[1], before[1], atol=1e-4)
+    assert torch.allclose(after[[0, 2]], before[[0, 2]], atol=1e-6)
+
+
+def test_cells_are_hidden_in_training_only(with_cells):
+    model, batch = with_cells
+    model.cells.dropout = 0.5
+    first = _logits(model, batch)
+    assert torch.equal(_logits(model, batch), first)
+    model.train()
+    assert any(not torch.equal(_logits(model, batch), first) for _ in range(10))
+    assert torch.equal(_logits(model.eval(), batch), first)
+
+
 def test_the_cache_reads_cell_vectors_too(with_cells):
     model, batch = with_cells
     with torch.no_grad():
@@ -412,6 +458,23 @@ def test_adapters_freeze_the_cell_vectors_too(with_cells):
     assert not any(p.requires_grad for p in model.cells.parameters())
     model.merge_lora()
     assert all(p.requires_grad for p in model.cells.parameters())
+
+
+@pytest.mark.parametrize("targets", [["lm_head"], ["q_proj", "lm_head"], r".*(v_proj|lm_head)"])
+def test_adapters_on_the_output_layer_are_refused(targets, build_model):
+    model = build_model("llama", TWO)
+    config = LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM")
+    with pytest.raises(ValueError, match=r"lm_head.*an adapter on the output layer") as error:
+        model.add_lora(config)
+    assert "'all-linear'" in str(error.value)
+
+
+def test_all_linear_leaves_the_output_layer_out(family, build_model, random_batch):
+    model, batch = build_model(family, TWO), random_batch(LENGTHS)
+    before = _logits(model, batch)
+    model.add_lora(LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
+    assert isinstance(model.lm.get_output_embeddings(), nn.Linear)
+    assert torch.allclose(_logits(model.eval(), batch), before, atol=1e-6)
 
 
 def test_the_merged_model_equals_the_adapted_one(family, build_model, random_batch):

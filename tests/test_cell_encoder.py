@@ -127,14 +127,91 @@ def test_an_encoder_without_any_cells_has_slot_zero_alone():
     assert encoder(none, none.long(), none.unsqueeze(2)).shape == (3, 1, SIZE)
 
 
-def test_text_features_drop_out_in_training_only():
-    encoder, cells = _encoder(dropout=0.5), _cells()
-    soft = encoder.layout.soft
-    first, second = encoder(*cells), encoder(*cells)
-    assert torch.equal(first[:, :soft], second[:, :soft])
-    assert not torch.equal(first[:, soft:], second[:, soft:])
-    encoder.eval()
-    assert torch.equal(encoder(*cells), encoder(*cells))
+# -- hidden cells -----------------------------------------------------------------------------
+
+
+def _hidden_and_shown(n_draws=200, dropout=0.3):
+    """An encoder in training mode, the vectors of one row in many draws, and without hiding."""
+    encoder, cells = _encoder(dropout=dropout), _cells(1)
+    plain = encoder.eval()(*cells)[0]
+    many = [value.expand(n_draws, *value.shape[1:]) for value in cells]
+    return encoder.train(), encoder(*many), plain
+
+
+def test_nothing_is_hidden_outside_of_training_nor_without_dropout():
+    cells = _cells()
+    encoder = _encoder(dropout=0.9).eval()
+    none = _encoder(dropout=0.0)
+    assert none.training
+    assert torch.equal(encoder(*cells), none(*cells))
+    slots = torch.arange(encoder.layout.n_slots).expand(50, -1)
+    assert not encoder.blank(slots).any() and not none.blank(slots).any()
+
+
+def test_hidden_numbers_read_as_missing():
+    encoder, vectors, plain = _hidden_and_shown()
+    for c in range(2):
+        found, slot = vectors[:, 1 + c], 1 + c
+        missing = encoder.missing[c] + encoder.number_bias[c]
+        hidden, shown = _same(found, missing), _same(found, plain[slot])
+        assert (hidden ^ shown).all()
+        assert 0.15 < float(hidden.double().mean()) < 0.45
+
+
+def test_hidden_categories_read_as_missing():
+    encoder, vectors, plain = _hidden_and_shown()
+    layout = encoder.layout
+    for c, first in enumerate((0, 4)):  # code 0 of each column
+        slot = layout.category + c
+        hidden = _same(vectors[:, slot], encoder.categories[first])
+        shown = _same(vectors[:, slot], plain[slot])
+        assert (hidden | shown).all()
+        assert hidden.any() and shown.any()
+
+
+def test_hidden_text_features_count_as_zero_each_by_itself():
+    encoder, cells = _encoder(dropout=0.3), _cells(1)
+    texts = cells[2]
+    features = encoder.texts(texts.flatten(1)).view(2, 5, SIZE)
+    many = [value.expand(100, *value.shape[1:]) for value in cells]
+    soft = encoder(*many)[:, encoder.layout.soft :].view(100, 2, 3, SIZE)
+    # The first soft token of a text sums its features 0 and 3: four outcomes.
+    a, b = features[0, 0], features[0, 3]
+    outcomes = [_same(soft[:, 0, 0], value) for value in (0 * a, a, b, a + b)]
+    assert torch.stack(outcomes).any(0).all()
+    assert all(outcome.any() for outcome in outcomes)
+
+
+def test_vectors_of_columns_and_of_nothing_are_never_hidden():
+    encoder, vectors, plain = _hidden_and_shown()
+    layout = encoder.layout
+    assert (vectors[:, 0] == 0).all()
+    assert (vectors[:, layout.column : layout.soft] == plain[layout.column : layout.soft]).all()
+
+
+def test_cells_are_hidden_each_by_itself_and_anew_in_each_step():
+    encoder, vectors, plain = _hidden_and_shown()
+    shown = torch.stack([_same(vectors[:, 1 + c], plain[1 + c]) for c in range(2)])
+    for one in (True, False):
+        for other in (True, False):
+            assert ((shown[0] == one) & (shown[1] == other)).any()
+    cells = [value.expand(50, *value.shape[1:]) for value in _cells(1)]
+    assert not torch.equal(encoder(*cells), encoder(*cells))
+
+
+def test_a_share_of_the_tokens_that_spell_a_cell_is_blank_and_no_others_are():
+    encoder = _encoder(dropout=0.3)
+    layout = encoder.layout
+    slots = torch.arange(layout.n_slots).expand(2000, -1)
+    share = encoder.blank(slots).double().mean(0)
+    spelled = torch.zeros(layout.n_slots, dtype=torch.bool)
+    spelled[layout.column : layout.soft] = True
+    assert (share[~spelled] == 0).all()
+    assert ((share[spelled] - 0.3).abs() < 0.06).all()
+
+
+def _same(vectors, expected):
+    return (vectors - expected).abs().amax(-1) < 1e-5
 
 
 def test_a_standard_deviation_of_zero_starts_without_effect():
@@ -149,5 +226,5 @@ def test_an_encoder_is_rebuilt_from_its_recipe_and_its_weights():
     rebuilt.load_state_dict(encoder.state_dict())
     assert torch.equal(rebuilt.eval()(*cells), encoder(*cells))
     assert torch.equal(rebuilt.numbers.knots, encoder.numbers.knots)
-    assert rebuilt.dropout.p == 0.25
+    assert rebuilt.dropout == 0.25
     assert rebuilt.recipe == encoder.recipe

@@ -1,12 +1,14 @@
 """What a column is taken for, and how its cells are written."""
 
 import datetime
+import warnings
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from llmreg import RowSerializer
 from llmreg.columns import infer_kind, plan_column, write_column
 
 
@@ -72,6 +74,47 @@ def test_the_strings_of_a_table_of_one_column_are_text():
     assert infer_kind(pd.Series(["good", "bad"]), alone=True) == "text"
     assert infer_kind(objects(True, False), alone=True) == "category"
     assert infer_kind(pd.Series([1, 2]), alone=True) == "number"
+
+
+@pytest.mark.parametrize(("n_words", "warns"), [(1, True), (10, True), (11, False)])
+def test_numbers_with_a_few_words_among_them_warn_with_name_example_and_remedy(n_words, warns):
+    column = pd.Series([str(i / 7) for i in range(100 - n_words)] + ["n/a"] * n_words, name="rent")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert infer_kind(column) == "text"
+    assert len(caught) == warns
+    for warning in caught:
+        message = str(warning.message)
+        assert f"{100 - n_words} of 100 values of column 'rent' are numbers" in message
+        assert "'n/a'" in message and "NaN" in message and "column_kinds" in message
+
+
+def test_what_the_warning_about_words_among_numbers_advises_helps():
+    column = pd.Series([*map(str, range(50)), "n/a"], name="rent")
+    with pytest.warns(UserWarning, match="'rent'"):
+        infer_kind(column)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert infer_kind(column.replace("n/a", np.nan)) == "number"
+        frame = column.to_frame().assign(other=1.5)
+        kinds = RowSerializer(column_kinds={"rent": "category"}).fit(frame).kinds_
+    assert kinds == {"rent": "category", "other": "number"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [*map(str, range(50)), None],
+        [f"{i:05d}" for i in range(50)] + ["n/a"],  # codes, not numbers
+        [f"2011-01-{day:02d}" for day in range(1, 29)],
+        list("abcdefghij") * 5,
+        [True] * 20,
+    ],
+)
+def test_other_columns_do_not_warn(values):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        infer_kind(pd.Series(values, name="c"))
 
 
 def test_max_categories_is_where_categories_end():

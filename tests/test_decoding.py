@@ -103,6 +103,44 @@ def test_what_is_left_out_stays_as_whole_intervals(build_model, random_batch):
         assert found[row].cdf(ends[None]) == pytest.approx(exact[row].cdf(ends[None]), abs=1e-4)
 
 
+@pytest.mark.parametrize("factor", [0.05, 1.0, 20.0])
+@pytest.mark.parametrize("tolerance", [1e-9, 0.01, 0.1, 100.0])
+def test_the_bounded_mode_is_always_one_of_the_codecs_numbers(
+    build_model, random_batch, codec, factor, tolerance
+):
+    model = _sharpen(build_model("llama", codec), factor)
+    width = np.ptp(codec.edges_) or 1.0
+    found = bounded_distribution(model, random_batch(LENGTHS), tolerance * width)
+    assert np.isin(found.mode(), codec.values_).all()
+
+
+@pytest.mark.parametrize("tolerance", [1e-4, 0.01, 0.1])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_bounded_mode_of_a_peaked_distribution_is_the_exact_one(
+    build_model, random_batch, codec, tolerance, seed
+):
+    model = _sharpen(build_model("llama", codec, seed=seed), 20.0)
+    batch = random_batch(LENGTHS, seed=seed)
+    exact = exact_distribution(model, batch)
+    peaked = exact.probabilities.max(1) > 0.5
+    assert peaked.any(), "no row is peaked: nothing is tested"
+    width = np.ptp(codec.edges_) or 1.0
+    found = bounded_distribution(model, batch, tolerance * width)
+    assert found.mode()[peaked].tolist() == exact.mode()[peaked].tolist()
+
+
+def test_an_interval_of_many_numbers_is_never_the_likeliest_number(build_model, random_batch):
+    # Flat: with a tolerance this wide all but the greedy path is left as whole intervals, each
+    # of which holds ten times the mass of any number.
+    model = _sharpen(build_model("llama", CODECS["minmax"]), 0.01)
+    found = bounded_distribution(model, random_batch(LENGTHS), 100.0)
+    heaviest = found.probabilities.argmax(1)[:, None]
+    width = np.take_along_axis(found.upper - found.lower, heaviest, 1)
+    assert (width > 5 * np.ptp(Y) / 1000).all(), "no interval outweighs the numbers"
+    assert np.isin(found.mode(), CODECS["minmax"].values_).all()
+    assert found.mode().tolist() == found.greedy().tolist()  # of the expanded ones, the likeliest
+
+
 def _n_evaluated(model, batch, tolerance, monkeypatch):
     counts, extend = [0], model.extend
 

@@ -95,6 +95,35 @@ def test_entropy_is_in_nats_and_zero_when_certain():
     assert not np.signbit(dist.entropy()[2])
 
 
+@pytest.mark.parametrize("per_row", [True, False])
+def test_a_mode_that_is_given_is_kept_through_rows_and_parts(per_row):
+    p, lower, upper, _ = random_case(3, per_row=per_row)
+    given = np.array([40.0, 10.0, 30.0, 20.0])
+    dist = NumericDistribution(p, lower, upper, mode=given)
+    given[0] = -1.0  # a copy was kept
+    np.testing.assert_array_equal(dist.mode(), [40, 10, 30, 20])
+    np.testing.assert_array_equal(dist.decode("mode"), dist.mode())
+    np.testing.assert_array_equal(dist[[2, 0]].mode(), [30, 40])
+    np.testing.assert_array_equal(dist[1].mode(), [10])
+    again = NumericDistribution.concatenate([dist[:1], dist[1:]])
+    np.testing.assert_array_equal(again.mode(), dist.mode())
+    plain = NumericDistribution(p, lower, upper)
+    assert (plain.mode() != dist.mode()).any()
+    for name in ("mean", "median", "std", "entropy"):
+        np.testing.assert_array_equal(getattr(dist, name)(), getattr(plain, name)())
+    with pytest.raises(ValueError, match="read-only"):
+        dist.mode()[0] = 0
+
+
+def test_modes_are_given_in_all_parts_or_in_none():
+    one = NumericDistribution([[1.0]], [0], [1], mode=[0.3])
+    other = NumericDistribution([[1.0]], [0], [1])
+    for parts in ([one, other], [other, one]):
+        with pytest.raises(ValueError, match="1 of 2 parts carry mode values"):
+            NumericDistribution.concatenate(parts)
+    assert NumericDistribution.concatenate([other, other]).mode().tolist() == [0.5, 0.5]
+
+
 # Quantiles and the CDF
 
 
@@ -503,3 +532,10 @@ def test_greedy_values_of_the_wrong_length_or_not_finite_are_refused():
         NumericDistribution([[1.0]], [0], [1], greedy=[1, 2])
     with pytest.raises(ValueError, match="greedy contains nan"):
         NumericDistribution([[1.0]], [0], [1], greedy=[np.nan])
+
+
+def test_modes_of_the_wrong_length_or_not_finite_are_refused():
+    with pytest.raises(ValueError, match=r"mode has shape \(2,\).*\(1,\)"):
+        NumericDistribution([[1.0]], [0], [1], mode=[1, 2])
+    with pytest.raises(ValueError, match="mode contains inf"):
+        NumericDistribution([[1.0]], [0], [1], mode=[np.inf])

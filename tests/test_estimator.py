@@ -3,7 +3,9 @@
 import copy
 import itertools
 import pickle
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -259,7 +261,7 @@ def test_a_constant_target_is_predicted(value, tree_tolerance, table, quick_fit)
     model = quick_fit(table.X, np.full(len(table.X), value), tree_tolerance=tree_tolerance)
     np.testing.assert_allclose(model.predict(table.X), value, rtol=1e-12, atol=0)
     # Nothing is trained, and what a reader of history_ looks for is there all the same.
-    assert model.history_[["stage", "epoch", "loss", "validation_rmse"]].shape == (0, 4)
+    assert model.history_[["stage", "epoch", "loss", "validation_rmse", "kept"]].shape == (0, 5)
 
 
 def test_one_row_and_two_rows_are_enough(table, quick_fit):
@@ -473,6 +475,23 @@ def test_set_params_takes_a_part_and_its_parameter_together():
         LLMRegressor(fit_method="dpo").set_params(fit_method__beta=1)
 
 
+def test_set_params_moves_the_reward_into_the_method_that_it_builds(table, quick_fit):
+    model = LLMRegressor(reward="mse").set_params(fit_method__num_generations=8)
+    assert model.reward is None
+    assert (model.fit_method.reward, model.fit_method.num_generations) == ("mse", 8)
+    model = LLMRegressor().set_params(reward="mae", fit_method__beta=0.1)
+    assert model.reward is None
+    assert (model.fit_method.reward, model.fit_method.beta) == ("mae", 0.1)
+    # Fitting does what it does with both given by name, and says nothing about "given twice".
+    few = dict(sft_epochs=1, align_epochs=1, batch_size=16, random_state=0)
+    model = LLMRegressor(reward="mse", validation_fraction=None, **few)
+    model.set_params(fit_method__temperature=1.0).fit(table.X, table.y)
+    expected = quick_fit(table.X, table.y, reward="mse").predict(table.X)
+    np.testing.assert_array_equal(model.predict(table.X), expected)
+    with pytest.raises(ValueError, match="reward='mse' has no meaning with fit_method='raft'"):
+        LLMRegressor("tiny", "raft", reward="mse").set_params(fit_method__x=1)
+
+
 def test_a_clone_has_the_parameters_and_not_the_fit(fitted, table, predictions):
     twin = clone(fitted.set_params())
     assert not hasattr(twin, "model_")
@@ -621,6 +640,32 @@ def test_without_lora_all_weights_of_a_pretrained_model_are_trained(
     np.testing.assert_array_equal(again.predict(table.X), model.predict(table.X))
 
 
+# -- threads ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_eight_threads_predict_what_one_predicts(
+    pretrained, fitted, table, quick_fit, pretrained_folder
+):
+    model = fitted
+    if pretrained:
+        model = quick_fit(table.X, table.y, model=pretrained_folder, fit_method="ce")
+    model = pickle.loads(pickle.dumps(model))  # nothing is set up by an earlier call
+    tables = [table.X.iloc[_rng(seed).permutation(40)[: 5 * seed + 3]] for seed in range(8)]
+    started = threading.Barrier(8)
+
+    def work(X):
+        started.wait()
+        return [model.predict(X) for _ in range(3)]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(work, tables))
+    for X, results in zip(tables, found, strict=True):
+        expected = model.predict(X)
+        for result in results:
+            np.testing.assert_array_equal(result, expected)
+
+
 # -- every parameter does something -----------------------------------------------------------
 
 CHANGES = {
@@ -673,6 +718,31 @@ def test_lora_dropout_changes_the_first_stage_of_a_pretrained_model(
     assert (found[0].predict(table.X) != found[1].predict(table.X)).any()
 
 
+def test_lora_dropout_does_nothing_in_stage_align(table, quick_fit, pretrained_folder):
+    for params in (dict(), dict(model=pretrained_folder, sft_epochs=0)):
+        found = [
+            quick_fit(table.X, table.y, lora_dropout=dropout, **params).predict(table.X)
+            for dropout in (0.0, 0.5)
+        ]
+        np.testing.assert_array_equal(*found)
+
+
+def test_dropout_is_chosen_from_the_rows_and_hides_nothing_in_prediction(
+    table, fitted, quick_fit, pretrained_folder
+):
+    assert fitted.model_.cells.dropout == 0.1  # 30 of 40 rows would be more
+    many = pd.concat([table.X] * 10, ignore_index=True)
+    y = pd.concat([table.y] * 10, ignore_index=True)
+    params = dict(fit_method="ce", batch_size=400)
+    assert quick_fit(many, y, **params).model_.cells.dropout == pytest.approx(30 / 400)
+    params = dict(fit_method="ce", model=pretrained_folder, number_input="text+value")
+    assert quick_fit(table.X, table.y, **params).model_.cells.dropout == 0
+    assert quick_fit(table.X, table.y, dropout=0.3, **params).model_.cells.dropout == 0.3
+    hidden = quick_fit(table.X, table.y, dropout=0.9, fit_method="ce")
+    assert hidden.model_.cells.dropout == 0.9
+    np.testing.assert_array_equal(hidden.predict(table.X), hidden.predict(table.X))
+
+
 def test_text_features_may_be_the_users_own_transformer(table, predictions, quick_fit):
     transformer = make_pipeline(HashingVectorizer(n_features=64), TruncatedSVD(4, random_state=0))
     model = quick_fit(table.X, table.y, text_features=transformer)
@@ -711,6 +781,17 @@ def test_without_validation_all_rows_are_trained_on(table, quick_fit):
         table.X[:19], table.y[:19], validation_fraction=0.1, batch_size=1, fit_method="ce"
     )
     assert few.history_["step"].tolist() == [19]  # too few to spare any
+
+
+def test_auto_validation_sets_fifteen_per_cent_aside_from_twenty_rows_on(table, quick_fit):
+    params = dict(validation_fraction="auto", batch_size=1, fit_method="ce")
+    model = quick_fit(table.X, table.y, **params)
+    assert model.history_["step"].tolist() == [34]
+    assert model.history_["validation_rmse"].notna().all()
+    few = quick_fit(table.X[:19], table.y[:19], **params)
+    assert few.history_["step"].tolist() == [19]
+    assert few.history_["validation_rmse"].isna().all()
+    assert LLMRegressor().validation_fraction == "auto"
 
 
 @pytest.mark.parametrize("patience", [1, 3])
@@ -811,6 +892,46 @@ def test_a_warm_start_takes_rows_with_new_words_and_values(table, quick_fit):
         model.fit(new.drop(columns="size"), table.y)
 
 
+LASTING = {
+    "serializer": RowSerializer("{size}"),
+    "codec": DigitCodec(n_digits=1),
+    "number_input": "text",
+    "text_features": False,
+    "dropout": 0.5,
+    "model": "TINY",
+}
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_a_warm_start_warns_of_changes_that_come_too_late(name, table, quick_fit):
+    model = quick_fit(table.X, table.y, warm_start=True, fit_method="ce")
+    same = copy.deepcopy(model)
+    before = repr(getattr(model, name))
+    model.set_params(**{name: LASTING[name]})
+    with pytest.warns(UserWarning, match="warm_start=True goes on with what the first fit") as w:
+        model.fit(table.X, table.y)
+    (warning,) = [one for one in w if "warm_start" in str(one.message)]
+    message = str(warning.message)
+    assert warning.filename == __file__  # it points at the call of fit
+    assert f"{name} ({before} → {LASTING[name]!r})" in message
+    assert message.count("→") == 1 and "warm_start=False" in message
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same.fit(table.X, table.y)
+    if name != "model":  # where the dtypes of prediction differ
+        np.testing.assert_array_equal(model.predict(table.X), same.predict(table.X))
+
+
+def test_a_warm_start_takes_new_training_parameters_without_a_word(table, quick_fit):
+    model = quick_fit(table.X, table.y, warm_start=True)
+    model.set_params(sft_epochs=2, sft_learning_rate=0.01, fit_method="remax", batch_size=8)
+    model.set_params(decoding="median", reward="mae", lora_r=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(table.X, table.y)
+    assert len(model.history_) == 3
+
+
 def test_without_warm_start_the_second_fit_starts_anew(table, predictions, quick_fit):
     model = quick_fit(table.X[["size"]], -table.y)
     model.fit(table.X, table.y)
@@ -896,6 +1017,32 @@ def test_history_is_a_tidy_frame_with_a_row_per_epoch(table, quick_fit):
     assert reported[:3].isna().all(axis=None) and reported[3:].notna().all(axis=None)
 
 
+def test_history_says_which_epochs_weights_each_stage_kept(table, quick_fit):
+    columns = ["stage", "epoch", "step", "loss", "learning_rate", "validation_rmse", "seconds"]
+    model = quick_fit(table.X, table.y, sft_epochs=3, align_epochs=2)
+    assert model.history_["kept"].dtype == bool
+    assert model.history_["kept"].tolist() == [False, False, True, False, True]
+    assert set(columns) < set(model.history_.columns)
+    params = dict(sft_epochs=6, align_epochs=3, validation_fraction=0.3)
+    model = quick_fit(table.X, table.y, align_learning_rate=1e-3, **params)
+    kept = model.history_[model.history_["kept"]]
+    assert kept["stage"].tolist() in (["sft", "align"], ["sft"])
+    first = model.history_[model.history_["stage"] == "sft"]
+    assert kept.index[0] == first["validation_rmse"].idxmin()
+
+
+def test_a_second_stage_that_harms_is_undone_with_a_warning(table, quick_fit):
+    params = dict(sft_epochs=30, sft_learning_rate=0.01, validation_fraction=0.3)
+    with pytest.warns(UserWarning, match="GRPO made the validation RMSE clearly worse"):
+        model = quick_fit(table.X, table.y, align_epochs=3, align_learning_rate=3.0, **params)
+    history = model.history_
+    assert history.groupby("stage")["kept"].sum().to_dict() == {"sft": 1, "align": 0}
+    alone = quick_fit(table.X, table.y, align_epochs=0, **params)
+    np.testing.assert_allclose(
+        model.predict(table.X), alone.predict(table.X), rtol=0, atol=1e-4 * table.y.std()
+    )
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_best_epochs_weights_are_kept(weighted, table, quick_fit):
     noise = table.y.to_numpy() + 10 * _rng(1).randn(40)
@@ -918,7 +1065,7 @@ def test_the_last_stages_best_weights_survive_the_merging_of_adapters(table, qui
     model = quick_fit(
         table.X, table.y, align_epochs=4, align_learning_rate=0.02, validation_fraction=0.1
     )
-    best = model.history_.loc[model.history_["validation_rmse"].argmin()]
+    best = model.history_[model.history_["kept"]].iloc[-1]
     assert best["stage"] == "align", "stage align improves nothing: nothing is tested"
     seed = _rng(0).randint(np.iinfo(np.int32).max)
     _, held_out = train_test_split(np.arange(40), test_size=0.1, random_state=seed)
@@ -992,6 +1139,14 @@ PARAMETER_ERRORS = [
     (dict(model=7), ["model", "str", "to_dict", "Got 7"]),
     (dict(codec="digits"), ["codec", "DigitCodec", "Got 'digits'"]),
     (dict(lora_r=0), ["lora_r", "[1, inf) or None", "Got 0"]),
+    (dict(dropout=1.0), ["dropout", "'auto'", "[0.0, 1.0)", "Got 1.0"]),
+    (dict(dropout=-0.1), ["dropout", "[0.0, 1.0)", "Got -0.1"]),
+    (dict(dropout="none"), ["dropout", "'auto'", "Got 'none'"]),
+    (dict(lora_dropout=1.0), ["lora_dropout", "[0.0, 1.0)", "Got 1.0"]),
+    (dict(tree_tolerance=-1e-9), ["tree_tolerance", "[0.0, inf)", "Got -1e-09"]),
+    (dict(validation_fraction="most"), ["validation_fraction", "'auto'", "Got 'most'"]),
+    (dict(validation_fraction=0.0), ["validation_fraction", "(0.0, 1.0)", "Got 0.0"]),
+    (dict(target_modules=["lm_head"]), ["lm_head", "output layer", "'all-linear'"]),
     (dict(validation_fraction=1.0), ["validation_fraction", "(0.0, 1.0)", "Got 1.0"]),
     (dict(sft_epochs=-1), ["sft_epochs", "'auto'", "[0, inf)", "Got -1"]),
     (dict(max_prompt_tokens=7), ["max_prompt_tokens", "[8, inf)", "Got 7"]),

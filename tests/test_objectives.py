@@ -497,7 +497,7 @@ def test_fit_methods_lists_every_name_with_what_it_does():
     assert table.index.name == "name"
     assert table["class"].tolist() == ["CE", "SoftCE", "RAFT", "ReMax", "GRPO"]
     assert table["stage"].tolist() == ["sft", "sft", "align", "align", "align"]
-    assert table.loc["soft_ce", "parameters"] == {"sigma": 0.15, "mean_weight": 1.0}
+    assert table.loc["soft_ce", "parameters"] == {"sigma": 0.2, "mean_weight": 1.0}
     assert all(len(summary) > 20 and "\n" not in summary for summary in table["summary"])
 
 

@@ -159,6 +159,18 @@ def test_a_warm_start_after_unpickling_goes_on_like_one_without(
     np.testing.assert_array_equal(again.predict(table.X), model.predict(table.X))
 
 
+def test_a_fully_tuned_model_survives_a_warm_start_with_adapters_asked_for(
+    table, quick_fit, pretrained_folder
+):
+    model = quick_fit(
+        table.X, table.y, model=pretrained_folder, lora_r=None, warm_start=True,
+        sft_learning_rate=1e-3,
+    )  # fmt: skip
+    model.set_params(lora_r=8).fit(table.X, table.y)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(table.X), model.predict(table.X))
+
+
 def test_a_constant_targets_model_survives(table, quick_fit):
     model = quick_fit(table.X, np.full(len(table.X), 3.25))
     np.testing.assert_allclose(pickle.loads(pickle.dumps(model)).predict(table.X), 3.25)

@@ -306,6 +306,91 @@ def test_a_numbers_vector_is_on_the_token_that_ends_it(
         assert _written(pretrained_tokenizer, ids) == text + rows.literals[-1]
 
 
+@pytest.mark.parametrize("number_input", ["text", "text+value", "value"])
+def test_dates_stay_written_out_however_numbers_are_read(number_input, pretrained_tokenizer):
+    frame = pd.DataFrame(
+        {"n": [12.5, 3.25], "when": pd.to_datetime(["2024-01-30 10:20", "2024-03-01 07:00"]),
+         "m": [77, 88]},
+    )  # fmt: skip
+    rows = RowSerializer("{n} on {when}, {m}:").fit(frame).serialize(frame)
+    encoded = _text_prompts(pretrained_tokenizer, number_input).fit_encode(rows)
+    n_parts = len(rows.fields[1].number_names)
+    assert n_parts > 1 and rows.fields[1].number_names[0] == "when__timestamp"
+    for i, date in enumerate(["2024-01-30 10:20", "2024-03-01 07:00"]):
+        ids, slots = _row(encoded, i)
+        n, m = ("0", "0") if number_input == "value" else (["12.5", "3.25"][i], ["77", "88"][i])
+        assert _written(pretrained_tokenizer, ids) == f"{n} on {date}, {m}:"
+        if number_input == "text":
+            assert not any(slots)
+            continue
+        # The date's last token carries its first part, the timestamp; then comes "m".
+        assert [slot for slot in slots if slot] == [1, 2, 2 + n_parts]
+        through = _written(pretrained_tokenizer, ids[: slots.index(2) + 1])
+        assert through == f"{n} on {date}"
+
+
+# -- special tokens of a vocabulary ------------------------------------------------------------
+
+SPECIAL = ["<s>", "</s>", "<|endoftext|>"]
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["without BOS", "with BOS"])
+def special_tokenizer(request):
+    """Byte-level tokens with some special ones, of which a BOS may be added to each prompt."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    core.train_from_iterator(["a red house"] * 3, trainers.BpeTrainer(
+        special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    ))  # fmt: skip
+    if request.param:
+        core.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 0)]
+        )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, bos_token="<s>", eos_token="</s>", pad_token="<|endoftext|>"
+    )
+    return tokenizer, request.param
+
+
+@pytest.mark.parametrize("cell", [*SPECIAL, "</s><s>a<|endoftext|>", "<s> 12 </s>", ""])
+@pytest.mark.parametrize("number_input", ["text", "text+value", "value"])
+def test_the_text_of_a_vocabularys_special_token_stays_text(cell, number_input, special_tokenizer):
+    tokenizer, adds_bos = special_tokenizer
+    assert tokenizer(SPECIAL[2], add_special_tokens=False)["input_ids"] == [2]  # by default
+    frame = pd.DataFrame({"t": [cell, "a red house"], "n": [1.5, 2.5]})
+    serializer = RowSerializer("{t} for {n}:", column_kinds={"t": "text"})
+    rows = serializer.fit(frame).serialize(frame)
+    for settings in (dict(), dict(max_text_tokens=4), dict(max_prompt_tokens=12)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that cells or prompts were cut
+            encoded = _text_prompts(tokenizer, number_input, **settings).fit_encode(rows)
+        for i in range(2):
+            ids, slots = _row(encoded, i)
+            # What the tokenizer itself adds is there once, in front; a cell adds none.
+            assert ids[: int(adds_bos)] == [0] * adds_bos
+            assert not {0, 1, 2} & set(ids[int(adds_bos) :])
+            assert not any(slots[: int(adds_bos)])
+            if not settings:
+                number = "0" if number_input == "value" else ["1.5", "2.5"][i]
+                text = tokenizer.decode(ids[int(adds_bos) :])
+                assert text == f"{frame['t'][i]} for {number}:"
+
+
+def test_a_bos_takes_no_vector_from_a_number(special_tokenizer):
+    tokenizer, adds_bos = special_tokenizer
+    frame = pd.DataFrame({"n": [1.5, 25.25]})
+    rows = RowSerializer("{n}").fit(frame).serialize(frame)
+    encoded = _text_prompts(tokenizer, "text+value").fit_encode(rows)
+    for i in range(2):
+        assert _row(encoded, i)[1] == [0] * (encoded.lengths[i] - 1) + [1]
+        assert encoded.lengths[i] == len(["1.5", "25.25"][i]) + adds_bos
+
+
 def test_features_of_text_come_before_the_prompt(pretrained_tokenizer):
     rows = _rows()
     plain = _text_prompts(pretrained_tokenizer).fit_encode(rows)

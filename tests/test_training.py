@@ -11,7 +11,7 @@ from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer, SoftCE
 from llmreg.assembly import assemble
 from llmreg.objectives import Objective
 from llmreg.policy import ZScale
-from llmreg.training import StageSettings, TrainingData, train_stage
+from llmreg.training import StageSettings, TrainingData, _RunningMean, train_stage
 
 N = 24
 PARAMS = LLMRegressor().get_params(deep=False)
@@ -50,6 +50,17 @@ def _train(model, data, objective, scale, *, validate=None, seed=0, report=None,
         rng=np.random.RandomState(seed), generator=torch.Generator().manual_seed(seed),
         report=report or (lambda record: None),
     )  # fmt: skip
+
+
+def _validating(errors, n_rows=4):
+    """A validation whose rows all have the same error, the next of ``errors`` in each call."""
+    errors = iter(errors)
+
+    def validate():
+        error = next(errors)
+        return error, np.full(n_rows, error**2)
+
+    return validate
 
 
 def _weights(model):
@@ -153,15 +164,16 @@ def test_roll_outs_are_without_dropout(stage, training, problem):
 
 def test_the_best_epochs_weights_are_left_in_the_model(problem):
     model, data, scale = problem()
-    errors, seen = iter([5.0, 2.0, 3.0, 2.0, 4.0]), []
+    answer, seen = _validating([5.0, 2.0, 3.0, 2.0, 4.0]), []
 
     def validate():
         assert not model.training
         seen.append(_weights(model))
-        return next(errors)
+        return answer()
 
     records = _train(model, data, SoftCE(), scale, epochs=5, validate=validate)
     assert [record["validation_rmse"] for record in records] == [5.0, 2.0, 3.0, 2.0, 4.0]
+    assert [record["kept"] for record in records] == [False, True, False, False, False]
     assert torch.equal(_weights(model), seen[1])  # the first of equals
     assert not torch.equal(seen[1], seen[3])
 
@@ -169,20 +181,197 @@ def test_the_best_epochs_weights_are_left_in_the_model(problem):
 @pytest.mark.parametrize(("patience", "epochs"), [(1, 3), (2, 7), (3, 10), (None, 10)])
 def test_a_stage_stops_after_so_many_epochs_without_a_better_one(patience, epochs, problem):
     model, data, scale = problem()
-    errors = iter([5.0, 4.0, 4.5, 3.0, 2.0, 2.5, 2.2, 1.9, 7.0, 7.0])
+    errors = [5.0, 4.0, 4.5, 3.0, 2.0, 2.5, 2.2, 1.9, 7.0, 7.0]
     records = _train(
         model, data, SoftCE(), scale, epochs=10, n_iter_no_change=patience,
-        validate=lambda: next(errors),
+        validate=_validating(errors),
     )  # fmt: skip
     assert len(records) == epochs
 
 
-def test_a_validation_error_that_is_never_finite_keeps_the_last_weights(problem):
+def test_a_validation_error_that_is_never_finite_still_keeps_an_epochs_weights(problem):
     model, data, scale = problem()
     start = _weights(model)
-    _train(model, data, SoftCE(), scale, validate=lambda: np.nan)
+    records = _train(model, data, SoftCE(), scale, validate=_validating([np.nan] * 3))
     assert torch.isfinite(_weights(model)).all()
     assert not torch.equal(_weights(model), start)
+    assert sum(record["kept"] for record in records) == 1
+
+
+# -- the second stage and the weights it got ---------------------------------------------------
+
+
+def _align(problem, errors, *, stage="align", rows=None):
+    """Train with these validation errors; the model, its first weights and the records."""
+    model, data, scale = problem()
+    start = _weights(model)
+    validate = _validating(errors) if rows is None else iter(rows).__next__
+    records = _train(
+        model, data, _Stub(_squared_error, stage), scale, name=stage, validate=validate,
+        epochs=len(rows or errors) - (stage == "align"),
+    )  # fmt: skip
+    return model, start, records
+
+
+def test_a_second_stage_that_only_harms_keeps_the_first_ones_weights_and_warns(problem):
+    message = "_Stub made the validation RMSE clearly worse in every epoch.*Lower align_learning"
+    with pytest.warns(UserWarning, match=message):
+        model, start, records = _align(problem, [2.0, 3.0, 2.5, 4.0])
+    assert torch.equal(_weights(model), start)
+    assert not model.training
+    assert [record["validation_rmse"] for record in records] == [3.0, 2.5, 4.0]
+    assert [record["kept"] for record in records] == [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("errors", "kept"), [([2.0, 1.0, 3.0, 4.0], 0), ([2.0, 3.0, 1.5, 4.0], 1), ([2.0, 1, 1, 3], 1)]
+)
+def test_a_second_stage_that_helps_keeps_its_own_weights_without_a_word(errors, kept, problem):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model, start, records = _align(problem, errors)
+    assert not torch.equal(_weights(model), start)
+    assert [record["kept"] for record in records] == [epoch == kept for epoch in range(3)]
+
+
+def test_a_second_stage_may_be_worse_by_one_standard_error(problem):
+    # Squared errors of eight rows: those of the second go up by 0.5 on average, give or take 0.5
+    # (a standard deviation of √2 over √8 rows); those of the third by 0.51.
+    before, spread = np.full(8, 10.0), np.tile([1.0, -1.0], 4) * np.sqrt(2)
+    rows = [(0.0, before), (0.0, before + 0.499 + spread), (0.0, before + 0.51 + spread)]
+    _, _, records = _align(problem, None, rows=rows)
+    assert [record["kept"] for record in records] == [True, False]
+
+
+def test_a_first_stage_is_never_compared_with_the_weights_it_got(problem):
+    model, start, records = _align(problem, [7.0, 8.0, 9.0], stage="sft")
+    assert not torch.equal(_weights(model), start)
+    assert [record["kept"] for record in records] == [True, False, False]
+
+
+@pytest.mark.parametrize("stage", ["sft", "align"])
+def test_without_validation_the_last_epoch_is_kept(stage, problem):
+    model, data, scale = problem()
+    records = _train(model, data, _Stub(_squared_error, stage), scale, name=stage)
+    assert [record["kept"] for record in records] == [False, False, True]
+
+
+# -- the running mean of the weights -----------------------------------------------------------
+
+
+class _Walk:
+    """Stands in for a model whose weights take the values that it is given."""
+
+    def __init__(self, first):
+        self.weight = torch.nn.Parameter(torch.tensor(first))
+
+    def trainable(self):
+        return {"w": self.weight}
+
+    def snapshot(self):
+        return {"w": self.weight.detach().clone()}
+
+    @torch.no_grad()
+    def restore(self, snapshot):
+        self.weight.copy_(snapshot["w"])
+
+
+def _averaged(values, first):
+    model = _Walk(first)
+    average = _RunningMean(model)
+    for value in values:
+        model.restore({"w": torch.as_tensor(value)})
+        average.update()
+    return average.weights["w"]
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 5, 40, 300])
+def test_the_running_mean_weighs_steps_by_a_power_of_their_number(n_steps):
+    values = np.random.RandomState(0).randn(n_steps, 3)
+    # Step k counts k (k + 1) … (k + 7): k to the power of 8, in its rising form.
+    k = np.arange(1, n_steps + 1, dtype=np.float64)
+    share = np.prod([k + j for j in range(int(_RunningMean.POWER))], axis=0)
+    expected = (share / share.sum()) @ values
+    np.testing.assert_allclose(_averaged(values, np.full(3, 1e6)).numpy(), expected, rtol=1e-9)
+
+
+def test_the_running_mean_is_over_about_the_latest_tenth():
+    steps = np.arange(1.0, 1001.0)[:, None]
+    assert 1000 - float(_averaged(steps, np.zeros(1))) == pytest.approx(100, rel=0.02)
+
+
+def test_the_mean_weights_are_in_place_inside_the_context_only(problem):
+    model, _, _ = problem()
+    average = _RunningMean(model)
+    start = _weights(model)
+    for factor in (2.0, 3.0):
+        model.restore({name: factor * p for name, p in model.snapshot().items()})
+        average.update()
+    after, names = _weights(model), list(model.trainable())
+    with average.in_place():
+        mean = _weights(model)
+    # Shares 1 and 9: the second step's rising power is nine times the first's.
+    torch.testing.assert_close(mean, (2 * start + 9 * 6 * start) / 10)
+    assert torch.equal(_weights(model), after)
+    with pytest.raises(RuntimeError), average.in_place():
+        raise RuntimeError
+    assert torch.equal(_weights(model), after)
+    assert list(model.trainable()) == names
+
+
+def _every_step(problem, monkeypatch, **kwargs):
+    """Train, and the weights after each step beside the model that is left."""
+    model, data, scale = problem()
+    steps, update = [], _RunningMean.update
+
+    def spy(average):
+        steps.append(_weights(model).double())
+        update(average)
+
+    with monkeypatch.context() as patch, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # hidden cells
+        patch.setattr(_RunningMean, "update", spy)
+        _train(model, data, _Stub(_squared_error), scale, **kwargs)
+    return model, torch.stack(steps)
+
+
+def _brute_force_mean(steps):
+    k = torch.arange(1.0, len(steps) + 1, dtype=torch.float64)
+    share = torch.stack([k + j for j in range(8)]).prod(0)
+    return (share / share.sum()) @ steps
+
+
+def test_without_validation_the_mean_of_the_last_weights_is_kept(problem, monkeypatch):
+    model, steps = _every_step(problem, monkeypatch)
+    assert len(steps) == 9
+    torch.testing.assert_close(
+        _weights(model).double(), _brute_force_mean(steps), rtol=1e-4, atol=1e-6
+    )
+    assert (_weights(model) - steps[-1]).abs().max() > 1e-4
+
+
+def test_the_mean_is_what_is_validated_and_training_goes_on_from_the_weights_themselves(
+    problem, monkeypatch
+):
+    models, seen = [], []
+    answer = _validating([3.0, 1.0, 2.0])
+
+    def build():
+        models.append(problem())
+        return models[-1]
+
+    def validate():
+        seen.append(_weights(models[-1][0]).double())
+        return answer()
+
+    model, steps = _every_step(build, monkeypatch, validate=validate)
+    for epoch, found in enumerate(seen, 1):
+        torch.testing.assert_close(
+            found, _brute_force_mean(steps[: 3 * epoch]), rtol=1e-4, atol=1e-6
+        )
+    assert torch.equal(_weights(model).double(), seen[1])
+    _, alone = _every_step(problem, monkeypatch)  # validation leaves no trace in the training
+    assert torch.equal(steps, alone)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -1,0 +1,30 @@
+"""The benchmarks' commands still run (``pytest -m benchmark``)."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["after_ce.py", "--tables", "auto-mpg", "no-such-table", "--seeds", "1", "--methods",
+         "first stage alone", "grpo (default: crps)"],
+        ["defaults.py", "diabetes"],
+    ],
+    ids=lambda command: command[0],
+)  # fmt: skip
+def test_benchmark_prints_its_table(command, tmp_path):
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / command[0]), *command[1:]],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        timeout=280,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "R²" in result.stdout or "rail" in result.stdout
