@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 
 from llmreg import GRPO, LLMRegressor, ReMax
 
-TABLES = ["friedman1", "diabetes", "auto-mpg", "abalone", "concrete", "kin8nm", "used_cars_us"]
+TABLES = ["friedman1", "diabetes", "auto-mpg", "yacht"]
 METHODS = {
     "first stage alone": None,
     "grpo (default: crps)": GRPO(),

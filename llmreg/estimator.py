@@ -20,6 +20,19 @@ __all__ = ["LLMRegressor"]
 
 ROWS_PER_BLOCK = 4096  # predict works through the table in blocks, so memory stays flat
 
+# Columns of an empty history_, where nothing was trained.
+HISTORY = (
+    "stage", "epoch", "step", "loss", "learning_rate", "validation_rmse", "seconds", "kept",
+)  # fmt: skip
+# Attributes that a fit with warm_start=True takes over.
+STATE = ("serializer_", "codec_", "prompts_", "model_", "y_mean_", "y_std_")
+# Parameters that the first fit settles for all that follow with warm_start=True; on a pretrained
+# base, the adapters too.
+LASTING = (
+    "model", "serializer", "codec", "number_input", "text_features", "dropout", "max_prompt_tokens",
+)  # fmt: skip
+LASTING_ADAPTERS = ("lora_r", "lora_alpha", "lora_dropout", "target_modules")
+
 
 class LLMRegressor(RegressorMixin, BaseEstimator):
     """Predict a number from a table row with a language model.
@@ -63,7 +76,7 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
     tree_tolerance : float, default=0.0
         Largest error of the mean, in standard deviations of the training targets, that may be
         traded for speed: parts of the number tree that cannot move the mean by more are not
-        computed. 0: everything is computed.
+        computed, and the mode is the likeliest of the numbers that were. 0: everything is computed.
     sft_epochs, align_epochs : int or "auto", default="auto"
         Passes over the training rows in each stage. 0 leaves the stage out.
     sft_learning_rate, align_learning_rate : float or "auto", default="auto"
@@ -73,8 +86,9 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
     weight_decay : float or "auto", default="auto"
         AdamW's decoupled weight decay.
     dropout : float or "auto", default="auto"
-        Share of the cells and text tokens that are hidden at random in each step of stage "sft";
-        applies to cells that are read as vectors. "auto": 30 / rows, at most 0.1, for fresh
+        Share of the cells that are hidden at random in each step of stage "sft", and of the tokens
+        of text cells: numbers and categories then read as missing. Cells that a pretrained model
+        reads as text alone are never hidden. "auto": 30 / rows, at most 0.1, for fresh
         weights; 0 for pretrained ones.
     lora_r : int or None, default=8
         Rank of the LoRA adapters: on pretrained models in both stages, on fresh weights in stage
@@ -249,7 +263,8 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
 
         ``set_params(codec__n_digits=3)`` works on ``codec=None`` and
         ``set_params(fit_method__num_generations=8)`` on ``fit_method="grpo"``: the part is built
-        with its defaults first. So a grid search can reach into a plain ``LLMRegressor()``.
+        with its defaults first. So a grid search can reach into a plain ``LLMRegressor()``. A
+        ``reward`` given beside ``fit_method="grpo"`` moves into the object.
 
         Parameters
         ----------
@@ -298,6 +313,15 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         ValueError
             For NaN or infinite y, an empty table, infinite cells, mismatched lengths, illegal
             parameters or unknown names.
+        OSError
+            If ``model`` names a pretrained model that can't be loaded.
+        FloatingPointError
+            If the loss becomes NaN or infinite.
+
+        Warns
+        -----
+        UserWarning
+            If targets are clipped, texts or prompts cut, or a stage cannot learn.
         """
         sft_method, align_method = self._methods()
         frame, y, weight, target = self._check_training_data(X, y, sample_weight)
@@ -359,7 +383,8 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
 
     def _lasting_params(self):
         """What a first fit settles for all that follow with ``warm_start=True``."""
-        return {name: repr(getattr(self, name)) for name in LASTING}
+        names = LASTING if self.model_.base is None else LASTING + LASTING_ADAPTERS
+        return {name: repr(getattr(self, name)) for name in names}
 
     def _state(self):
         changed = [
@@ -434,10 +459,3 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         for start in range(0, len(frame), ROWS_PER_BLOCK):
             rows = self.serializer_.serialize(frame.iloc[start : start + ROWS_PER_BLOCK])
             yield distributions(model, self.prompts_.encode(rows), tolerance)
-
-
-HISTORY = (
-    "stage", "epoch", "step", "loss", "learning_rate", "validation_rmse", "seconds", "kept",
-)  # fmt: skip
-LASTING = ("model", "serializer", "codec", "number_input", "text_features", "dropout")
-STATE = ("serializer_", "codec_", "prompts_", "model_", "y_mean_", "y_std_")

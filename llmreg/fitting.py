@@ -2,6 +2,7 @@
 distributions."""
 
 import contextlib
+import copy
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import torch
 from sklearn.model_selection import train_test_split
 
-from llmreg.assembly import assemble, is_pretrained, lora_config, resolve_device
+from llmreg.assembly import assemble, lora_config, resolve_device
 from llmreg.decoding import bounded_distribution, exact_distribution
 from llmreg.distribution import NumericDistribution
 from llmreg.policy import ZScale
@@ -61,11 +62,34 @@ def fit_model(
             state = start
             encoded = state["prompts_"].encode(state["serializer_"].serialize(frame))
         _warn_clipped(state["codec_"], y)
-        model = state["model_"]
-        model.place(device, _training_dtype(params["dtype"]))
-        history = _train(params, state, encoded, y, weight, sft_method, align_method, seed)
-        model.place(device, _prediction_dtype(params, device)).eval()
+        with _undone_on_error(state, start) as model:
+            model.place(device, _training_dtype(params["dtype"]))
+            history = _train(params, state, encoded, y, weight, sft_method, align_method, seed)
+            model.place(device, _prediction_dtype(params["dtype"], model)).eval()
     return state, history
+
+
+@contextlib.contextmanager
+def _undone_on_error(state, start):
+    """The model to train: going on from an earlier fit must not spoil that one if it fails.
+
+    Fresh weights are trained in a copy. Pretrained ones may be too large for a second copy: there
+    only the weights that train are remembered.
+    """
+    model = state["model_"]
+    if start is None:
+        yield model
+    elif model.base is None:
+        state["model_"] = copy.deepcopy(model)
+        yield state["model_"]
+    else:
+        device, dtype, before = model.device, model.dtype, model.snapshot()
+        try:
+            yield model
+        except BaseException:
+            model.place(device, dtype).restore(before)
+            model.eval()
+            raise
 
 
 @contextlib.contextmanager
@@ -80,11 +104,11 @@ def _training_dtype(dtype):
     return torch.float32 if dtype == "auto" else getattr(torch, dtype)
 
 
-def _prediction_dtype(params, device):
+def _prediction_dtype(dtype, model):
     """float64 for fresh weights: rounding then hides no batch effects (see "dtype")."""
-    if params["dtype"] != "auto":
-        return getattr(torch, params["dtype"])
-    exact = not is_pretrained(params["model"]) and device.type != "mps"
+    if dtype != "auto":
+        return getattr(torch, dtype)
+    exact = model.base is None and model.device.type != "mps"
     return torch.float64 if exact else torch.float32
 
 
@@ -132,7 +156,7 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed):
         model.tree, state["y_mean_"], state["y_std_"], model.device, model.dtype
     )
     train, held_out = _split(params, len(y), seed)
-    sft, align = stage_settings(params, len(train), is_pretrained(params["model"]))
+    sft, align = stage_settings(params, len(train), model.base is not None)
     common = dict(
         scale=scale,
         validate=_validator(params, model, encoded, y, weight, held_out, state["y_std_"]),
@@ -149,7 +173,7 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed):
         model.keep_reference(bool(getattr(align_method, "beta", 0)))
         history += train_stage(model, data, align_method, settings=align, **common)
         model.keep_reference(False)
-        if not is_pretrained(params["model"]):
+        if model.base is None:
             model.merge_lora()
     return history
 

@@ -25,7 +25,7 @@ def _load(kind, name):
         raise ValueError(f"model={name!r} is not a model; did you mean 'tiny'?")
     try:
         return kind.from_pretrained(name)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise OSError(
             f"model={name!r} could not be loaded: it is neither a folder with a transformers "
             "model on this machine nor one that the Hugging Face hub or its local cache could "

@@ -22,12 +22,9 @@ def pack_model(model):
         Of strings, numbers, bytes, numpy arrays and the codec.
     """
     pretrained = model.base is not None
-    if pretrained and not model.has_lora:
-        kept = dict(model.state_dict())  # fully fine-tuned: no adapter says what changed
-    elif pretrained:
-        kept = {k: v for k, v in model.state_dict().items() if "lora_" in k or "cells." in k}
-    else:
-        kept = dict(model.state_dict())
+    kept = model.state_dict()
+    if pretrained and model.has_lora:  # fully tuned weights have no adapter that says what changed
+        kept = {k: v for k, v in kept.items() if "lora_" in k or "cells." in k}
     return {
         "base": model.base,
         "config": None if pretrained else (type(model.lm.config), model.lm.config.to_dict()),

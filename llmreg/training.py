@@ -55,9 +55,10 @@ class StageSettings:
 
 
 def train_stage(model, data, objective, scale, settings, *, validate, rng, generator, report):
-    """Train a model's trainable weights; the best epoch's weights are left in it.
+    """Train a model's trainable weights; those of the epoch to keep are left in it.
 
-    A stage that starts from trained weights keeps those if all its epochs are clearly worse.
+    The first stage keeps its best epoch; a second stage may keep what it started from (see
+    :class:`_Best`).
 
     Parameters
     ----------
@@ -199,7 +200,7 @@ class _Best:
 
 
 class _RunningMean:
-    """Running mean of the trainable weights over about the latest quarter of the steps so far.
+    """Running mean of the trainable weights that looks back over about a fifth of the steps so far.
 
     What is validated and kept. Averages out the steps' noise, so that each epoch can be judged as
     if the learning rate had come down by then (Karras et al. 2024, power-function averaging).

@@ -183,7 +183,7 @@ def keep_nodes(mass, width, tolerance):
     mass, width : Tensor of shape (B, K)
         Probability of each node, and the length of its interval of y.
     tolerance : float
-        Largest error of the mean, in the units of y.
+        Largest error of the mean, in the unit of ``width``.
 
     Returns
     -------

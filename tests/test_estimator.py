@@ -866,7 +866,7 @@ def test_a_custom_reward_gets_samples_and_targets(table, predictions, quick_fit)
 def test_a_warm_start_goes_on_from_the_weights_scales_and_vocabulary(table, quick_fit):
     model = quick_fit(table.X, table.y, warm_start=True, sft_epochs=6, fit_method="soft_ce")
     first, kept = model.history_, {
-        name: getattr(model, name) for name in ("serializer_", "codec_", "prompts_", "model_")
+        name: getattr(model, name) for name in ("serializer_", "codec_", "prompts_")
     }  # fmt: skip
     before = model.predict(table.X)
     model.fit(table.X, table.y)
@@ -877,6 +877,15 @@ def test_a_warm_start_goes_on_from_the_weights_scales_and_vocabulary(table, quic
     np.testing.assert_allclose(cold.history_["loss"], first["loss"], rtol=1e-9)
     assert model.history_["loss"].iloc[0] < first["loss"].iloc[0]
     assert model.history_["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_warm_start_that_fails_leaves_the_earlier_fit_as_it_was(table, quick_fit):
+    model = quick_fit(table.X, table.y, warm_start=True)
+    before = model.predict(table.X)
+    model.set_params(reward=lambda samples, y: np.zeros(3))
+    with pytest.raises(ValueError, match="one finite number per"):
+        model.fit(table.X, table.y)
+    np.testing.assert_array_equal(model.predict(table.X), before)
 
 
 def test_a_warm_start_takes_rows_with_new_words_and_values(table, quick_fit):
@@ -1048,7 +1057,7 @@ def test_the_best_epochs_weights_are_kept(weighted, table, quick_fit):
     noise = table.y.to_numpy() + 10 * _rng(1).randn(40)
     weight = _rng(2).rand(40) + 0.1 if weighted else np.ones(40)
     model = quick_fit(
-        table.X, noise, weight, sft_epochs=15, fit_method="ce", sft_learning_rate=0.03,
+        table.X, noise, weight, sft_epochs=30, fit_method="ce", sft_learning_rate=0.03,
         validation_fraction=0.3, n_iter_no_change=None,
     )  # fmt: skip
     errors = model.history_["validation_rmse"]

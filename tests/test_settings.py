@@ -13,7 +13,7 @@ from llmreg.settings import (
     stage_settings,
 )
 
-ROWS = [0, 1, 5, 19, 20, 100, 299, 499, 500, 1000, 1499, 1500, 5000, 20_000, 10**6, 10**8]
+ROWS = [1, 5, 19, 20, 100, 299, 499, 500, 1000, 1499, 1500, 5000, 20_000, 10**6, 10**8]
 
 
 def _settings(n_rows=1000, pretrained=False, **params):
@@ -141,7 +141,7 @@ def test_none_means_no_validation(n_rows):
 @pytest.mark.parametrize("fraction", ["auto", 0.1, 0.5])
 def test_very_small_tables_spare_no_rows(fraction):
     assert MIN_ROWS_TO_VALIDATE == 20
-    assert [auto_validation(fraction, n_rows) for n_rows in range(20)] == [0] * 20
+    assert {auto_validation(fraction, n_rows) for n_rows in range(1, 20)} == {0}
     assert auto_validation(fraction, 20) > 0
 
 

@@ -288,16 +288,23 @@ def _averaged(values, first):
 @pytest.mark.parametrize("n_steps", [1, 2, 5, 40, 300])
 def test_the_running_mean_weighs_steps_by_a_power_of_their_number(n_steps):
     values = np.random.RandomState(0).randn(n_steps, 3)
-    # Step k counts k (k + 1) … (k + 7): k to the power of 8, in its rising form.
-    k = np.arange(1, n_steps + 1, dtype=np.float64)
-    share = np.prod([k + j for j in range(int(_RunningMean.POWER))], axis=0)
-    expected = (share / share.sum()) @ values
-    np.testing.assert_allclose(_averaged(values, np.full(3, 1e6)).numpy(), expected, rtol=1e-9)
+    found = _averaged(values, np.full(3, 1e6))  # the start is forgotten
+    torch.testing.assert_close(found, _brute_force_mean(torch.tensor(values)), rtol=1e-9, atol=0)
 
 
-def test_the_running_mean_is_over_about_the_latest_tenth():
+def _brute_force_mean(steps):
+    """Step k counts k (k + 1) … (k + p - 1): k to the power of p, in its rising form."""
+    k = torch.arange(1.0, len(steps) + 1, dtype=torch.float64)
+    share = torch.stack([k + j for j in range(int(_RunningMean.POWER))]).prod(0)
+    return (share / share.sum()) @ steps
+
+
+def test_the_running_means_weights_are_as_old_as_their_power_says():
+    # The mean age of a power p over T steps is T / (p + 2).
     steps = np.arange(1.0, 1001.0)[:, None]
-    assert 1000 - float(_averaged(steps, np.zeros(1))) == pytest.approx(100, rel=0.02)
+    age = 1000 - float(_averaged(steps, np.zeros(1)))
+    assert age == pytest.approx(1000 / (_RunningMean.POWER + 2), rel=0.02)
+    assert 50 < age < 250  # the latest steps: neither the last alone nor the whole way
 
 
 def test_the_mean_weights_are_in_place_inside_the_context_only(problem):
@@ -310,8 +317,8 @@ def test_the_mean_weights_are_in_place_inside_the_context_only(problem):
     after, names = _weights(model), list(model.trainable())
     with average.in_place():
         mean = _weights(model)
-    # Shares 1 and 9: the second step's rising power is nine times the first's.
-    torch.testing.assert_close(mean, (2 * start + 9 * 6 * start) / 10)
+    expected = _brute_force_mean(torch.stack([2 * start, 6 * start]).double())
+    torch.testing.assert_close(mean.double(), expected, rtol=1e-5, atol=1e-7)
     assert torch.equal(_weights(model), after)
     with pytest.raises(RuntimeError), average.in_place():
         raise RuntimeError
@@ -333,12 +340,6 @@ def _every_step(problem, monkeypatch, **kwargs):
         patch.setattr(_RunningMean, "update", spy)
         _train(model, data, _Stub(_squared_error), scale, **kwargs)
     return model, torch.stack(steps)
-
-
-def _brute_force_mean(steps):
-    k = torch.arange(1.0, len(steps) + 1, dtype=torch.float64)
-    share = torch.stack([k + j for j in range(8)]).prod(0)
-    return (share / share.sum()) @ steps
 
 
 def test_without_validation_the_mean_of_the_last_weights_is_kept(problem, monkeypatch):

@@ -72,7 +72,7 @@ class PolicyGradient(Objective):
 
 
 def _metrics(values, targets, weights):
-    """Mean squared error of the samples and their spread, in z-units; "reward_spread" at 0 means
+    """Mean squared error of the samples and their spread, in z-units; "sample_spread" at 0 means
     that all samples of all rows agree, so there is nothing to learn from."""
     error = (weights * (values - targets.z[:, None]) ** 2).sum(1).mean()
     mean = (weights * values).sum(1, keepdim=True)
