@@ -206,6 +206,16 @@ class NumberLM(nn.Module):
             self.lm = self.lm.merge_and_unload()
             self.requires_grad_(True)
 
+    def train_mode(self, dropout):
+        """Ready for training steps: cells are hidden at random, dropout is on or off.
+
+        Off in roll-outs, so that sampled numbers and their gradient see one and the same network.
+        A hidden cell is a change to the row, which both see.
+        """
+        self.train(dropout)
+        if self.cells is not None:
+            self.cells.train()
+
     # -- trainable weights ------------------------------------------------------------------
 
     def trainable(self):

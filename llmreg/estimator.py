@@ -86,10 +86,10 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
     weight_decay : float or "auto", default="auto"
         AdamW's decoupled weight decay.
     dropout : float or "auto", default="auto"
-        Share of the cells that are hidden at random in each step of stage "sft", and of the tokens
-        of text cells: numbers and categories then read as missing. Cells that a pretrained model
-        reads as text alone are never hidden. "auto": 30 / rows, at most 0.1, for fresh
-        weights; 0 for pretrained ones.
+        Share of the cells that are hidden at random in each training step, and of the tokens of
+        text cells: numbers and categories then read as missing. Cells that a pretrained model
+        reads as text alone are never hidden. "auto": 30 / rows, at most 0.1, for fresh weights; 0
+        for pretrained ones.
     lora_r : int or None, default=8
         Rank of the LoRA adapters: on pretrained models in both stages, on fresh weights in stage
         "align". None: train all weights in all stages.
@@ -113,7 +113,8 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         that predictions do not depend on how rows are batched.
     random_state : int, RandomState or None, default=None
         Seeds weights, the order of rows, the validation split, sampling. An int gives the same
-        result each time; the global random states are neither used nor changed.
+        result each time and leaves the global random states alone; None takes its seed from
+        numpy's global state.
     verbose : int, default=0
         1: print a line per epoch.
     warm_start : bool, default=False

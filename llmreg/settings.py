@@ -28,7 +28,7 @@ def _fresh(n_rows):
         "weight_decay": float(np.clip(300 / n_rows, 0.1, 1.0)),
         "sft_epochs": int(np.clip(60_000 // n_rows, 12, 40 if n_rows < 500 else 60)),
         "sft_learning_rate": 1e-3 if few else 2e-3,
-        "align_learning_rate": 2e-3,  # of the adapters alone
+        "align_learning_rate": 1e-3 if few else 2e-3,  # of the adapters alone
     }
 
 

@@ -88,8 +88,7 @@ def train_stage(model, data, objective, scale, settings, *, validate, rng, gener
     best = _Best(model, validate, settings, start=objective.stage == "align")
     records, step, start = [], 0, time.perf_counter()
     for epoch in range(1, settings.epochs + 1):
-        # Dropout off in roll-outs: sampled numbers and their gradient see one and the same model.
-        model.train(objective.stage == "sft")
+        model.train_mode(dropout=objective.stage == "sft")
         totals = _Averages()
         for rows in np.array_split(rng.permutation(len(data)), n_batches):
             totals.add(_step(model, data, rows, objective, scale, optimizer, generator), len(rows))
@@ -107,11 +106,9 @@ def train_stage(model, data, objective, scale, settings, *, validate, rng, gener
         if stop:
             break
     best.restore(average.weights)
-    if best.epoch is not None and best.epoch > 0:
-        records[best.epoch - 1]["kept"] = True
-    elif best.epoch is None:
-        records[-1]["kept"] = True
-    else:
+    if best.epoch != 0:
+        records[-1 if best.epoch is None else best.epoch - 1]["kept"] = True
+    if best.harmful:
         _warn_if_worse(records, objective)
     _warn_if_nothing_to_learn(records, objective)
     return records
@@ -153,24 +150,21 @@ def _optimizer(model, settings, n_steps):
 
 
 class _Best:
-    """Early stopping on the validation error, and the weights to keep.
+    """Early stopping on the validation error, and the weights of the epoch with the lowest one.
 
-    The first stage keeps the epoch of the lowest error. A second stage is there for more than that
-    error, so it keeps its latest epoch that is not worse than the best by more than one standard
-    error of the difference (Breiman et al. 1984, the "1 SE rule"); the weights that it started
-    from take part.
+    What a second stage starts from takes part, as epoch 0.
     """
 
     def __init__(self, model, validate, settings, start):
         self.model = model
         self.validate = validate
-        self.lenient = start
         self.patience = settings.n_iter_no_change or settings.epochs
-        self.lowest, self.lowest_epoch, self.weights, self.epoch = None, 0, None, None
+        self.squares, self.weights, self.epoch = None, None, None
+        self.harmful = False
         if start and validate is not None:
             model.eval()
-            _, self.lowest = validate()
-            self.weights, self.epoch = model.snapshot(), 0
+            _, self.squares = validate()
+            self.weights, self.epoch, self.harmful = model.snapshot(), 0, True
 
     def update(self, record):
         """Add the validation error to an epoch's record; True when it is time to stop."""
@@ -179,19 +173,14 @@ class _Best:
             return False
         self.model.eval()
         record["validation_rmse"], squares = self.validate()
-        if self._good_enough(squares):
-            self.weights, self.epoch = self.model.snapshot(), record["epoch"]
-        if self.lowest is None or squares.mean() < self.lowest.mean():
-            self.lowest, self.lowest_epoch = squares, record["epoch"]
-        return record["epoch"] - self.lowest_epoch >= self.patience
-
-    def _good_enough(self, squares):
-        if self.lowest is None:
-            return True
-        worse = squares - self.lowest
-        if not self.lenient:
-            return worse.mean() < 0
-        return worse.mean() <= worse.std() / np.sqrt(len(worse))
+        if self.squares is not None:
+            worse = squares - self.squares
+            # Harmful: worse than chance explains, by one standard error, in every epoch.
+            self.harmful &= bool(worse.mean() > worse.std() / np.sqrt(len(worse)))
+        if self.squares is None or worse.mean() < 0:
+            self.squares, self.weights = squares, self.model.snapshot()
+            self.epoch = record["epoch"]
+        return record["epoch"] - self.epoch >= self.patience
 
     def restore(self, last):
         """Put the best weights in place, or the last ones where nothing was validated."""

@@ -589,3 +589,15 @@ def test_bfloat16_agrees_roughly_with_float32(family, build_model, random_batch)
     assert torch.isfinite(rough).all()
     assert torch.allclose(rough.exp().sum(1), torch.ones(3), atol=1e-5)
     assert (rough - exact).abs().mean() < 0.5
+
+
+def test_train_mode_hides_cells_with_dropout_on_or_off(build_model):
+    cells = CellEncoder(
+        SlotLayout(1, 0, 0, 0, 0), knots=torch.zeros(1, 2), n_levels=[], n_columns=0, n_texts=0,
+        n_components=0, size=32, std=0.1, dropout=0.5,
+    )  # fmt: skip
+    model = build_model("llama", DigitCodec().fit([0.0, 1.0]), cells=cells)
+    for dropout in (True, False):
+        model.train_mode(dropout)
+        assert model.lm.training == dropout
+        assert model.cells.training
