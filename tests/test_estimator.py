@@ -730,11 +730,11 @@ def test_lora_dropout_does_nothing_in_stage_align(table, quick_fit, pretrained_f
 def test_dropout_is_chosen_from_the_rows_and_hides_nothing_in_prediction(
     table, fitted, quick_fit, pretrained_folder
 ):
-    assert fitted.model_.cells.dropout == 0.1  # 30 of 40 rows would be more
+    assert fitted.model_.cells.dropout == 0.2  # the most, for 40 rows
     many = pd.concat([table.X] * 10, ignore_index=True)
     y = pd.concat([table.y] * 10, ignore_index=True)
     params = dict(fit_method="ce", batch_size=400)
-    assert quick_fit(many, y, **params).model_.cells.dropout == pytest.approx(30 / 400)
+    assert quick_fit(many, y, **params).model_.cells.dropout == pytest.approx((160 / 400) ** 2)
     params = dict(fit_method="ce", model=pretrained_folder, number_input="text+value")
     assert quick_fit(table.X, table.y, **params).model_.cells.dropout == 0
     assert quick_fit(table.X, table.y, dropout=0.3, **params).model_.cells.dropout == 0.3
@@ -1126,7 +1126,8 @@ def test_a_grid_search_in_two_processes_finds_what_one_process_finds(table):
     assert len(set(scores)) == 5
     assert np.isfinite(search.predict(table.X)).all()
     alone = GridSearchCV(model, {"serializer__template": ["{size}"]}, cv=2).fit(table.X, table.y)
-    assert alone.cv_results_["mean_test_score"][0] == scores[3]
+    # joblib gives its processes fewer threads, and sums in another order round differently.
+    assert alone.cv_results_["mean_test_score"][0] == pytest.approx(scores[3], rel=1e-5)
 
 
 # -- errors -----------------------------------------------------------------------------------
