@@ -25,4 +25,4 @@ def test_defaults_reach_093_on_friedman1_within_two_minutes():
 def test_defaults_are_close_to_ridge_on_the_few_rows_of_diabetes():
     X, y = load_diabetes(return_X_y=True, scaled=False, as_frame=True)
     folds = KFold(5, shuffle=True, random_state=0)
-    assert np.mean(cross_val_score(LLMRegressor(random_state=0), X, y, cv=folds)) >= 0.43
+    assert np.mean(cross_val_score(LLMRegressor(random_state=0), X, y, cv=folds)) >= 0.44
