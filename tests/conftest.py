@@ -172,3 +172,21 @@ def pretrained_folder(tmp_path_factory):
         LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture
+def brute_force_mean():
+    """``brute_force_mean(steps)``: the power-function mean of weights of shape (steps, size).
+
+    Step k counts k (k + 1) … (k + p - 1): k to the power of p, in its rising form.
+    """
+    import torch
+
+    from llmreg.selection import RunningMean
+
+    def mean(steps):
+        k = torch.arange(1.0, len(steps) + 1, dtype=torch.float64)
+        share = torch.stack([k + j for j in range(int(RunningMean.POWER))]).prod(0)
+        return (share / share.sum()) @ steps
+
+    return mean

@@ -11,7 +11,8 @@ from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer, SoftCE
 from llmreg.assembly import assemble
 from llmreg.objectives import Objective
 from llmreg.policy import ZScale
-from llmreg.training import StageSettings, TrainingData, _RunningMean, train_stage
+from llmreg.selection import RunningMean
+from llmreg.training import StageSettings, TrainingData, train_stage
 
 N = 24
 PARAMS = LLMRegressor(dropout=0.0).get_params(deep=False)  # hidden cells have tests of their own
@@ -267,57 +268,9 @@ def test_without_validation_the_last_epoch_is_kept(stage, problem):
 # -- the running mean of the weights -----------------------------------------------------------
 
 
-class _Walk:
-    """Stands in for a model whose weights take the values that it is given."""
-
-    def __init__(self, first):
-        self.weight = torch.nn.Parameter(torch.tensor(first))
-
-    def trainable(self):
-        return {"w": self.weight}
-
-    def snapshot(self):
-        return {"w": self.weight.detach().clone()}
-
-    @torch.no_grad()
-    def restore(self, snapshot):
-        self.weight.copy_(snapshot["w"])
-
-
-def _averaged(values, first):
-    model = _Walk(first)
-    average = _RunningMean(model)
-    for value in values:
-        model.restore({"w": torch.as_tensor(value)})
-        average.update()
-    return average.weights["w"]
-
-
-@pytest.mark.parametrize("n_steps", [1, 2, 5, 40, 300])
-def test_the_running_mean_weighs_steps_by_a_power_of_their_number(n_steps):
-    values = np.random.RandomState(0).randn(n_steps, 3)
-    found = _averaged(values, np.full(3, 1e6))  # the start is forgotten
-    torch.testing.assert_close(found, _brute_force_mean(torch.tensor(values)), rtol=1e-9, atol=0)
-
-
-def _brute_force_mean(steps):
-    """Step k counts k (k + 1) … (k + p - 1): k to the power of p, in its rising form."""
-    k = torch.arange(1.0, len(steps) + 1, dtype=torch.float64)
-    share = torch.stack([k + j for j in range(int(_RunningMean.POWER))]).prod(0)
-    return (share / share.sum()) @ steps
-
-
-def test_the_running_means_weights_are_as_old_as_their_power_says():
-    # The mean age of a power p over T steps is T / (p + 2).
-    steps = np.arange(1.0, 1001.0)[:, None]
-    age = 1000 - float(_averaged(steps, np.zeros(1)))
-    assert age == pytest.approx(1000 / (_RunningMean.POWER + 2), rel=0.02)
-    assert 50 < age < 250  # the latest steps: neither the last alone nor the whole way
-
-
-def test_the_mean_weights_are_in_place_inside_the_context_only(problem):
+def test_the_mean_weights_are_in_place_inside_the_context_only(brute_force_mean, problem):
     model, _, _ = problem()
-    average = _RunningMean(model)
+    average = RunningMean(model)
     start = _weights(model)
     for factor in (2.0, 3.0):
         model.restore({name: factor * p for name, p in model.snapshot().items()})
@@ -325,7 +278,7 @@ def test_the_mean_weights_are_in_place_inside_the_context_only(problem):
     after, names = _weights(model), list(model.trainable())
     with average.in_place():
         mean = _weights(model)
-    expected = _brute_force_mean(torch.stack([2 * start, 6 * start]).double())
+    expected = brute_force_mean(torch.stack([2 * start, 6 * start]).double())
     torch.testing.assert_close(mean.double(), expected, rtol=1e-5, atol=1e-7)
     assert torch.equal(_weights(model), after)
     with pytest.raises(RuntimeError), average.in_place():
@@ -337,7 +290,7 @@ def test_the_mean_weights_are_in_place_inside_the_context_only(problem):
 def _every_step(problem, monkeypatch, **kwargs):
     """Train, and the weights after each step beside the model that is left."""
     model, data, scale = problem()
-    steps, update = [], _RunningMean.update
+    steps, update = [], RunningMean.update
 
     def spy(average):
         steps.append(_weights(model).double())
@@ -345,22 +298,24 @@ def _every_step(problem, monkeypatch, **kwargs):
 
     with monkeypatch.context() as patch, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # hidden cells
-        patch.setattr(_RunningMean, "update", spy)
+        patch.setattr(RunningMean, "update", spy)
         _train(model, data, _Stub(_squared_error), scale, **kwargs)
     return model, torch.stack(steps)
 
 
-def test_without_validation_the_mean_of_the_last_weights_is_kept(problem, monkeypatch):
+def test_without_validation_the_mean_of_the_last_weights_is_kept(
+    brute_force_mean, problem, monkeypatch
+):
     model, steps = _every_step(problem, monkeypatch)
     assert len(steps) == 9
     torch.testing.assert_close(
-        _weights(model).double(), _brute_force_mean(steps), rtol=1e-4, atol=1e-6
+        _weights(model).double(), brute_force_mean(steps), rtol=1e-4, atol=1e-6
     )
     assert (_weights(model) - steps[-1]).abs().max() > 1e-4
 
 
 def test_the_mean_is_what_is_validated_and_training_goes_on_from_the_weights_themselves(
-    problem, monkeypatch
+    brute_force_mean, problem, monkeypatch
 ):
     models, seen = [], []
     answer = _validating([3.0, 1.0, 2.0])
@@ -376,7 +331,7 @@ def test_the_mean_is_what_is_validated_and_training_goes_on_from_the_weights_the
     model, steps = _every_step(build, monkeypatch, validate=validate)
     for epoch, found in enumerate(seen, 1):
         torch.testing.assert_close(
-            found, _brute_force_mean(steps[: 3 * epoch]), rtol=1e-4, atol=1e-6
+            found, brute_force_mean(steps[: 3 * epoch]), rtol=1e-4, atol=1e-6
         )
     assert torch.equal(_weights(model).double(), seen[1])
     _, alone = _every_step(problem, monkeypatch)  # validation leaves no trace in the training
