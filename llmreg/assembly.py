@@ -1,7 +1,7 @@
 """From the estimator's parameters to prompts and a model: the embedded road and the pretrained one.
 
 "Embedded" means fresh weights with a tokenizer fitted on the training cells: ``model="tiny"`` or a
-transformers configuration. "Pretrained" means a hub id or a folder.
+transformers configuration. "Pretrained" means a hub id, a folder, or a model in memory.
 """
 
 import copy
@@ -12,38 +12,25 @@ import torch
 from llmreg.backbone import NumberLM
 from llmreg.cell_encoder import CellEncoder
 from llmreg.cells import CellFeaturizer
-from llmreg.hub import load_lm, load_tokenizer
+from llmreg.hub import ModelSource, load_lm, load_tokenizer
 from llmreg.prompts import CellPrompts, TextPrompts
 from llmreg.settings import auto_dropout
+from llmreg.spelling import symbol_tokens
 
-__all__ = ["assemble", "is_pretrained", "lora_config", "resolve_device"]
+__all__ = ["assemble", "is_pretrained", "lora_config"]
 
 N_KNOTS = 8
 N_SOFT = 8
 N_COMPONENTS = 64
+MAMBA_TYPES = {"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"}
 
 
 def is_pretrained(model):
-    """Whether ``model`` names weights to load (a hub id or a folder)."""
-    return isinstance(model, str) and model != "tiny"
+    """Whether ``model`` is weights that exist: a hub id, a folder, or a (model, tokenizer) pair."""
+    return isinstance(model, tuple) or (isinstance(model, str) and model != "tiny")
 
 
-def resolve_device(device):
-    """torch.device for "auto" (cuda, then mps, then cpu) or an explicit name."""
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        return torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(
-            f"device={device!r} is not a device. Use 'auto', 'cpu', 'cuda' (or 'cuda:1' and so "
-            "on) or 'mps'."
-        ) from error
-
-
-def assemble(params, rows, codec, max_text_tokens, seed):
+def assemble(params, rows, codec, max_text_tokens, seed, dtype=None):
     """Fit prompts on serialised training rows and build the model.
 
     Parameters
@@ -54,6 +41,8 @@ def assemble(params, rows, codec, max_text_tokens, seed):
     codec : fitted codec
     max_text_tokens : int
     seed : int
+    dtype : torch.dtype or None, default=None
+        Of the weights of a pretrained model as they are loaded; None: float32.
 
     Returns
     -------
@@ -74,8 +63,9 @@ def assemble(params, rows, codec, max_text_tokens, seed):
         max_text_tokens=max_text_tokens,
         n_soft=N_SOFT if featurizer.texts else 0,
     )
-    build = _pretrained if pretrained else _embedded
-    return build(params, rows, codec, featurizer, settings)
+    if pretrained:
+        return _pretrained(params, rows, codec, featurizer, settings, dtype)
+    return _embedded(params, rows, codec, featurizer, settings)
 
 
 def _featurizer(params, number_input, pretrained, seed):
@@ -149,44 +139,82 @@ def _cell_encoder(prompts, encoded, lm, std, dropout):
     )
 
 
-def _pretrained(params, rows, codec, featurizer, settings):
-    name = params["model"]
-    tokenizer, lm = load_tokenizer(name), load_lm(name)
-    symbol_ids = _own_symbols(tokenizer, codec, name)
+def _pretrained(params, rows, codec, featurizer, settings, dtype):
+    source, tokenizer, lm = _given_model(params, dtype)
+    symbol_ids = torch.tensor(symbol_tokens(tokenizer, codec.symbols, codec))
     n_texts = sum(field.kind == "text" for field in rows.fields)
     settings = _within_positions(settings, lm.config, codec, n_texts)
-    prompts = TextPrompts(tokenizer, featurizer, **settings)
+    prompts = TextPrompts(tokenizer, featurizer, chat_template=params["chat_template"], **settings)
     encoded = prompts.fit_encode(rows)
     cells = None
     if prompts.layout.n_slots > 1:
-        cells = _cell_encoder(
-            prompts,
-            encoded,
-            lm,
-            std=0.0,
-            dropout=auto_dropout(params["dropout"], rows.n_rows, True),
-        )
-    model = NumberLM(lm, cells, symbol_ids, codec, base=name)
-    if params["lora_r"] is not None:
-        model.add_lora(lora_config(params))
+        dropout = auto_dropout(params["dropout"], rows.n_rows, True)
+        cells = _cell_encoder(prompts, encoded, lm, std=0.0, dropout=dropout)
+    model = NumberLM(lm, cells, symbol_ids, codec, source=source, pretrained=True)
+    config = lora_config(params, lm.config.model_type)
+    if config is not None:
+        model.add_lora(config)
         if cells is not None:
             model.cells.requires_grad_(True)
+    _verify(model, encoded)
     return prompts, encoded, model
 
 
-def _own_symbols(tokenizer, codec, name):
-    vocabulary = tokenizer.get_vocab()
-    absent = [symbol for symbol in codec.symbols if symbol not in vocabulary]
-    if absent:
+def _given_model(params, dtype):
+    """Where the model can be loaded from again (None for one in memory), tokenizer and model."""
+    if isinstance(params["model"], tuple):
+        lm, tokenizer = _checked_pair(params["model"])
+        return None, copy.deepcopy(tokenizer), copy.deepcopy(lm)  # training changes the copy
+    source = model_source(params)
+    return source, load_tokenizer(source), load_lm(source, dtype)
+
+
+def _checked_pair(pair):
+    """A loaded (model, tokenizer); ValueError for anything else."""
+    kinds = ", ".join(type(part).__name__ for part in pair)
+    if len(pair) != 2 or not hasattr(pair[0], "get_input_embeddings"):
         raise ValueError(
-            f"The tokenizer of model={name!r} has no token of its own for the symbols {absent} "
-            f"that {codec!r} writes. Use a codec with a smaller base."
+            f"model=({kinds}) is not a pair of a loaded causal language model and its tokenizer. "
+            "Pass (model, tokenizer) in this order, or the model's name."
         )
-    return torch.tensor([vocabulary[symbol] for symbol in codec.symbols])
+    if not hasattr(pair[1], "convert_tokens_to_ids"):
+        raise ValueError(
+            f"model=({kinds}): the second of the pair must be the model's tokenizer, such as "
+            "AutoTokenizer.from_pretrained(...) gives."
+        )
+    if hasattr(pair[0], "peft_config"):
+        raise ValueError(
+            f"model=({kinds}): the model has adapters already. Pass model.merge_and_unload(), or "
+            "the base model with a peft_config."
+        )
+    highest, known = max(pair[1].get_vocab().values()), pair[0].get_input_embeddings().weight
+    if highest >= len(known):
+        raise ValueError(
+            f"model=({kinds}): the tokenizer writes tokens up to {highest}, of which the model "
+            f"knows {len(known)}. Pass the tokenizer that belongs to the model."
+        )
+    return pair
 
 
-def lora_config(params):
-    """peft's configuration from the estimator's LoRA parameters."""
+def model_source(params):
+    """What to load, from the estimator's parameters."""
+    names = ("revision", "token", "local_files_only", "trust_remote_code", "model_kwargs")
+    return ModelSource(params["model"], **{name: params[name] for name in names})
+
+
+def _verify(model, encoded):
+    """Compare packed with plain forward passes once, on the two shortest prompts."""
+    shortest = np.argsort(encoded.lengths, kind="stable")[:2]
+    model.eval()
+    model.verify_packing(encoded.batch(shortest, model.device, model.dtype))
+
+
+def lora_config(params, model_type):
+    """peft's configuration from the estimator's parameters; None to train all weights."""
+    if params["peft_config"] is not None:
+        return copy.deepcopy(params["peft_config"])
+    if params["lora_r"] is None:
+        return None
     from peft import LoraConfig
 
     return LoraConfig(
@@ -194,5 +222,7 @@ def lora_config(params):
         lora_alpha=params["lora_alpha"],
         lora_dropout=params["lora_dropout"],
         target_modules=params["target_modules"],
+        # Their kernels read these weights past the layers, so peft refuses adapters on them.
+        exclude_modules=["out_proj", "conv1d"] if model_type in MAMBA_TYPES else None,
         task_type="CAUSAL_LM",
     )

@@ -1,18 +1,18 @@
 """LLMRegressor: the scikit-learn estimator. It validates, calls and stores; it computes nothing."""
 
 import warnings
-from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
 from sklearn.utils import check_array, check_random_state, column_or_1d
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
 from llmreg.codecs import DigitCodec
 from llmreg.distribution import DECODINGS, NumericDistribution
-from llmreg.objectives import METHODS, Objective, resolve_method
+from llmreg.objectives import METHODS, resolve_method
+from llmreg.parameters import CONSTRAINTS, LASTING, LASTING_ADAPTERS, LORA_DEFAULTS
+from llmreg.saving import SavingMixin
 from llmreg.serialization import RowSerializer
 from llmreg.tables import read_table
 
@@ -26,15 +26,9 @@ HISTORY = (
 )  # fmt: skip
 # Attributes that a fit with warm_start=True takes over.
 STATE = ("serializer_", "codec_", "prompts_", "model_", "y_mean_", "y_std_")
-# Parameters that the first fit settles for all that follow with warm_start=True; on a pretrained
-# base, the adapters too.
-LASTING = (
-    "model", "serializer", "codec", "number_input", "text_features", "dropout", "max_prompt_tokens",
-)  # fmt: skip
-LASTING_ADAPTERS = ("lora_r", "lora_alpha", "lora_dropout", "target_modules")
 
 
-class LLMRegressor(RegressorMixin, BaseEstimator):
+class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
     """Predict a number from a table row with a language model.
 
     Each row is serialised to text; a causal language model learns to write the target's digits,
@@ -44,10 +38,11 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    model : str or transformers.PretrainedConfig, default="tiny"
+    model : str, transformers.PretrainedConfig or (model, tokenizer), default="tiny"
         "tiny": the embedded model, a small Llama trained from scratch; no download. A transformers
         configuration: a model of that shape from fresh weights. Any other string: a Hugging Face
-        hub id or a local folder, fine-tuned by LoRA.
+        hub id or a local folder, fine-tuned by LoRA. A pair of a loaded causal language model and
+        its tokenizer is fine-tuned likewise, as a copy; what is saved holds all of its weights.
     fit_method : str or Objective, default="grpo"
         "ce", "soft_ce": stage "sft" alone. "raft", "remax", "grpo": stage "sft" with
         ``sft_method``, then stage "align" with this. :func:`llmreg.fit_methods` lists them. An
@@ -69,6 +64,9 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         Whether text cells get vectors of TF-IDF features beside their tokens; a scikit-learn
         transformer from strings to numbers (such as a sentence encoder) replaces TF-IDF. "auto":
         True for fresh weights, False for pretrained ones.
+    chat_template : bool, default=True
+        Whether a pretrained model whose tokenizer has a chat template reads a row as the user's
+        message and answers with the number. Models without a template read the bare text.
     decoding : {"rail", "median", "mode", "greedy", "sample"}, default="rail"
         What ``predict`` returns of the distribution: its mean (best for squared error), its median
         (best for absolute error), its likeliest number, the number written digit by digit, or one
@@ -83,6 +81,10 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         Peak learning rate (AdamW, one cycle) of each stage.
     batch_size : int or "auto", default="auto"
         Rows per step.
+    micro_batch_size : int or "auto", default="auto"
+        Most rows that are computed at once; the step is the same. "auto": all rows of a step, and
+        half as many whenever the device runs out of memory. An int where memory errors can't be
+        caught, as on the CPU.
     weight_decay : float or "auto", default="auto"
         AdamW's decoupled weight decay.
     dropout : float or "auto", default="auto"
@@ -98,6 +100,9 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         Acts in stage "sft" of pretrained models: stage "align" trains without dropout.
     target_modules : str or list of str, default="all-linear"
         The layers that get adapters, not the output layer. These are peft's names.
+    peft_config : peft.PeftConfig or None, default=None
+        Adapters of any kind (``LoraConfig(use_dora=True, use_rslora=True, ...)``) in place of the
+        four parameters above, which must then keep their defaults.
     validation_fraction : float, "auto" or None, default="auto"
         Share of the training rows set aside for early stopping and for choosing the best epoch,
         if there are at least 20 rows. "auto": 0.15 below 1,500 rows, else 0.1, at most 2,000 rows.
@@ -106,11 +111,35 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         Stop a stage after this many epochs without a better validation RMSE. None: never.
     max_prompt_tokens : int, default=1024
         Longer prompts are cut, with a warning.
+    revision : str or None, default=None
+        Branch, tag or commit of the hub repository.
+    token : str, bool or None, default=None
+        Hub token for gated and private models; None: the one stored by ``hf auth login``, if any.
+        It is never saved.
+    local_files_only : bool, default=False
+        Never go online: only folders and the hub's local cache.
+    trust_remote_code : bool, default=False
+        Whether to run code that comes with the model.
+    model_kwargs : dict or None, default=None
+        Further arguments of transformers' ``from_pretrained``, such as ``attn_implementation`` or
+        ``quantization_config`` (4- and 8-bit weights; needs bitsandbytes).
     device : str, default="auto"
         "auto": "cuda" if there is one, else "mps", else "cpu".
     dtype : {"auto", "float32", "float64", "bfloat16"}, default="auto"
-        Of the weights. "auto": float32 in training; the embedded model predicts in float64, so
-        that predictions do not depend on how rows are batched.
+        Of the weights; adapters keep at least float32. "auto": bfloat16 for pretrained models on a
+        GPU that has it (where all weights train: float32 with bfloat16 arithmetic), else float32;
+        fresh weights predict in float64, so that predictions do not depend on how rows are
+        batched.
+    gradient_checkpointing : bool, default=False
+        Compute activations twice instead of keeping them: much less memory, about a third slower.
+    torch_compile : bool, default=False
+        Compile the model for training. Pays off for long fits only; see docs/benchmarks.md.
+    checkpoint_dir : str, os.PathLike or None, default=None
+        Folder for checkpoints. The same fit (data, parameters, seed, versions), started again after
+        an interruption, goes on where it was and ends with the same weights; one that was finished
+        is not repeated. Many fits may share a folder, as in a grid search. Delete it at the end.
+    checkpoint_interval : float, default=60.0
+        Seconds between two checkpoints; 0: one after each step.
     random_state : int, RandomState or None, default=None
         Seeds weights, the order of rows, the validation split, sampling. An int gives the same
         result each time and leaves the global random states alone; None takes its seed from
@@ -155,39 +184,7 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
     (1, 2)
     """
 
-    _parameter_constraints: dict = {
-        # Objects of torch and transformers are checked where they are used: importing them here
-        # would make `import llmreg` slow.
-        "model": [str, HasMethods(["to_dict", "from_dict"])],
-        "fit_method": [str, Objective],
-        "reward": [str, callable, None],
-        "sft_method": [str, Objective],
-        "serializer": [RowSerializer, None],
-        "codec": [DigitCodec, None],
-        "number_input": [StrOptions({"auto", "text", "text+value", "value"})],
-        "text_features": [StrOptions({"auto"}), bool, HasMethods(["fit_transform", "transform"])],
-        "decoding": [StrOptions(set(DECODINGS))],
-        "tree_tolerance": [Interval(Real, 0, None, closed="left")],
-        "sft_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
-        "sft_learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-        "align_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
-        "align_learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
-        "lora_r": [Interval(Integral, 1, None, closed="left"), None],
-        "lora_alpha": [Interval(Real, 0, None, closed="neither")],
-        "lora_dropout": [Interval(Real, 0, 1, closed="left")],
-        "target_modules": [str, list],
-        "validation_fraction": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither"), None],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
-        "max_prompt_tokens": [Interval(Integral, 8, None, closed="left")],
-        "device": [str],
-        "dtype": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-    }
+    _parameter_constraints: dict = CONSTRAINTS
 
     def __init__(
         self,
@@ -200,6 +197,7 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         codec=None,
         number_input="auto",
         text_features="auto",
+        chat_template=True,
         decoding="rail",
         tree_tolerance=0.0,
         sft_epochs="auto",
@@ -207,17 +205,28 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         align_epochs="auto",
         align_learning_rate="auto",
         batch_size="auto",
+        micro_batch_size="auto",
         weight_decay="auto",
         dropout="auto",
         lora_r=8,
         lora_alpha=16,
         lora_dropout=0.0,
         target_modules="all-linear",
+        peft_config=None,
         validation_fraction="auto",
         n_iter_no_change=10,
         max_prompt_tokens=1024,
+        revision=None,
+        token=None,
+        local_files_only=False,
+        trust_remote_code=False,
+        model_kwargs=None,
         device="auto",
         dtype="auto",
+        gradient_checkpointing=False,
+        torch_compile=False,
+        checkpoint_dir=None,
+        checkpoint_interval=60.0,
         random_state=None,
         verbose=0,
         warm_start=False,
@@ -230,6 +239,7 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         self.codec = codec
         self.number_input = number_input
         self.text_features = text_features
+        self.chat_template = chat_template
         self.decoding = decoding
         self.tree_tolerance = tree_tolerance
         self.sft_epochs = sft_epochs
@@ -237,17 +247,28 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         self.align_epochs = align_epochs
         self.align_learning_rate = align_learning_rate
         self.batch_size = batch_size
+        self.micro_batch_size = micro_batch_size
         self.weight_decay = weight_decay
         self.dropout = dropout
         self.lora_r = lora_r
         self.lora_alpha = lora_alpha
         self.lora_dropout = lora_dropout
         self.target_modules = target_modules
+        self.peft_config = peft_config
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.max_prompt_tokens = max_prompt_tokens
+        self.revision = revision
+        self.token = token
+        self.local_files_only = local_files_only
+        self.trust_remote_code = trust_remote_code
+        self.model_kwargs = model_kwargs
         self.device = device
         self.dtype = dtype
+        self.gradient_checkpointing = gradient_checkpointing
+        self.torch_compile = torch_compile
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_interval = checkpoint_interval
         self.random_state = random_state
         self.verbose = verbose
         self.warm_start = warm_start
@@ -325,6 +346,7 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
             If targets are clipped, texts or prompts cut, or a stage cannot learn.
         """
         sft_method, align_method = self._methods()
+        self._check_adapters()
         frame, y, weight, target = self._check_training_data(X, y, sample_weight)
         from llmreg.fitting import fit_model
 
@@ -358,6 +380,14 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
             )
         return sft_method, method
 
+    def _check_adapters(self):
+        changed = [n for n, default in LORA_DEFAULTS.items() if getattr(self, n) != default]
+        if self.peft_config is not None and changed:
+            raise ValueError(
+                f"peft_config was given beside {', '.join(changed)}, which it replaces. Set them "
+                "in the peft_config and leave them at their defaults here."
+            )
+
     def _check_training_data(self, X, y, sample_weight):
         if y is None:
             raise ValueError(
@@ -384,7 +414,7 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
 
     def _lasting_params(self):
         """What a first fit settles for all that follow with ``warm_start=True``."""
-        names = LASTING if self.model_.base is None else LASTING + LASTING_ADAPTERS
+        names = LASTING + LASTING_ADAPTERS if self.model_.pretrained else LASTING
         return {name: repr(getattr(self, name)) for name in names}
 
     def _state(self):
@@ -453,7 +483,7 @@ class LLMRegressor(RegressorMixin, BaseEstimator):
         """Distributions of blocks of rows, in order."""
         check_is_fitted(self, "model_")
         frame = read_table(self, X, reset=False)
-        from llmreg.fitting import distributions, ready
+        from llmreg.predicting import distributions, ready
 
         model = ready(self.model_, self.device)
         tolerance = self.tree_tolerance * self.y_std_

@@ -1,5 +1,4 @@
-"""The road, end to end: from checked training data to a fitted model, and from rows to
-distributions."""
+"""From checked training data to a fitted model."""
 
 import contextlib
 import copy
@@ -10,16 +9,23 @@ import pandas as pd
 import torch
 from sklearn.model_selection import train_test_split
 
-from llmreg.assembly import assemble, lora_config, resolve_device
-from llmreg.decoding import bounded_distribution, exact_distribution
-from llmreg.distribution import NumericDistribution
+from llmreg.assembly import assemble, lora_config
+from llmreg.checkpoints import Checkpoints
+from llmreg.devices import precision_of, training_device
+from llmreg.parallel import launched_processes
 from llmreg.policy import ZScale
+from llmreg.predicting import distributions
 from llmreg.settings import auto_validation, stage_settings
-from llmreg.training import TrainingData, train_stage
+from llmreg.stages import fit_name, train_stages
+from llmreg.training import TrainingData
 
-__all__ = ["distributions", "fit_model", "ready"]
+__all__ = ["fit_model"]
 
-TOKENS_PER_BATCH = 16384
+# Parameters that change what training does and that a checkpoint's name does not know otherwise.
+DECISIVE = (
+    "decoding", "dropout", "lora_r", "lora_alpha", "lora_dropout", "target_modules", "peft_config",
+    "dtype", "gradient_checkpointing", "torch_compile",
+)  # fmt: skip
 
 
 def fit_model(
@@ -48,24 +54,35 @@ def fit_model(
         Fitted parts by attribute name.
     history : list of dict
     """
-    seed = random_state.randint(np.iinfo(np.int32).max)
-    device = resolve_device(params["device"])
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            f"device={params['device']!r} was asked for, but this machine (or this build of torch) "
-            "has no CUDA. Use device='auto', which takes what is there."
-        )
+    device = training_device(params["device"])
+    processes = launched_processes(device)
+    device = processes.device(device)
+    seed = processes.agree(random_state.randint(np.iinfo(np.int32).max))
+    precision = precision_of(params, device)
     with _own_random_state(seed, device):
         if start is None:
-            state, encoded = _build(params, frame, y, weight, target_name, serializer, codec, seed)
+            state, encoded = _build(
+                params, frame, y, weight, target_name, serializer, codec, seed,
+                precision.training[0],
+            )  # fmt: skip
         else:
             state = start
             encoded = state["prompts_"].encode(state["serializer_"].serialize(frame))
         _warn_clipped(state["codec_"], y)
         with _undone_on_error(state, start) as model:
-            model.place(device, _training_dtype(params["dtype"]))
-            history = _train(params, state, encoded, y, weight, sft_method, align_method, seed)
-            model.place(device, _prediction_dtype(params["dtype"], model)).eval()
+            if processes.sharded:  # before anything is on the device, which may be too small
+                model.place("cpu", *precision.training)
+            rejoin = processes.shard(model)
+            model.place(device, *precision.training)
+            model.checkpointing(params["gradient_checkpointing"])
+            if params["torch_compile"]:
+                model.compile()
+            history = _train(
+                params, state, encoded, y, weight, sft_method, align_method, seed, processes
+            )
+            rejoin()
+            model.checkpointing(False)
+            model.place(device, *precision.prediction).eval()
     return state, history
 
 
@@ -79,7 +96,7 @@ def _undone_on_error(state, start):
     model = state["model_"]
     if start is None:
         yield model
-    elif model.base is None:
+    elif not model.pretrained:
         state["model_"] = copy.deepcopy(model)
         yield state["model_"]
     else:
@@ -100,23 +117,11 @@ def _own_random_state(seed, device):
         yield
 
 
-def _training_dtype(dtype):
-    return torch.float32 if dtype == "auto" else getattr(torch, dtype)
-
-
-def _prediction_dtype(dtype, model):
-    """float64 for fresh weights: rounding then hides no batch effects (see "dtype")."""
-    if dtype != "auto":
-        return getattr(torch, dtype)
-    exact = model.base is None and model.device.type != "mps"
-    return torch.float64 if exact else torch.float32
-
-
-def _build(params, frame, y, weight, target_name, serializer, codec, seed):
+def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype):
     target = pd.Series(y, index=frame.index, name=target_name)
     rows = serializer.fit(frame, target).serialize(frame)
     codec.fit(y)
-    prompts, encoded, model = assemble(params, rows, codec, serializer.max_text_tokens, seed)
+    prompts, encoded, model = assemble(params, rows, codec, serializer.max_text_tokens, seed, dtype)
     mean = np.average(y, weights=weight)
     std = _root_mean_square(y - mean, weight)
     state = {
@@ -147,7 +152,7 @@ def _warn_clipped(codec, y):
         )
 
 
-def _train(params, state, encoded, y, weight, sft_method, align_method, seed):
+def _train(params, state, encoded, y, weight, sft_method, align_method, seed, processes):
     model, codec = state["model_"], state["codec_"]
     if codec.edges_[0] == codec.edges_[-1]:
         return []  # a constant target: every number of the codec is that constant
@@ -156,26 +161,64 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed):
         model.tree, state["y_mean_"], state["y_std_"], model.device, model.dtype
     )
     train, held_out = _split(params, len(y), seed)
-    sft, align = stage_settings(params, len(train), model.base is not None)
-    common = dict(
+    stages = zip(
+        (sft_method, align_method), stage_settings(params, len(train), model.pretrained),
+        strict=True,
+    )  # fmt: skip
+    plan = [(method, setting) for method, setting in stages if method and setting.epochs]
+    checkpoints = _checkpoints(params, model, data, plan, seed, held_out, processes)
+    # A pretrained model is tuned through adapters in both stages, or whole in both.
+    lora = None
+    if align_method is not None and not model.pretrained:
+        lora = lora_config(params, model.lm.config.model_type)
+    if processes.sharded:
+        _check_sharded(model, align_method, lora)
+    return train_stages(
+        model, data.take(train), plan, checkpoints,
+        lora=lora,
         scale=scale,
-        validate=_validator(params, model, encoded, y, weight, held_out, state["y_std_"]),
+        validate=_validator(
+            params, model, encoded, y, weight, held_out, state["y_std_"], processes
+        ),
         rng=np.random.RandomState(seed),
-        generator=torch.Generator(model.device).manual_seed(seed),
-        report=_printer(params["verbose"]),
-    )
-    data = data.take(train)
-    history = train_stage(model, data, sft_method, settings=sft, **common) if sft.epochs else []
-    if align_method is not None and align.epochs:
-        # Not on tuned pretrained weights: what is saved of adapted ones is the adapters alone.
-        if model.base is None and not model.has_lora and params["lora_r"] is not None:
-            model.add_lora(lora_config(params))
-        model.keep_reference(bool(getattr(align_method, "beta", 0)))
-        history += train_stage(model, data, align_method, settings=align, **common)
-        model.keep_reference(False)
-        if model.base is None:
-            model.merge_lora()
-    return history
+        generator=torch.Generator().manual_seed(seed),
+        report=_printer(params["verbose"] and processes.index == 0),
+        processes=processes,
+    )  # fmt: skip
+
+
+def _check_sharded(model, align_method, lora):
+    """Refuse what cannot be done to weights that FSDP has split over processes."""
+    if not model.packs:
+        raise ValueError(
+            f"FSDP needs a model whose prompt and number tree share one sequence; "
+            f"{type(model.transformer).__name__} computes one path at a time, and processes would "
+            "fall out of step. Train without FSDP."
+        )
+    if lora is not None:
+        raise ValueError(
+            f"Under FSDP fresh weights can't get adapters for the second stage (r={lora.r}). Set "
+            "lora_r=None to train all weights in both stages."
+        )
+    if getattr(align_method, "beta", 0) and not model.has_lora:
+        raise ValueError(
+            f"Under FSDP beta={align_method.beta} needs adapters, whose first stage is kept beside "
+            "them. Set lora_r, or beta=0."
+        )
+
+
+def _checkpoints(params, model, data, plan, seed, held_out, processes):
+    folder = params["checkpoint_dir"]
+    if folder is None:
+        return Checkpoints(None, "", 0.0)
+    if processes.sharded:
+        raise ValueError(
+            f"checkpoint_dir={str(folder)!r} cannot be used with FSDP, whose processes hold parts "
+            "of the weights. Set checkpoint_dir=None, or train without FSDP."
+        )
+    further = {name: params[name] for name in DECISIVE}
+    name = fit_name(model, data, plan, seed, held_out, further)
+    return Checkpoints(folder, name, params["checkpoint_interval"], writes=processes.index == 0)
 
 
 def _split(params, n_rows, seed):
@@ -187,18 +230,20 @@ def _split(params, n_rows, seed):
     return np.sort(train), np.sort(held_out)
 
 
-def _validator(params, model, encoded, y, weight, held_out, spread):
+def _validator(params, model, encoded, y, weight, held_out, spread, processes):
     """A function for the validation rows' errors as decoded, or None without such rows."""
     if not len(held_out):
         return None
-    rows, truth, weight = encoded.take(held_out), y[held_out], weight[held_out]
+    mine = held_out if processes.sharded else processes.share(held_out)
+    rows = encoded.take(mine)
     # One draw per row would make the best epoch a matter of luck: samples are judged by the mean.
     decoding = "rail" if params["decoding"] == "sample" else params["decoding"]
 
     def validate():
-        error = distributions(model, rows, 0.0).decode(decoding) - truth
+        found = distributions(model, rows, 0.0).decode(decoding) if len(mine) else np.zeros(0)
+        error, weights = processes.join((found - y[mine], weight[mine]))
         relative = error / spread  # squares of errors in the units of y may overflow
-        return _root_mean_square(error, weight), relative**2 * weight / weight.mean()
+        return _root_mean_square(error, weights), relative**2 * weights / weights.mean()
 
     return validate
 
@@ -211,55 +256,3 @@ def _printer(verbose):
         )
 
     return report if verbose else lambda record: None
-
-
-def ready(model, device):
-    """The fitted model on the device asked for, ready to predict."""
-    device = resolve_device(device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        warnings.warn(
-            f"device={str(device)!r} was asked for, but this machine has no CUDA: predicting on "
-            "the CPU. Set device='auto' to choose what is there.",
-            UserWarning,
-            stacklevel=2,
-        )
-        device = torch.device("cpu")
-    return model if model.device == device else model.place(device)
-
-
-@torch.inference_mode()
-def distributions(model, encoded, tolerance):
-    """Predictive distributions of encoded rows, in their order.
-
-    Parameters
-    ----------
-    model : llmreg.backbone.NumberLM
-    encoded : llmreg.prompts.EncodedRows
-    tolerance : float
-        Largest error of the mean in the units of y; 0 computes everything.
-
-    Returns
-    -------
-    NumericDistribution
-    """
-    order = np.argsort(encoded.lengths, kind="stable")  # rows of like length pad little
-    parts = []
-    for rows in _batches(order, encoded.lengths, model.tree.n_nodes):
-        batch = encoded.batch(rows, model.device, model.dtype)
-        if tolerance > 0:
-            parts.append(bounded_distribution(model, batch, tolerance))
-        else:
-            parts.append(exact_distribution(model, batch))
-    whole = parts[0] if len(parts) == 1 else NumericDistribution.concatenate(parts)
-    return whole if (np.diff(order) == 1).all() else whole[np.argsort(order)]
-
-
-def _batches(order, lengths, n_nodes):
-    """Consecutive runs of rows that stay within the token budget when padded."""
-    start = 0
-    while start < len(order):
-        # Lengths ascend, so the last row of a run sets its width.
-        cost = (np.arange(1, len(order) - start + 1)) * (lengths[order[start:]] + n_nodes)
-        stop = start + max(1, int(np.searchsorted(cost, TOKENS_PER_BATCH, side="right")))
-        yield order[start:stop]
-        start = stop

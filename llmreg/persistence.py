@@ -1,84 +1,104 @@
 """Fitted models as plain bytes on the CPU, for pickle, joblib and cloudpickle.
 
-Weights travel as safetensors bytes in float32, never as live tensors: a pickle of tensors would
-ask for the device that they were on when it is opened.
+Weights travel as safetensors bytes, never as live tensors: a pickle of tensors would ask for the
+device that they were on when it is opened.
 """
+
+import copy
 
 import torch
 from safetensors.torch import load, save
 
-__all__ = ["pack_model", "unpack_model"]
+from llmreg.model_parts import (
+    adapter_state,
+    base_model,
+    cell_state,
+    cpu_state,
+    describe,
+    is_whole,
+    model_class,
+    model_state,
+    rebuild,
+    refuse_quantised,
+)
+from llmreg.placement import place_language_model
+
+__all__ = ["PackedPair", "pack_model", "unpack_model"]
 
 
 def pack_model(model):
     """The parts of a :class:`llmreg.backbone.NumberLM` from which it can be rebuilt.
 
-    Weights that started fresh are packed whole. A model with a pretrained base keeps the base's
-    name, its adapters and the cell vectors.
+    Fresh weights, tuned ones and those of a model that was given in memory are packed whole. A
+    model with adapters on a pretrained base keeps the base's name, revision and checksum, the
+    adapter and the cell vectors; never the hub token.
 
     Returns
     -------
     dict
-        Of strings, numbers, bytes, numpy arrays and the codec.
+        Of strings, numbers, bytes, numpy arrays, configurations and the codec.
+
+    Raises
+    ------
+    ValueError
+        If all weights would have to be packed and they are quantised.
     """
-    pretrained = model.base is not None
-    kept = model.state_dict()
-    if pretrained and model.has_lora:  # fully tuned weights have no adapter that says what changed
-        kept = {k: v for k, v in kept.items() if "lora_" in k or "cells." in k}
+    whole = is_whole(model)
+    parts = describe(model, whole)
+    parts["shape"] = _shape(model.transformer) if whole else None
+    parts["codec"] = model.codec
+    parts["weights"] = save(cpu_state(model_state(model) if whole else adapter_state(model)))
+    parts["cell_weights"] = save(cpu_state(cell_state(model)))
+    return parts
+
+
+def _shape(lm):
+    """What a language model is built from, before it has weights."""
     return {
-        "base": model.base,
-        "config": None if pretrained else (type(model.lm.config), model.lm.config.to_dict()),
-        "lora": model.lm.peft_config["default"].to_dict() if model.has_lora else None,
-        "weights": save(_untied(kept)),
-        "cells": None if model.cells is None else model.cells.recipe,
-        "symbol_ids": model.symbol_ids.tolist(),
-        "codec": model.codec,
-        "dtype": str(model.dtype).removeprefix("torch."),
+        "class": model_class(lm),
+        "config": (type(lm.config), lm.config.to_dict()),
+        "attention": lm.config._attn_implementation,
     }
 
 
-def _untied(state):
-    """CPU copies, stored once where two names share one tensor (tied embeddings)."""
-    seen, kept = set(), {}
-    for name, tensor in state.items():
-        if tensor.data_ptr() in seen and tensor.numel():
-            continue
-        seen.add(tensor.data_ptr())
-        tensor = tensor.detach().cpu()
-        # After training in float32, float64 is a working copy: half the bytes say the same.
-        single = tensor.float() if tensor.dtype == torch.float64 else tensor
-        exact = torch.equal(single.to(tensor.dtype), tensor)
-        kept[name] = (single if exact else tensor).contiguous()
-    return kept
-
-
 def unpack_model(parts):
-    """Rebuild the model of :func:`pack_model` on the CPU."""
-    from transformers import AutoModelForCausalLM
+    """Rebuild the model of :func:`pack_model` on the CPU.
 
-    from llmreg.backbone import NumberLM
-    from llmreg.cell_encoder import CellEncoder
-    from llmreg.hub import load_lm
-
-    # Building draws initial weights, which the packed ones replace: leave the caller's
-    # random state as it was.
+    Raises
+    ------
+    OSError
+        If the pretrained base can't be loaded, or has other weights than it had.
+    """
+    # Building draws initial weights, which the packed ones replace: leave the caller's random
+    # state as it was.
     with torch.random.fork_rng(devices=[]):
-        if parts["base"] is None:
-            config_class, values = parts["config"]
-            lm = AutoModelForCausalLM.from_config(config_class.from_dict(values))
-        else:
-            lm = load_lm(parts["base"])
-        cells = None if parts["cells"] is None else CellEncoder.from_recipe(parts["cells"])
-        model = NumberLM(
-            lm, cells, torch.tensor(parts["symbol_ids"]), parts["codec"], parts["base"]
-        )
-        if parts["lora"] is not None:
-            from peft import LoraConfig
+        lm = base_model(parts) if parts["shape"] is None else _untrained(parts["shape"])
+        return rebuild(parts, lm, load(parts["weights"]), load(parts["cell_weights"]))
 
-            model.add_lora(LoraConfig(**parts["lora"]))
-            if cells is not None:
-                model.cells.requires_grad_(True)  # as after fit, for warm_start
-    # In the final dtype before loading: weights trained in float64 keep all their digits.
-    model.place("cpu", getattr(torch, parts["dtype"])).eval()
-    model.load_state_dict(load(parts["weights"]), strict=False)
-    return model
+
+def _untrained(shape):
+    kind, values = shape["config"]
+    config = kind.from_dict(copy.deepcopy(values), attn_implementation=shape["attention"])
+    return shape["class"](config)
+
+
+class PackedPair:
+    """A (model, tokenizer) pair on its way into a pickle, from which it comes as a pair again."""
+
+    def __init__(self, lm, tokenizer):
+        self.lm = lm
+        self.tokenizer = tokenizer
+
+    def __reduce__(self):
+        refuse_quantised(self.lm)
+        dtype = str(self.lm.dtype).removeprefix("torch.")
+        weights = save(cpu_state(self.lm.state_dict()))
+        return _unpack_pair, (_shape(self.lm), dtype, weights, self.tokenizer)
+
+
+def _unpack_pair(shape, dtype, weights, tokenizer):
+    with torch.random.fork_rng(devices=[]):
+        lm = _untrained(shape)
+    place_language_model(lm, "cpu", getattr(torch, dtype), ())
+    lm.load_state_dict(load(weights), strict=False)  # tied weights have one name of two
+    return lm.eval(), tokenizer

@@ -34,6 +34,7 @@ class Targets:
 
     z: torch.Tensor  # (B,) in z-units
     leaf: torch.Tensor  # (B,) the bin that holds y
+    weight: torch.Tensor  # (B,) sample weights
 
 
 class NumberPolicy:
@@ -47,16 +48,21 @@ class NumberPolicy:
     model : llmreg.backbone.NumberLM
     batch : llmreg.prompts.PromptBatch
     scale : ZScale
+    noise : Tensor of shape (B, G, N) or None
+        Uniform numbers in [0, 1), one per symbol of each number to draw. The same noise draws the
+        same numbers, however rows are batched and whichever way the tree is evaluated.
     """
 
-    def __init__(self, model, batch, scale):
+    def __init__(self, model, batch, scale, noise=None):
         self.model = model
-        self.batch = batch
+        self.batch = model.fix_hidden_cells(batch)
         self.tree = model.tree
         self.leaf_z = scale.leaf
         self.leaf_edges_z = scale.edges
+        self.noise = noise
         self._logits = None
         self._greedy = None
+        self._drawn = {}
 
     def leaf_log_probs(self, temperature=1.0):
         """Log-probability of every number of the codec, (B, L)."""
@@ -64,13 +70,10 @@ class NumberPolicy:
 
     def log_prob_of(self, leaf):
         """Log-probability of one number per row, (B,); costs its path alone."""
-        nodes = self.tree.path_nodes[leaf]  # (B, N)
-        logits = self.model.node_logits(self.batch, nodes[:, 1:])
-        steps = step_log_probs(logits, self.tree, nodes)
-        return steps.gather(2, self.tree.path_symbols[leaf].unsqueeze(2)).sum((1, 2))
+        return self._score(leaf.unsqueeze(1), 1.0).squeeze(1)
 
-    def sample(self, num_generations, generator, temperature=1.0):
-        """Draw numbers for each row.
+    def sample(self, num_generations, temperature=1.0):
+        """Draw numbers for each row; asked again, the same numbers.
 
         Returns
         -------
@@ -78,13 +81,21 @@ class NumberPolicy:
         log_probs : Tensor of shape (B, G)
             Of the drawn numbers, at the temperature of the draw, with gradients.
         """
-        width = num_generations * (self.tree.n_levels - 1)
-        if self._logits is None and self.tree.n_nodes - 1 > width:
-            return self._walk(num_generations, generator, temperature)
-        log_probs = self.leaf_log_probs(temperature)
-        probs = log_probs.detach().exp()
-        leaves = torch.multinomial(probs, num_generations, replacement=True, generator=generator)
-        return leaves, log_probs.gather(1, leaves)
+        key = num_generations, temperature
+        if key not in self._drawn:
+            self._drawn[key] = self._sample(self.noise[:, :num_generations], temperature)
+        return self._drawn[key]
+
+    def _sample(self, noise, temperature):
+        width = noise.shape[1] * (self.tree.n_levels - 1)
+        if self._logits is not None or self.tree.n_nodes - 1 <= width:
+            leaves = _descend(self._steps(temperature).detach(), self.tree, noise)
+            return leaves, self.leaf_log_probs(temperature).gather(1, leaves)
+        if self.model.caches_gradients or not torch.is_grad_enabled():
+            return self._walk(noise, temperature)
+        with torch.no_grad():
+            leaves, _ = self._walk(noise, temperature)
+        return leaves, self._score(leaves, temperature)
 
     def greedy(self):
         """Number written by the likeliest symbol at each step, (B,)."""
@@ -107,19 +118,32 @@ class NumberPolicy:
             self._logits = self.model.node_logits(self.batch, nodes[1:])
         return step_log_probs(self._logits, self.tree, nodes, temperature)
 
-    def _walk(self, num_generations, generator, temperature):
+    def _score(self, leaves, temperature):
+        """Log-probabilities (B, G) of numbers, from their paths packed behind the prompt."""
+        paths = self.tree.path_nodes[leaves]  # (B, G, N)
+        # The root comes first in what node_logits gives, so it is the first of the nodes here.
+        nodes, slot = distinct(paths.flatten(1))
+        logits = self.model.node_logits(self.batch, nodes[:, 1:])
+        steps = step_log_probs(logits, self.tree, nodes, temperature)  # (B, U, S)
+        symbols = self.tree.path_symbols[leaves].flatten(1)
+        rows = torch.arange(len(leaves), device=leaves.device).unsqueeze(1)
+        return steps[rows, slot, symbols].view(paths.shape).sum(2)
+
+    def _walk(self, noise, temperature):
         """Sample level by level on the cached prompt; one extra track is greedy.
 
         Nodes that several samples share are evaluated once.
         """
         logits, cache = self.model.prefill(self.batch)
         nodes = torch.zeros(len(self.batch), 1, dtype=torch.long, device=self.model.device)
-        slot = nodes.expand(-1, num_generations + 1)  # which of `nodes` each track is at
+        slot = nodes.expand(-1, noise.shape[1] + 1)  # which of `nodes` each track is at
         logits, total = logits.unsqueeze(1), 0
         for level in range(self.tree.n_levels):
             steps = step_log_probs(logits, self.tree, nodes, temperature)  # (B, U, S)
             tracks = steps.gather(1, slot.unsqueeze(2).expand(-1, -1, steps.shape[2]))
-            symbols = _draw(tracks.detach(), generator)
+            likeliest = tracks[:, -1:].argmax(-1)
+            drawn = _draw(tracks[:, :-1].detach(), noise[:, :, level])
+            symbols = torch.cat([drawn, likeliest], 1)
             total = total + tracks.gather(2, symbols.unsqueeze(2)).squeeze(2)
             at = nodes.gather(1, slot)
             if level < self.tree.n_levels - 1:
@@ -130,12 +154,22 @@ class NumberPolicy:
         return leaves[:, :-1], total[:, :-1]
 
 
-def _draw(log_probs, generator):
-    """One symbol per track from (B, G + 1, S); the last track takes the likeliest."""
-    probs = log_probs.exp()
-    drawn = torch.multinomial(probs.flatten(0, 1), 1, generator=generator).view(probs.shape[:2])
-    drawn[:, -1] = probs[:, -1].argmax(-1)
-    return drawn
+def _draw(log_probs, noise):
+    """Symbols (B, G) by inversion of the distributions (B, G, S) at uniform numbers (B, G)."""
+    cumulative = log_probs.to(noise.dtype).exp().cumsum(-1)
+    total = cumulative[..., -1:]
+    symbols = (cumulative <= noise.unsqueeze(-1) * total).sum(-1)
+    # Rounding must not go past the last symbol that has a probability.
+    return torch.minimum(symbols, (cumulative < total).sum(-1))
+
+
+def _descend(steps, tree, noise):
+    """Leaves (B, G) drawn digit by digit from the log-probabilities (B, M, S) of all steps."""
+    rows = torch.arange(len(steps), device=steps.device).unsqueeze(1)
+    node = torch.zeros(noise.shape[:2], dtype=torch.long, device=steps.device)
+    for level in range(tree.n_levels - 1):
+        node = tree.child[node, _draw(steps[rows, node], noise[:, :, level])]
+    return tree.leaf[node, _draw(steps[rows, node], noise[:, :, -1])]
 
 
 def distinct(nodes):

@@ -12,7 +12,7 @@ over-sharpening as its limit.
 import numpy as np
 import torch
 
-__all__ = ["exact_advantages", "sampled_advantages", "scale_advantages"]
+__all__ = ["exact_advantages", "moments", "sampled_advantages", "scale_advantages"]
 
 
 def sampled_advantages(samples, greedy, y, reward, baseline):
@@ -125,7 +125,26 @@ def _plain_reward(reward, samples, y):
     return torch.as_tensor(result).to(samples)
 
 
-def scale_advantages(advantages, weights, scale_rewards):
+def moments(advantages, weights, row_weight):
+    """Sums over rows that describe a batch's advantages: what scaling by "batch" needs.
+
+    Parameters
+    ----------
+    advantages, weights : Tensor of shape (B, G)
+    row_weight : Tensor of shape (B,)
+
+    Returns
+    -------
+    Tensor of shape (3,), float64
+        Σ u, Σ u Σ w A, Σ u Σ w A² for row weights u. Sums of parts of a batch add up.
+    """
+    advantages, weights, u = (x.detach().cpu().double() for x in (advantages, weights, row_weight))
+    first = (weights * advantages).sum(1)
+    second = (weights * advantages**2).sum(1)
+    return torch.stack([u.sum(), u @ first, u @ second])
+
+
+def scale_advantages(advantages, weights, scale_rewards, batch=None):
     """Divide by a standard deviation.
 
     Parameters
@@ -136,6 +155,8 @@ def scale_advantages(advantages, weights, scale_rewards):
         "group": by each row's own deviation, which forgets how wrong a row is (GRPO as published).
         "batch": by the deviation over the batch. False: leave as they are. Where there is no
         deviation, advantages become zero.
+    batch : Tensor of shape (3,) or None, default=None
+        :func:`moments` of the batch, for "batch"; None: of these rows, equally weighted.
 
     Returns
     -------
@@ -143,13 +164,15 @@ def scale_advantages(advantages, weights, scale_rewards):
     """
     if scale_rewards is False:
         return advantages
-    centre = (weights * advantages).sum(1, keepdim=True)
     if scale_rewards == "batch":
-        centre = centre.mean()
-    variance = (weights * (advantages - centre) ** 2).sum(1, keepdim=True)
-    if scale_rewards == "batch":
-        variance = variance.mean()
-    deviation = variance.sqrt()
+        if batch is None:
+            batch = moments(advantages, weights, weights.new_ones(len(weights)))
+        total, first, second = batch.tolist()
+        centre = advantages.new_tensor(first / total)
+        deviation = advantages.new_tensor(max(second / total - (first / total) ** 2, 0.0) ** 0.5)
+    else:
+        centre = (weights * advantages).sum(1, keepdim=True)
+        deviation = (weights * (advantages - centre) ** 2).sum(1, keepdim=True).sqrt()
     # Without spread there is nothing to scale by. With the greedy baseline all samples of a row
     # may share an advantage other than zero, which a small divisor would blow up.
     spread = deviation > 1e-6 + 1e-5 * centre.abs()

@@ -14,16 +14,32 @@ class BestWeights:
     What a second stage starts from takes part, as epoch 0.
     """
 
-    def __init__(self, model, validate, settings, start):
+    def __init__(self, model, validate, settings):
         self.model = model
         self.validate = validate
         self.patience = settings.n_iter_no_change or settings.epochs
         self.squares, self.weights, self.epoch = None, None, None
         self.harmful = False
-        if start and validate is not None:
-            model.eval()
-            _, self.squares = validate()
-            self.weights, self.epoch, self.harmful = model.snapshot(), 0, True
+
+    def begin(self):
+        """Let the present weights take part, as epoch 0."""
+        if self.validate is not None:
+            self.model.eval()
+            _, self.squares = self.validate()
+            self.weights, self.epoch, self.harmful = self.model.snapshot(), 0, True
+
+    def state(self):
+        """What :meth:`load` needs to go on, as tensors and plain values."""
+        squares = None if self.squares is None else torch.from_numpy(self.squares)
+        return dict(squares=squares, weights=self.weights, epoch=self.epoch, harmful=self.harmful)
+
+    def load(self, state):
+        """Go on from a :meth:`state`."""
+        squares = state["squares"]
+        self.squares = None if squares is None else squares.numpy()
+        self.weights, self.epoch, self.harmful = (
+            state[name] for name in ("weights", "epoch", "harmful")
+        )
 
     def update(self, record):
         """Add the validation error to an epoch's record; True when it is time to stop."""
@@ -60,6 +76,16 @@ class RunningMean:
         self.model = model
         self.weights = model.snapshot()
         self.steps = 0
+
+    def state(self):
+        """What :meth:`load` needs to go on."""
+        return {"weights": self.weights, "steps": self.steps}
+
+    def load(self, state):
+        """Go on from a :meth:`state`."""
+        for name, weight in self.weights.items():
+            weight.copy_(state["weights"][name])
+        self.steps = state["steps"]
 
     @torch.no_grad()
     def update(self):

@@ -55,6 +55,9 @@ def stage_settings(params, n_rows, pretrained):
         batch_size=chosen["batch_size"],
         weight_decay=chosen["weight_decay"],
         n_iter_no_change=params["n_iter_no_change"],
+        micro_batch_size=_auto(params["micro_batch_size"], None),
+        # Prompts of text differ much in length; cells read as vectors are one token each.
+        by_length=pretrained,
     )
     sft = StageSettings("sft", chosen["sft_epochs"], chosen["sft_learning_rate"], **common)
     align = StageSettings("align", align_epochs, chosen["align_learning_rate"], **common)

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from llmreg.policy import NumberPolicy, Targets
+from llmreg.parallel import Processes
+from llmreg.policy import Targets
 from llmreg.selection import BestWeights, RunningMean
+from llmreg.steps import BatchGradients, draw_noise, random_states, set_random_states
 
-__all__ = ["StageSettings", "TrainingData", "train_stage"]
+__all__ = ["Stage", "StageSettings", "TrainingData", "train_stage"]
+
+POOL = 16  # batches whose rows are sorted by length together
 
 
 @dataclass(frozen=True)
@@ -29,16 +33,14 @@ class TrainingData:
         """These rows only."""
         return TrainingData(self.rows.take(rows), self.z[rows], self.leaf[rows], self.weight[rows])
 
-    def batch(self, rows, device, dtype):
-        """Prompts, targets and weights of some rows as tensors."""
-        # Targets and losses keep at least float32, whatever the weights are in.
-        precise = torch.promote_types(dtype, torch.float32)
+    def batch(self, rows, weight, device, dtype):
+        """Prompts and targets of some rows as tensors, with these weights."""
         targets = Targets(
-            z=torch.as_tensor(self.z[rows]).to(device=device, dtype=precise),
+            z=torch.as_tensor(self.z[rows]).to(device=device, dtype=dtype),
             leaf=torch.as_tensor(self.leaf[rows]).to(device),
+            weight=torch.as_tensor(weight).to(device=device, dtype=dtype),
         )
-        weight = torch.as_tensor(self.weight[rows]).to(device=device, dtype=precise)
-        return self.rows.batch(rows, device, dtype), targets, weight
+        return self.rows.batch(rows, device, dtype), targets
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,26 @@ class StageSettings:
     batch_size: int
     weight_decay: float
     n_iter_no_change: int | None
+    micro_batch_size: int | None = None  # rows computed at once; None: as many as fit
+    by_length: bool = False  # batches of rows of like length: less padding
     warmup: float = 0.15  # share of the steps with a rising learning rate
 
 
-def train_stage(model, data, objective, scale, settings, *, validate, rng, generator, report):
+def train_stage(model, data, objective, scale, settings, **kwargs):
     """Train a model's trainable weights; those of the epoch to keep are left in it.
+
+    Parameters are those of :class:`Stage`.
+
+    Returns
+    -------
+    list of dict
+        One record per epoch.
+    """
+    return Stage(model, data, objective, scale, settings, **kwargs).run()
+
+
+class Stage:
+    """One stage of training, which can be left after any step and taken up again.
 
     The first stage keeps its best epoch; a second stage may keep what it started from (see
     :class:`llmreg.selection.BestWeights`).
@@ -73,68 +90,162 @@ def train_stage(model, data, objective, scale, settings, *, validate, rng, gener
     rng : numpy.random.RandomState
         Order of the rows.
     generator : torch.Generator
-        Sampled numbers.
+        Noise for sampled numbers; on the CPU.
     report : callable
         Gets each epoch's record (dict).
-
-    Returns
-    -------
-    list of dict
-        One record per epoch.
+    processes : llmreg.parallel.Processes or None, default=None
+        Those that train together; None: this one alone.
+    after_step : callable or None, default=None
+        Called with the stage after each step, for checkpoints.
     """
-    n_batches = -(-len(data) // settings.batch_size)
-    optimizer, schedule = _optimizer(model, settings, settings.epochs * n_batches)
-    average = RunningMean(model)
-    best = BestWeights(model, validate, settings, start=objective.stage == "align")
-    records, step, start = [], 0, time.perf_counter()
-    for epoch in range(1, settings.epochs + 1):
-        model.train_mode(dropout=objective.stage == "sft")
-        totals = _Averages()
-        for rows in np.array_split(rng.permutation(len(data)), n_batches):
-            totals.add(_step(model, data, rows, objective, scale, optimizer, generator), len(rows))
-            schedule.step()
-            average.update()
-        step += n_batches
-        record = {"stage": settings.name, "epoch": epoch, "step": step, **totals.means()}
-        record["learning_rate"] = schedule.get_last_lr()[0]
-        with average.in_place():
-            stop = best.update(record)
-        record["seconds"] = time.perf_counter() - start
-        record["kept"] = False
-        records.append(record)
-        report(record)
-        if stop:
-            break
-    best.restore(average.weights)
-    if best.epoch != 0:
-        records[-1 if best.epoch is None else best.epoch - 1]["kept"] = True
-    if best.harmful:
-        _warn_if_worse(records, objective)
-    _warn_if_nothing_to_learn(records, objective)
-    return records
 
-
-def _step(model, data, rows, objective, scale, optimizer, generator):
-    batch, targets, weight = data.batch(rows, model.device, model.dtype)
-    policy = NumberPolicy(model, batch, scale)
-    loss, metrics = objective.loss(policy, targets, generator)
-    loss = (weight * loss).sum() / weight.sum()
-    value = float(loss.detach())
-    if not np.isfinite(value):
-        raise FloatingPointError(
-            f"The training loss became {value}. Lower the learning rate (now "
-            f"{optimizer.param_groups[0]['lr']:.2g})"
-            + (
-                "."
-                if model.dtype == torch.float32
-                else f", or train in float32 (now {model.dtype})."
-            )
+    def __init__(
+        self, model, data, objective, scale, settings, *, validate, rng, generator, report,
+        processes=None, after_step=None,
+    ):  # fmt: skip
+        self.model, self.data, self.objective = model, data, objective
+        self.settings, self.report, self.after_step = settings, report, after_step
+        self.rng, self.generator = rng, generator
+        self.n_batches = -(-len(data) // settings.batch_size)
+        self.optimizer, self.schedule = _optimizer(
+            model, settings, settings.epochs * self.n_batches
         )
-    optimizer.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 1.0)
-    optimizer.step()
-    return {"loss": value, **metrics}
+        self.gradients = BatchGradients(
+            model, data, objective, scale, processes or Processes(), settings.micro_batch_size
+        )
+        self.average = RunningMean(model)
+        self.best = BestWeights(model, validate, settings)
+        self.records, self.batches, self.done, self.stopped = [], None, 0, False
+        self.totals, self.seconds = {}, 0.0
+
+    def run(self):
+        """Train until the end; returns the records of all epochs."""
+        self.started = time.perf_counter() - self.seconds
+        if self.objective.stage == "align" and not self.records and self.batches is None:
+            self.best.begin()
+        while len(self.records) < self.settings.epochs and not self.stopped:
+            self._epoch()
+        self.best.restore(self.average.weights)
+        if self.records and self.best.epoch != 0:
+            kept = -1 if self.best.epoch is None else self.best.epoch - 1
+            self.records[kept]["kept"] = True
+        if self.best.harmful:
+            _warn_if_worse(self.records, self.objective)
+        _warn_if_nothing_to_learn(self.records, self.objective)
+        return self.records
+
+    def _epoch(self):
+        """Go through the batches, or through those that are left."""
+        if self.batches is None:
+            self.order_state = self.rng.get_state()
+            self.batches, self.done, self.totals = self._shuffle(), 0, {"rows": 0.0}
+        self.model.train_mode(dropout=self.objective.stage == "sft")
+        while self.done < self.n_batches:
+            self._step(self.batches[self.done])
+            self.done += 1
+            # Before the checkpoint: at the end of an epoch comes its record.
+            if self.done < self.n_batches:
+                self._leave_trace()
+        self._close()
+        self._leave_trace()
+
+    def _shuffle(self):
+        lengths = self.data.rows.lengths
+        batches = np.array_split(self.rng.permutation(len(lengths)), self.n_batches)
+        return _by_length(batches, lengths, self.rng) if self.settings.by_length else batches
+
+    def _step(self, rows):
+        noise = draw_noise(
+            len(rows), self.objective.num_draws, self.model.tree.n_levels, self.generator
+        )
+        means = self.gradients(rows, noise)
+        if not np.isfinite(means["loss"]):
+            raise FloatingPointError(_diverged(means["loss"], self.optimizer, self.model.dtype))
+        torch.nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.schedule.step()
+        self.average.update()
+        weight = float(self.data.weight[rows].sum())
+        self.totals["rows"] += weight
+        for name, mean in means.items():
+            self.totals[name] = self.totals.get(name, 0.0) + mean * weight
+
+    def _close(self):
+        """End an epoch: its record, its validation, and whether it was the last."""
+        rows = self.totals.pop("rows")
+        epoch = len(self.records) + 1
+        record = {"stage": self.settings.name, "epoch": epoch, "step": epoch * self.n_batches}
+        record |= {name: total / rows for name, total in self.totals.items()}
+        record["learning_rate"] = self.schedule.get_last_lr()[0]
+        with self.average.in_place():
+            self.stopped = self.best.update(record)
+        record["seconds"] = time.perf_counter() - self.started
+        record["kept"] = False
+        self.records.append(record)
+        self.batches = None
+        self.report(record)
+
+    def _leave_trace(self):
+        if self.after_step is not None:
+            self.after_step(self)
+
+    # -- taking up again ----------------------------------------------------------------------
+
+    def state(self):
+        """All that the stage needs to be taken up again, as tensors and plain values."""
+        return {
+            "weights": self.model.snapshot(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": self.average.state(),
+            "best": self.best.state(),
+            "records": self.records,
+            "done": None if self.batches is None else self.done,
+            "stopped": self.stopped,
+            "totals": self.totals,
+            "seconds": time.perf_counter() - self.started,
+            "rows_at_once": self.gradients.rows_at_once,
+            # Within an epoch, the order of its rows is drawn again from where it was drawn.
+            "rng": _plain(self.rng.get_state() if self.batches is None else self.order_state),
+            "generator": self.generator.get_state(),
+            "global": random_states(self.model.device),  # dropout, hidden cells
+        }
+
+    def load(self, state):
+        """Take up a stage from its :meth:`state`."""
+        self.model.restore(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.average.load(state["average"])
+        self.best.load(state["best"])
+        self.records, self.stopped = state["records"], state["stopped"]
+        self.totals, self.seconds = state["totals"], state["seconds"]
+        self.gradients.rows_at_once = state["rows_at_once"]
+        kind, keys, *rest = state["rng"]
+        self.rng.set_state((kind, keys.numpy(), *rest))
+        if state["done"] is not None:
+            self.order_state = self.rng.get_state()
+            self.batches, self.done = self._shuffle(), state["done"]
+        self.generator.set_state(state["generator"])
+        set_random_states(state["global"])
+
+
+def _plain(rng_state):
+    kind, keys, *rest = rng_state
+    return (kind, torch.from_numpy(keys.astype(np.int64)), *rest)
+
+
+def _by_length(batches, lengths, rng):
+    """Batches of rows of like length: those of a few batches are sorted and dealt out again."""
+    dealt = []
+    for start in range(0, len(batches), POOL):
+        sizes = [len(batch) for batch in batches[start : start + POOL]]
+        rows = np.concatenate(batches[start : start + POOL])
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        pool = np.split(rows, np.cumsum(sizes)[:-1])
+        dealt += [pool[i] for i in rng.permutation(len(pool))]
+    return dealt
 
 
 def _optimizer(model, settings, n_steps):
@@ -149,19 +260,12 @@ def _optimizer(model, settings, n_steps):
     return optimizer, schedule
 
 
-class _Averages:
-    """Row-weighted means of the steps' metrics."""
-
-    def __init__(self):
-        self.sums, self.rows = {}, 0
-
-    def add(self, metrics, n_rows):
-        self.rows += n_rows
-        for name, value in metrics.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value * n_rows
-
-    def means(self):
-        return {name: total / self.rows for name, total in self.sums.items()}
+def _diverged(loss, optimizer, dtype):
+    rate = optimizer.param_groups[0]["lr"]
+    half = dtype not in (torch.float32, torch.float64)
+    return f"The training loss became {loss}. Lower the learning rate (now {rate:.2g})" + (
+        f", or train in float32 (now {dtype})." if half else "."
+    )
 
 
 def _warn_if_worse(records, objective):

@@ -6,26 +6,54 @@ import numpy as np
 import pytest
 
 VOCABULARY = 60
+WINDOW = 8
 # Weights this large make every logit depend visibly on every token before it.
-SIZES = {
-    "llama": dict(
-        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, initializer_range=0.3,
+STANDARD = dict(
+    hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+    num_key_value_heads=2, head_dim=8, initializer_range=0.3,
+)  # fmt: skip
+STATES = dict(hidden_size=32, state_size=4, num_hidden_layers=2, initializer_range=0.3)
+# Each family's configuration class and sizes; sliding windows are shorter than the tests' prompts.
+FAMILIES = {
+    "llama": ("LlamaConfig", STANDARD),
+    "qwen2": ("Qwen2Config", STANDARD),
+    "qwen2 window": (
+        "Qwen2Config",
+        STANDARD | dict(use_sliding_window=True, sliding_window=WINDOW, max_window_layers=1),
     ),
-    "qwen2": dict(
-        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, initializer_range=0.3,
+    "qwen3": ("Qwen3Config", STANDARD),
+    "gemma": ("GemmaConfig", STANDARD),
+    "gemma2": ("Gemma2Config", STANDARD | dict(sliding_window=WINDOW, query_pre_attn_scalar=8)),
+    "gemma3": (
+        "Gemma3TextConfig",
+        STANDARD
+        | dict(
+            sliding_window=WINDOW, query_pre_attn_scalar=8,
+            layer_types=["sliding_attention", "full_attention"],
+        ),
     ),
-    "gpt2": dict(n_embd=32, n_layer=2, n_head=4, n_positions=64, initializer_range=0.3),
+    "mistral": ("MistralConfig", STANDARD | dict(sliding_window=WINDOW)),
+    "phi3": ("Phi3Config", STANDARD | dict(sliding_window=WINDOW)),
+    "gpt2": ("GPT2Config", dict(
+        n_embd=32, n_layer=2, n_head=4, n_positions=64, initializer_range=0.3
+    )),
+    "gpt_neox": ("GPTNeoXConfig", STANDARD),
+    "opt": ("OPTConfig", dict(
+        hidden_size=32, word_embed_proj_dim=32, ffn_dim=48, num_hidden_layers=2,
+        num_attention_heads=4, max_position_embeddings=64, init_std=0.3,
+    )),
+    "mamba": ("MambaConfig", STATES),
+    "mamba2": ("Mamba2Config", STATES | dict(num_heads=8, head_dim=8, n_groups=1, chunk_size=4)),
+    "falcon_mamba": ("FalconMambaConfig", STATES),
 }  # fmt: skip
 
 
 def _config(family):
-    from transformers import GPT2Config, LlamaConfig, Qwen2Config
+    import transformers
 
-    kind = {"llama": LlamaConfig, "qwen2": Qwen2Config, "gpt2": GPT2Config}[family]
-    return kind(
-        vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=0, pad_token_id=0, **SIZES[family]
+    kind, sizes = FAMILIES[family]
+    return getattr(transformers, kind)(
+        vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=0, pad_token_id=0, **sizes
     )
 
 
@@ -190,3 +218,47 @@ def brute_force_mean():
         return (share / share.sum()) @ steps
 
     return mean
+
+
+# -- tokenizers ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def tokenizer_zoo():
+    """``tokenizer_zoo[style]``: a fresh copy of a small tokenizer; styles: tokenizer_zoo.STYLES."""
+    from tokenizer_zoo import TokenizerZoo
+
+    return TokenizerZoo()
+
+
+# -- training --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def problem():
+    """``problem(n_digits=1)``: a fresh model, its training data and scale; the same each time."""
+    import pandas as pd
+    import torch
+
+    from llmreg import DigitCodec, LLMRegressor, RowSerializer
+    from llmreg.assembly import assemble
+    from llmreg.policy import ZScale
+    from llmreg.training import TrainingData
+
+    n_rows = 24
+    X = pd.DataFrame({"a": np.random.RandomState(0).randn(n_rows)})
+    y = 3 * X["a"].to_numpy()
+    # Hidden cells have tests of their own.
+    params = LLMRegressor(dropout=0.0).get_params(deep=False)
+
+    def build(n_digits=1):
+        codec = DigitCodec(n_digits=n_digits).fit(y)
+        rows = RowSerializer().fit(X).serialize(X)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            _, encoded, model = assemble(params, rows, codec, 100, seed=0)
+        data = TrainingData(encoded, (y - y.mean()) / y.std(), codec.leaf_of(y), np.ones(n_rows))
+        scale = ZScale.from_tree(model.tree, y.mean(), y.std(), model.device, model.dtype)
+        return model, data, scale
+
+    return build

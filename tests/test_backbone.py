@@ -383,8 +383,12 @@ def test_hidden_text_tokens_keep_their_columns_vector_alone(with_cells, monkeypa
     blank[1, 4] = True
     before = _logits(model, batch)
     monkeypatch.setattr(model.cells, "blank", lambda slots: blank)
-    seen = model._embed_prompt(batch)
-    assert torch.allclose(seen[1, 4], model.cells.columns[0])
+    seen = []
+    first = model.lm.model.layers[0]
+    handle = first.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    _logits(model, batch)
+    handle.remove()
+    assert torch.allclose(seen[0][1, 4], model.cells.columns[0])
     # Whatever token stands there, it is not read; other rows are as they were.
     ids = batch.ids.clone()
     ids[1, 4] = (ids[1, 4] + 1) % 60
@@ -601,3 +605,125 @@ def test_train_mode_hides_cells_with_dropout_on_or_off(build_model):
         model.train_mode(dropout)
         assert model.lm.training == dropout
         assert model.cells.training
+
+
+def test_threads_may_share_a_model_with_cells(with_cells):
+    model, batch = with_cells
+    batches = [replace(batch, numbers=batch.numbers + shift) for shift in range(8)]
+    expected = [_logits(model, batch) for batch in batches]
+    started = threading.Barrier(8)
+
+    def work(batch):
+        started.wait()
+        return [_logits(model, batch) for _ in range(10)]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(work, batches))
+    for alone, together in zip(expected, found, strict=True):
+        assert all(torch.equal(alone, one) for one in together)
+    assert not torch.equal(expected[0], expected[1])
+    assert not model.lm.get_input_embeddings()._forward_hooks
+
+
+def test_hidden_cells_can_be_drawn_once_for_several_passes(with_cells):
+    model, batch = with_cells
+    model.cells.dropout = 0.5
+    assert model.fix_hidden_cells(batch) is batch  # nothing is hidden outside of training
+    model.train_mode(dropout=False)
+    state = torch.get_rng_state()
+    fixed = model.fix_hidden_cells(batch)
+    first = _logits(model, fixed)
+    nodes = _all_nodes(model).expand(len(batch), -1)
+    assert all(torch.equal(_logits(model, fixed), first) for _ in range(5))
+    with torch.no_grad():
+        assert torch.allclose(model.plain_logits(fixed, nodes), first, atol=1e-5)
+        root, cache = model.prefill(fixed)
+        grown = torch.cat([root.unsqueeze(1), model.extend(cache, nodes)], 1)
+    assert torch.allclose(grown, first, atol=1e-5)
+    others = [_logits(model, model.fix_hidden_cells(batch)) for _ in range(10)]
+    assert any(not torch.equal(other, first) for other in others)
+    torch.set_rng_state(state)
+    assert torch.equal(_logits(model, model.fix_hidden_cells(batch)), first)
+
+
+def test_the_cache_hides_the_same_cells_at_every_level_on_the_plain_road(with_cells):
+    model, batch = with_cells
+    model.cells.dropout = 0.5
+    model.packs = False
+    model.train_mode(dropout=False)
+    nodes = torch.tensor([[1]] * len(batch))
+    with torch.no_grad():
+        _, cache = model.prefill(batch)
+        first = model.extend(cache, nodes)
+        assert all(torch.equal(model.extend(cache, nodes), first) for _ in range(10))
+
+
+# Number formats
+
+
+@pytest.fixture
+def mixed(with_cells):
+    """A base in bfloat16 with adapters and cell vectors in float32, and a batch."""
+    model, batch = with_cells
+    _with_lora(model, "llama")
+    model.cells.requires_grad_(True)
+    return model, batch
+
+
+def test_adapters_and_cells_keep_float32_over_a_coarse_base(mixed):
+    model, batch = mixed
+    _train(model, batch)
+    exact, trained = _log_probs(model, _logits(model, batch)), model.snapshot()
+    model.place("cpu", torch.bfloat16)
+    assert model.dtype == torch.bfloat16
+    for name, p in model.named_parameters():
+        assert p.dtype == (torch.float32 if p.requires_grad else torch.bfloat16), name
+    assert model.lm.base_model.model.model.rotary_emb.inv_freq.dtype == torch.float32
+    logits = _logits(model, batch)
+    assert logits.dtype == torch.float32
+    assert (_log_probs(model, logits) - exact).abs().mean() < 0.5
+    _train(model, batch)
+    model.restore(trained)
+    # Nothing of what was trained was rounded on the way.
+    assert all(torch.equal(p, trained[name]) for name, p in model.trainable().items())
+
+
+def test_autocast_computes_coarsely_with_exact_weights(family, build_model, random_batch):
+    model, batch = build_model(family, TWO), random_batch((6, 1, 11))
+    exact = _log_probs(model, _logits(model, batch))
+    model.place("cpu", torch.float32, autocast=torch.bfloat16)
+    logits = _logits(model, batch)
+    assert logits.dtype == torch.float32 and model.dtype == torch.float32
+    rough = _log_probs(model, logits)
+    assert 1e-4 < (rough - exact).abs().mean() < 0.5
+    assert model.verify_packing(batch)
+    loss = _log_probs(model, model.node_logits(batch, _all_nodes(model)))[:, 0].sum()
+    gradients = _gradients(model, loss)
+    assert all(g.dtype == torch.float32 and g.isfinite().all() for g in gradients.values())
+    assert torch.equal(_logits(model.place("cpu"), batch), logits)  # moved, and nothing else
+    model.place("cpu", torch.float32)
+    assert torch.equal(_log_probs(model, _logits(model, batch)), exact)
+
+
+def test_float16_masks_stay_finite(build_model, random_prompts, as_batch):
+    model = build_model("llama", TWO, dtype=torch.float16)
+    batch = as_batch(random_prompts((1, 5)), extra_padding=9)
+    loss = _log_probs(model, model.node_logits(batch, _all_nodes(model)))[:, 0].sum()
+    assert all(torch.isfinite(g).all() for g in _gradients(model, loss).values())
+
+
+def test_quantised_weights_keep_their_format(build_model):
+    model = build_model("llama", TWO)
+    model.lm.hf_quantizer = object()
+    _with_lora(model, "llama").place("cpu", torch.bfloat16)
+    assert {p.dtype for p in model.lm.parameters()} == {torch.float32}
+
+
+def test_a_model_on_several_devices_stays_there(build_model, random_batch, monkeypatch):
+    model = build_model("llama", TWO)
+    model.lm.hf_device_map = {"model": 0, "lm_head": 1}
+    monkeypatch.setattr(model.lm, "to", lambda *args: pytest.fail("was moved"))
+    expected = _logits(model, random_batch(LENGTHS))
+    model.place("meta", torch.float64)
+    assert model.device.type == "cpu"  # where its inputs go
+    assert torch.allclose(_logits(model, random_batch(LENGTHS)).float(), expected, atol=1e-4)

@@ -295,7 +295,7 @@ def ragged(quick_fit):
 def test_predictions_do_not_depend_on_how_rows_are_batched(tokens, block, ragged, monkeypatch):
     model, X, tolerance = ragged
     expected = {how: model.predict(X, decoding=how) for how in ("rail", "median", "sample")}
-    monkeypatch.setattr("llmreg.fitting.TOKENS_PER_BATCH", tokens)
+    monkeypatch.setattr("llmreg.predicting.TOKENS_PER_BATCH", tokens)
     monkeypatch.setattr("llmreg.estimator.ROWS_PER_BLOCK", block)
     for how, values in expected.items():
         np.testing.assert_allclose(
@@ -549,7 +549,7 @@ def test_a_configuration_gives_a_model_of_that_shape_from_fresh_weights(config, 
     assert type(model.model_.lm.config) is type(config)
     assert model.model_.lm.get_input_embeddings().embedding_dim == 32
     assert config.to_dict() == before
-    assert model.model_.base is None and not model.model_.has_lora  # merged after stage "align"
+    assert model.model_.source is None and not model.model_.has_lora  # merged after stage "align"
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(table.X), found)
     np.testing.assert_array_equal(clone(model).fit(table.X, table.y).predict(table.X), found)
 

@@ -152,8 +152,9 @@ def test_gradients_are_those_of_finite_differences(function):
 class FreePolicy:
     """A policy whose parameters are the logits of the leaves, one row of them per row."""
 
-    def __init__(self, logits):
+    def __init__(self, logits, seed=0):
         self.logits = logits
+        self.seed = seed
         self.leaf_z, self.leaf_edges_z = VALUES.to(logits), BINS.to(logits)
 
     def leaf_log_probs(self, temperature=1.0):
@@ -162,8 +163,9 @@ class FreePolicy:
     def log_prob_of(self, leaf):
         return self.leaf_log_probs().gather(1, leaf.unsqueeze(1)).squeeze(1)
 
-    def sample(self, num_generations, generator, temperature=1.0):
+    def sample(self, num_generations, temperature=1.0):
         log_probs = self.leaf_log_probs(temperature)
+        generator = torch.Generator().manual_seed(self.seed)
         leaves = torch.multinomial(
             log_probs.detach().exp(), num_generations, replacement=True, generator=generator
         )
@@ -180,17 +182,17 @@ LOGITS = torch.tensor([0.3, -0.5, 1.0, 0.0, -1.2, 0.4], dtype=torch.float64)
 TARGET = 0.6
 
 
-def _free(n_rows, logits=LOGITS, y=TARGET):
+def _free(n_rows, logits=LOGITS, y=TARGET, seed=0):
     """n equal rows with parameters of their own: every row is one independent draw."""
     logits = logits.repeat(n_rows, 1).requires_grad_()
     z = torch.full((n_rows,), y, dtype=torch.float64)
     leaf = (BINS[:, 0] <= y).sum().sub(1).repeat(n_rows)
-    return FreePolicy(logits), Targets(z=z, leaf=leaf)
+    return FreePolicy(logits, seed), Targets(z=z, leaf=leaf, weight=torch.ones_like(z))
 
 
 def _row_gradients(objective, n_rows=1, seed=0):
-    policy, targets = _free(n_rows)
-    loss, _ = objective.loss(policy, targets, torch.Generator().manual_seed(seed))
+    policy, targets = _free(n_rows, seed=seed)
+    loss, _ = objective.loss(policy, targets)
     assert loss.shape == (n_rows,)
     loss.sum().backward()
     return policy.logits.grad
@@ -264,7 +266,7 @@ def test_gradients_reach_the_weights_of_a_model(method, reward, build_model, ran
 
     policy = NumberPolicy(model, batch, scale)
     objective = method("exact", reward=reward, scale_rewards=False)
-    found = gradient(objective.loss(policy, Targets(z=y, leaf=y.long()), None)[0])
+    found = gradient(objective.loss(policy, Targets(z=y, leaf=y.long(), weight=torch.ones(3)))[0])
     log_probs = NumberPolicy(model, batch, scale).leaf_log_probs()
     if reward == "rail":
         loss = F.expected_squared_error(log_probs, scale.leaf, y)
@@ -280,7 +282,7 @@ def test_gradients_reach_the_weights_of_a_model(method, reward, build_model, ran
 class AgreeingPolicy(FreePolicy):
     """All draws are leaf 2, though the policy is not certain of it."""
 
-    def sample(self, num_generations, generator, temperature=1.0):
+    def sample(self, num_generations, temperature=1.0):
         leaves = torch.full((len(self.logits), num_generations), 2)
         return leaves, self.leaf_log_probs(temperature).gather(1, leaves)
 
@@ -293,11 +295,11 @@ def test_draws_without_spread_give_no_gradient(method, reward, num_generations, 
     policy, targets = _free(4)
     policy = AgreeingPolicy(policy.logits)
     objective = method(num_generations, reward=reward, scale_rewards=scale_rewards)
-    loss, metrics = objective.loss(policy, targets, None)
+    loss, metrics = objective.loss(policy, targets)
     loss.sum().backward()
     assert loss.tolist() == [0] * 4
     assert (policy.logits.grad == 0).all()
-    assert metrics["sample_spread"] == pytest.approx(0, abs=1e-12)
+    assert metrics["sample_spread"].tolist() == pytest.approx([0] * 4, abs=1e-12)
 
 
 @pytest.mark.parametrize("scale_rewards", ["group", "batch", False])
@@ -308,7 +310,7 @@ def test_a_certain_policy_has_no_gradient_instead_of_nan(method, reward, scale_r
     certain[2] = 0.0
     policy, targets = _free(4, certain)
     objective = method("exact", reward=reward, scale_rewards=scale_rewards)
-    loss, _ = objective.loss(policy, targets, None)
+    loss, _ = objective.loss(policy, targets)
     loss.sum().backward()
     assert torch.isfinite(loss).all()
     assert (policy.logits.grad == 0).all()
@@ -318,14 +320,14 @@ def test_agreeing_samples_that_differ_from_the_greedy_number_do_not_explode():
     # With G = 3 draws, rows whose draws agree on another number than the greedy one are common.
     policy, targets = _free(500)
     objective = ReMax(3, reward="mse", scale_rewards="group")
-    loss, _ = objective.loss(policy, targets, torch.Generator().manual_seed(0))
+    loss, _ = objective.loss(policy, targets)
     loss.sum().backward()
     assert policy.logits.grad.abs().max() < 1e3
 
 
 def test_metrics_are_the_error_and_the_spread_of_the_samples():
     policy, targets = _free(1)
-    _, metrics = GRPO("exact").loss(policy, targets, None)
+    _, metrics = GRPO("exact").loss(policy, targets)
     probs = LOGITS.softmax(0)
     mean = probs @ VALUES
     assert metrics["sample_mse"] == pytest.approx(float(probs @ (VALUES - TARGET) ** 2))
@@ -336,11 +338,51 @@ def test_metrics_are_the_error_and_the_spread_of_the_samples():
 def test_beta_adds_the_kl_to_the_loss_and_to_the_metrics():
     policy, targets = _free(2)
     kl = policy.kl_to_reference().detach()
-    plain, _ = GRPO("exact").loss(policy, targets, None)
-    with_kl, metrics = GRPO("exact", beta=0.5).loss(policy, targets, None)
+    plain, _ = GRPO("exact").loss(policy, targets)
+    with_kl, metrics = GRPO("exact", beta=0.5).loss(policy, targets)
     assert torch.allclose(with_kl, plain + 0.5 * kl)
-    assert metrics["kl"] == pytest.approx(float(kl.mean()))
-    assert metrics["kl"] > 0.1
+    assert torch.equal(metrics["kl"], kl)
+    assert (kl > 0.1).all()
+
+
+@pytest.mark.parametrize("num_generations", [4, "exact"])
+@pytest.mark.parametrize("reward", REWARDS)
+@pytest.mark.parametrize("method", ALIGNERS)
+def test_parts_of_a_batch_add_up_to_the_whole_one(method, reward, num_generations):
+    objective = method(num_generations, reward=reward, scale_rewards="batch")
+    policy, targets = _free(5)
+    policy.logits = torch.randn(5, 6, dtype=torch.float64)
+    targets = Targets(
+        z=torch.linspace(-2, 2, 5).double(),
+        leaf=targets.leaf,
+        weight=torch.tensor([1.0, 3, 0, 1, 2]),
+    )
+    leaves, _ = policy.sample(4)
+    whole, _ = objective.loss(policy, targets)
+
+    def part(rows):
+        """The rows of a part, with the draws that they had."""
+        some = FreePolicy(policy.logits[rows])
+        some.sample = lambda n, t=1.0: (
+            leaves[rows], some.leaf_log_probs(t).gather(1, leaves[rows])
+        )  # fmt: skip
+        return some, Targets(targets.z[rows], targets.leaf[rows], targets.weight[rows])
+
+    parts = [part(slice(0, 2)), part(slice(2, 5))]
+    statistics = sum(objective.statistics(*some) for some in parts)
+    found = torch.cat([objective.loss(*some, statistics)[0] for some in parts])
+    assert torch.allclose(found, whole, rtol=1e-9)
+    alone = torch.cat([objective.loss(*some)[0] for some in parts])
+    assert not torch.allclose(alone, whole, rtol=1e-3)
+
+
+@pytest.mark.parametrize("method", [CE(), SoftCE(), RAFT(), GRPO(scale_rewards=False)])
+def test_where_rows_do_not_see_one_another_there_are_no_statistics(method):
+    assert method.statistics(None, None) is None
+
+
+def test_numbers_drawn_per_row_are_known_beforehand():
+    assert [m.num_draws for m in (CE(), RAFT(), GRPO(7), ReMax("exact"))] == [0, 0, 7, 0]
 
 
 # First-stage losses
@@ -348,14 +390,14 @@ def test_beta_adds_the_kl_to_the_loss_and_to_the_metrics():
 
 def test_cross_entropy_is_the_targets_log_loss():
     policy, targets = _free(2)
-    loss, metrics = CE().loss(policy, targets, None)
+    loss, metrics = CE().loss(policy, targets)
     assert loss.tolist() == pytest.approx([-float(LOGITS.log_softmax(0)[4])] * 2)
     assert metrics == {}
 
 
 def test_raft_is_the_squared_error_of_the_mean():
     policy, targets = _free(1)
-    loss, _ = RAFT().loss(policy, targets, None)
+    loss, _ = RAFT().loss(policy, targets)
     assert loss.item() == pytest.approx(float(LOGITS.softmax(0) @ VALUES - TARGET) ** 2)
 
 
@@ -365,7 +407,7 @@ def test_soft_cross_entropy_is_smoothed_log_loss_plus_the_weighted_error_of_the_
     smooth = -(weights / weights.sum()) @ LOGITS.log_softmax(0).numpy()
     error = float(LOGITS.softmax(0) @ VALUES - TARGET) ** 2
     for weight in (0.0, 0.7):
-        loss, _ = SoftCE(0.3, mean_weight=weight).loss(policy, targets, None)
+        loss, _ = SoftCE(0.3, mean_weight=weight).loss(policy, targets)
         assert loss.item() == pytest.approx(smooth + weight * error)
 
 
@@ -393,7 +435,7 @@ def test_every_parameter_changes_the_gradient(method, changed):
 
 
 @pytest.mark.parametrize("method", ALIGNERS)
-def test_a_generator_decides_the_loss(method):
+def test_the_draws_decide_the_loss(method):
     first, again, other = (_row_gradients(method(), n_rows=8, seed=seed) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -506,11 +548,11 @@ def test_a_method_of_ones_own_is_accepted():
         def __init__(self, power=2):
             self.power = power
 
-        def loss(self, policy, targets, generator):
+        def loss(self, policy, targets, statistics=None):
             return (policy.leaf_log_probs().exp() @ policy.leaf_z - targets.z) ** self.power, {}
 
     assert resolve_method(Own(4), "fit_method").power == 4
     assert _row_gradients(resolve_method(Own(), "fit_method")).abs().max() > 0
     policy, targets = _free(1)
     with pytest.raises(NotImplementedError):
-        Objective().loss(policy, targets, None)
+        Objective().loss(policy, targets)

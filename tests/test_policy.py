@@ -6,11 +6,12 @@ import torch
 
 from llmreg.codecs import DigitCodec
 from llmreg.policy import NumberPolicy, ZScale, distinct
+from llmreg.steps import draw_noise
 from llmreg.tree import NumberTree
 
 FOUR = DigitCodec(4, 3).fit([0.0, 8.0])  # 21 nodes, 64 leaves
 LENGTHS = (5, 2)
-WAYS = ["tree", "walk"]
+WAYS = ["tree", "walk", "scored"]
 
 
 @pytest.fixture(params=["digits", "ragged"])
@@ -24,17 +25,25 @@ def batch(random_batch):
     return random_batch(LENGTHS)
 
 
-def _policy(model, batch):
-    return NumberPolicy(model, batch, ZScale.from_tree(model.tree, 1.0, 2.0, "cpu", torch.float32))
+def _scale(model):
+    return ZScale.from_tree(model.tree, 1.0, 2.0, "cpu", torch.float32)
 
 
-def _draw(policy, way, n, temperature=1.0, seed=0):
-    """Samples drawn from the whole tree, or along the cached prompt."""
+def _policy(model, batch, n=0, seed=0):
+    """A policy with noise for n draws per row."""
     generator = torch.Generator().manual_seed(seed)
-    if way == "walk":
-        return policy._walk(n, generator, temperature)
-    policy.leaf_log_probs()  # once the tree is known, samples come from it
-    return policy.sample(n, generator, temperature)
+    noise = draw_noise(len(batch), n, model.tree.n_levels, generator)
+    return NumberPolicy(model, batch, _scale(model), noise)
+
+
+def _draw(model, batch, way, n, temperature=1.0, seed=0):
+    """Samples from the whole tree, along the cached prompt, or so without gradients and scored."""
+    policy = _policy(model, batch, n, seed)
+    if way == "tree":
+        policy.leaf_log_probs()  # once the tree is known, samples come from it
+        return policy.sample(n, temperature)
+    leaves, log_probs = policy._walk(policy.noise, temperature)
+    return leaves, policy._score(leaves, temperature) if way == "scored" else log_probs
 
 
 def _gradient(model, value):
@@ -68,10 +77,9 @@ def test_one_digit_needs_no_nodes(build_model, batch):
     assert torch.allclose(
         _policy(model, batch).log_prob_of(leaves), everything[[0, 1], leaves], atol=1e-5
     )
-    samples, log_probs = _policy(model, batch).sample(5, torch.Generator().manual_seed(0))
-    assert torch.allclose(log_probs, everything.gather(1, samples), atol=1e-5)
-    walked, log_probs = _draw(_policy(model, batch), "walk", 5)
-    assert torch.allclose(log_probs, everything.gather(1, walked), atol=1e-5)
+    for way in WAYS:
+        samples, log_probs = _draw(model, batch, way, 5)
+        assert torch.allclose(log_probs, everything.gather(1, samples), atol=1e-5)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -80,7 +88,7 @@ def test_numbers_are_drawn_as_often_as_they_are_probable(model, batch, way, temp
     n = 20_000
     with torch.no_grad():
         probs = _policy(model, batch).leaf_log_probs(temperature).exp().double().numpy()
-        leaves, _ = _draw(_policy(model, batch), way, n, temperature)
+        leaves, _ = _draw(model, batch, way, n, temperature)
     assert leaves.shape == (2, n)
     for row in range(2):
         counts = np.bincount(leaves[row].numpy(), minlength=probs.shape[1])
@@ -93,7 +101,7 @@ def test_numbers_are_drawn_as_often_as_they_are_probable(model, batch, way, temp
 @pytest.mark.parametrize("way", WAYS)
 def test_draws_of_a_row_are_independent_of_one_another(model, batch, way):
     with torch.no_grad():
-        leaves, _ = _draw(_policy(model, batch), way, 20_000)
+        leaves, _ = _draw(model, batch, way, 20_000)
     first, second = leaves[:, ::2].double(), leaves[:, 1::2].double()
     for row in range(2):
         assert abs(np.corrcoef(first[row], second[row])[0, 1]) < 5 / 100
@@ -104,7 +112,7 @@ def test_draws_of_a_row_are_independent_of_one_another(model, batch, way):
 def test_draws_come_with_their_log_probabilities_at_their_temperature(
     model, batch, way, temperature
 ):
-    leaves, log_probs = _draw(_policy(model, batch), way, 40, temperature)
+    leaves, log_probs = _draw(model, batch, way, 40, temperature)
     expected = _policy(model, batch).leaf_log_probs(temperature).gather(1, leaves)
     assert torch.allclose(log_probs, expected, atol=1e-4)
     found = _gradient(model, log_probs.sum())
@@ -114,11 +122,51 @@ def test_draws_come_with_their_log_probabilities_at_their_temperature(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_seed_decides_the_draws(model, batch, way):
-    first, again, other = (
-        _draw(_policy(model, batch), way, 50, seed=seed)[0] for seed in (0, 0, 1)
-    )
+    first, again, other = (_draw(model, batch, way, 50, seed=seed)[0] for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_the_noise_decides_the_draws_whichever_way_and_in_whatever_company(
+    model, batch, random_batch, temperature
+):
+    whole, walked, scored = (_draw(model, batch, way, 50, temperature)[0] for way in WAYS)
+    assert torch.equal(whole, walked) and torch.equal(whole, scored)
+    noise = _policy(model, batch, 50).noise
+    alone = random_batch(LENGTHS[:1])  # the first of the two prompts
+    found, _ = NumberPolicy(model, alone, _scale(model), noise[:1]).sample(50, temperature)
+    assert torch.equal(found, whole[:1])
+    few, _ = NumberPolicy(model, batch, _scale(model), noise).sample(3, temperature)
+    assert torch.equal(few, whole[:, :3])
+
+
+def test_noise_at_the_ends_draws_legal_numbers(model, batch):
+    for end in (0.0, 1.0 - 2**-53):
+        noise = torch.full((2, 4, model.tree.n_levels), end, dtype=torch.float64)
+        for way in ("walk", "tree"):
+            policy = NumberPolicy(model, batch, _scale(model), noise)
+            if way == "tree":
+                policy.leaf_log_probs()
+            leaves, log_probs = policy._sample(noise, 1.0)
+            assert (leaves == (0 if end == 0 else len(policy.leaf_z) - 1)).all()
+            assert (log_probs > -1e3).all()
+
+
+def test_without_gradients_through_the_cache_draws_are_scored(build_model, batch):
+    expected, calls = None, []
+    for cached in (True, False):
+        model = build_model("llama", FOUR)
+        model.checkpointing(not cached)
+        assert model.caches_gradients == cached
+        policy = _policy(model, batch, 4)
+        leaves, log_probs = policy.sample(4)
+        calls.append(policy.greedy())
+        found = leaves, _gradient(model, log_probs.sum())
+        if expected is None:
+            expected = found
+    assert torch.equal(found[0], expected[0]) and torch.equal(*calls)
+    assert torch.allclose(found[1], expected[1], atol=1e-4 * float(expected[1].abs().max()))
 
 
 def test_the_greedy_number_is_the_same_from_the_tree_and_from_a_walk(build_model, random_batch):
@@ -126,8 +174,8 @@ def test_the_greedy_number_is_the_same_from_the_tree_and_from_a_walk(build_model
     found = set()
     for seed in range(8):
         model = build_model("llama", FOUR, seed=seed)
-        whole, walked = _policy(model, batch), _policy(model, batch)
-        _draw(walked, "walk", 3, temperature=4.0)
+        whole, walked = _policy(model, batch), _policy(model, batch, 3)
+        walked._walk(walked.noise, 4.0)
         assert walked._logits is None  # the walk itself knew the greedy number
         assert torch.equal(walked.greedy(), whole.greedy())
         assert walked._logits is None
@@ -158,8 +206,8 @@ def test_the_smaller_work_decides_where_samples_come_from(
         monkeypatch.setattr(
             model, name, lambda *args, name=name, method=method: calls.append(name) or method(*args)
         )
-    policy = _policy(model, batch)
-    policy.sample(n, torch.Generator().manual_seed(0))
+    policy = _policy(model, batch, n)
+    policy.sample(n)
     assert calls == ["prefill" if walks else "node_logits"]
     policy.greedy()
     assert calls == ["prefill" if walks else "node_logits"]  # nothing is computed twice
@@ -169,11 +217,11 @@ def test_the_tree_is_evaluated_once(build_model, batch, monkeypatch):
     model, calls = build_model("llama", FOUR), []
     method = model.node_logits
     monkeypatch.setattr(model, "node_logits", lambda *args: calls.append(1) or method(*args))
-    policy = _policy(model, batch)
+    policy = _policy(model, batch, 3)
     policy.leaf_log_probs()
     policy.leaf_log_probs(2.0)
     policy.greedy()
-    policy.sample(3, torch.Generator().manual_seed(0))
+    policy.sample(3)
     assert len(calls) == 1
 
 
@@ -183,7 +231,7 @@ def test_shared_nodes_are_evaluated_once(build_model, batch, monkeypatch):
     monkeypatch.setattr(
         model, "extend", lambda cache, nodes: widths.append(nodes) or method(cache, nodes)
     )
-    _draw(_policy(model, batch), "walk", 500)
+    _draw(model, batch, "walk", 500)
     assert [nodes.shape[1] <= 4 ** (level + 1) for level, nodes in enumerate(widths)] == [True] * 2
     for nodes in widths:
         for row in nodes.tolist():

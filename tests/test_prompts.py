@@ -1,4 +1,4 @@
-"""Prompts token by token: what is written, what is cut, and which cell each token carries."""
+"""Prompts of cells token by token: what is written, what is cut, which cell a token carries."""
 
 import itertools
 import warnings
@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from transformers import AutoTokenizer
 
 from llmreg import RowSerializer
 from llmreg.cells import CellFeaturizer
-from llmreg.prompts import CellPrompts, TextPrompts, _encode_texts, _join, _Ragged, _within
+from llmreg.encoding import Ragged, join, within
+from llmreg.prompts import CellPrompts, _encode_texts
 from llmreg.tiny import train_tokenizer
 from llmreg.tiny.tokenizer import CELL_TOKENS
 
@@ -42,25 +42,12 @@ def tokenizer():
     return train_tokenizer(["red old house", "one more red old house", "12 34"] * 3)
 
 
-@pytest.fixture(scope="module")
-def pretrained_tokenizer(pretrained_folder):
-    tokenizer = AutoTokenizer.from_pretrained(pretrained_folder)
-    tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
 def _cell_prompts(tokenizer, number_input="value", n_soft=2, **kwargs):
     settings = dict(max_prompt_tokens=1000, max_text_tokens=1000) | kwargs
     return CellPrompts(
         tokenizer, _featurizer(numbers=number_input != "text"), number_input=number_input,
         n_soft=n_soft, **settings,
     )  # fmt: skip
-
-
-def _text_prompts(tokenizer, number_input="text", n_soft=0, **kwargs):
-    settings = dict(max_prompt_tokens=1000, max_text_tokens=1000) | kwargs
-    featurizer = _featurizer(number_input != "text", categories=False, texts=bool(n_soft))
-    return TextPrompts(tokenizer, featurizer, number_input=number_input, n_soft=n_soft, **settings)
 
 
 def _row(encoded, i):
@@ -74,7 +61,7 @@ def _row(encoded, i):
 def _random_ragged(rng, n_rows):
     lengths = rng.randint(0, 4, n_rows)
     ids, slots = rng.randint(100, size=(2, lengths.sum()))
-    return _Ragged(ids, slots, lengths)
+    return Ragged(ids, slots, lengths)
 
 
 def _as_lists(part):
@@ -90,7 +77,7 @@ def test_joining_is_row_wise_concatenation(seed):
     rng = np.random.RandomState(seed)
     parts = [_random_ragged(rng, 6) for _ in range(4)]
     expected = [list(itertools.chain(*rows)) for rows in zip(*map(_as_lists, parts), strict=True)]
-    assert _as_lists(_join(parts)) == expected
+    assert _as_lists(join(parts)) == expected
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -104,11 +91,11 @@ def test_keeping_takes_the_first_tokens_of_each_row(seed):
 @pytest.mark.parametrize("lengths", [[], [0], [0, 0], [3], [2, 0, 1, 0], [0, 4, 1]])
 def test_within_counts_anew_in_every_row(lengths):
     expected = [i for length in lengths for i in range(length)]
-    assert _within(np.array(lengths, dtype=np.int64)).tolist() == expected
+    assert within(np.array(lengths, dtype=np.int64)).tolist() == expected
 
 
 def test_constant_repeats_the_same_tokens():
-    assert _as_lists(_Ragged.constant(2, [5, 6], [0, 1])) == [[(5, 0), (6, 1)]] * 2
+    assert _as_lists(Ragged.constant(2, [5, 6], [0, 1])) == [[(5, 0), (6, 1)]] * 2
 
 
 def test_texts_are_encoded_as_if_one_by_one_and_equal_ones_once(tokenizer):
@@ -257,207 +244,6 @@ def test_prompts_within_their_budgets_do_not_warn(tokenizer):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _cell_prompts(tokenizer, max_prompt_tokens=int(longest)).fit_encode(rows)
-
-
-# -- prompts of text --------------------------------------------------------------------------
-
-
-def _written(tokenizer, ids):
-    return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-
-
-@pytest.mark.parametrize("template", [None, "{a}{t}{b}: ", "é🏠 {b} / {t} / {a} {c}"])
-def test_text_prompts_are_the_serialised_text(template, pretrained_tokenizer):
-    rows = _rows(template=template)
-    encoded = _text_prompts(pretrained_tokenizer).fit_encode(rows)
-    for i, text in enumerate(rows.to_text()):
-        ids, slots = _row(encoded, i)
-        assert ids == pretrained_tokenizer(text)["input_ids"]
-        assert not any(slots)
-
-
-@pytest.mark.parametrize("number_input", ["text+value", "value"])
-@pytest.mark.parametrize("template", [None, "é🏠 {b} / {t} / {a} {c} {b} costs", "{t} {b}"])
-def test_a_numbers_vector_is_on_the_token_that_ends_it(
-    number_input, template, pretrained_tokenizer
-):
-    rows = _rows(template=template)
-    prompts = _text_prompts(pretrained_tokenizer, number_input)
-    encoded = prompts.fit_encode(rows)
-    numbers = [field for field in rows.fields if field.numbers is not None]
-    assert prompts.layout.category == 1 + len(numbers)
-    for i in range(len(FRAME)):
-        ids, slots = _row(encoded, i)
-        carried = [slot for slot in slots if slot]
-        assert carried == list(range(1, len(numbers) + 1))
-        text = ""
-        for field, literal in zip(rows.fields, rows.literals, strict=False):
-            cell = field.text[i]
-            if field.numbers is not None and number_input == "value":
-                cell = "0"
-            text += literal + cell
-            if field.numbers is None:
-                continue
-            at = slots.index(1 + [f is field for f in numbers].index(True))
-            before, through = (_written(pretrained_tokenizer, ids[:stop]) for stop in (at, at + 1))
-            # With this token the text reaches the number's end, and not before.
-            assert len(before) < len(text) <= len(through)
-            assert through.startswith(text)
-        assert _written(pretrained_tokenizer, ids) == text + rows.literals[-1]
-
-
-@pytest.mark.parametrize("number_input", ["text", "text+value", "value"])
-def test_dates_stay_written_out_however_numbers_are_read(number_input, pretrained_tokenizer):
-    frame = pd.DataFrame(
-        {"n": [12.5, 3.25], "when": pd.to_datetime(["2024-01-30 10:20", "2024-03-01 07:00"]),
-         "m": [77, 88]},
-    )  # fmt: skip
-    rows = RowSerializer("{n} on {when}, {m}:").fit(frame).serialize(frame)
-    encoded = _text_prompts(pretrained_tokenizer, number_input).fit_encode(rows)
-    n_parts = len(rows.fields[1].number_names)
-    assert n_parts > 1 and rows.fields[1].number_names[0] == "when__timestamp"
-    for i, date in enumerate(["2024-01-30 10:20", "2024-03-01 07:00"]):
-        ids, slots = _row(encoded, i)
-        n, m = ("0", "0") if number_input == "value" else (["12.5", "3.25"][i], ["77", "88"][i])
-        assert _written(pretrained_tokenizer, ids) == f"{n} on {date}, {m}:"
-        if number_input == "text":
-            assert not any(slots)
-            continue
-        # The date's last token carries its first part, the timestamp; then comes "m".
-        assert [slot for slot in slots if slot] == [1, 2, 2 + n_parts]
-        through = _written(pretrained_tokenizer, ids[: slots.index(2) + 1])
-        assert through == f"{n} on {date}"
-
-
-# -- special tokens of a vocabulary ------------------------------------------------------------
-
-SPECIAL = ["<s>", "</s>", "<|endoftext|>"]
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["without BOS", "with BOS"])
-def special_tokenizer(request):
-    """Byte-level tokens with some special ones, of which a BOS may be added to each prompt."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    core.train_from_iterator(["a red house"] * 3, trainers.BpeTrainer(
-        special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    ))  # fmt: skip
-    if request.param:
-        core.post_processor = processors.TemplateProcessing(
-            single="<s> $A", special_tokens=[("<s>", 0)]
-        )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core, bos_token="<s>", eos_token="</s>", pad_token="<|endoftext|>"
-    )
-    return tokenizer, request.param
-
-
-@pytest.mark.parametrize("cell", [*SPECIAL, "</s><s>a<|endoftext|>", "<s> 12 </s>", ""])
-@pytest.mark.parametrize("number_input", ["text", "text+value", "value"])
-def test_the_text_of_a_vocabularys_special_token_stays_text(cell, number_input, special_tokenizer):
-    tokenizer, adds_bos = special_tokenizer
-    assert tokenizer(SPECIAL[2], add_special_tokens=False)["input_ids"] == [2]  # by default
-    frame = pd.DataFrame({"t": [cell, "a red house"], "n": [1.5, 2.5]})
-    serializer = RowSerializer("{t} for {n}:", column_kinds={"t": "text"})
-    rows = serializer.fit(frame).serialize(frame)
-    for settings in (dict(), dict(max_text_tokens=4), dict(max_prompt_tokens=12)):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that cells or prompts were cut
-            encoded = _text_prompts(tokenizer, number_input, **settings).fit_encode(rows)
-        for i in range(2):
-            ids, slots = _row(encoded, i)
-            # What the tokenizer itself adds is there once, in front; a cell adds none.
-            assert ids[: int(adds_bos)] == [0] * adds_bos
-            assert not {0, 1, 2} & set(ids[int(adds_bos) :])
-            assert not any(slots[: int(adds_bos)])
-            if not settings:
-                number = "0" if number_input == "value" else ["1.5", "2.5"][i]
-                text = tokenizer.decode(ids[int(adds_bos) :])
-                assert text == f"{frame['t'][i]} for {number}:"
-
-
-def test_a_bos_takes_no_vector_from_a_number(special_tokenizer):
-    tokenizer, adds_bos = special_tokenizer
-    frame = pd.DataFrame({"n": [1.5, 25.25]})
-    rows = RowSerializer("{n}").fit(frame).serialize(frame)
-    encoded = _text_prompts(tokenizer, "text+value").fit_encode(rows)
-    for i in range(2):
-        assert _row(encoded, i)[1] == [0] * (encoded.lengths[i] - 1) + [1]
-        assert encoded.lengths[i] == len(["1.5", "25.25"][i]) + adds_bos
-
-
-def test_features_of_text_come_before_the_prompt(pretrained_tokenizer):
-    rows = _rows()
-    plain = _text_prompts(pretrained_tokenizer).fit_encode(rows)
-    prompts = _text_prompts(pretrained_tokenizer, n_soft=2)
-    encoded = prompts.fit_encode(rows)
-    layout = prompts.layout
-    assert (layout.soft, layout.n_slots) == (1, 3)
-    for i in range(len(FRAME)):
-        ids, slots = _row(encoded, i)
-        assert slots[:2] == [1, 2] and not any(slots[2:])
-        assert ids[2:] == _row(plain, i)[0]
-
-
-def test_text_cells_of_text_prompts_are_cut_to_their_budget(pretrained_tokenizer):
-    rows, limit = _rows(template="{t}|{b}"), 3
-    prompts = _text_prompts(pretrained_tokenizer, "text+value", max_text_tokens=limit)
-    with pytest.warns(UserWarning, match="Text cells were cut to 3 tokens in 2 of 4 rows"):
-        encoded = prompts.fit_encode(rows)
-    for i, cell in enumerate(FRAME["t"]):
-        ids, slots = _row(encoded, i)
-        kept, number = _written(pretrained_tokenizer, ids).split("|")
-        assert cell.startswith(kept.rstrip("�")) and number == str(FRAME["b"][i])
-        n_tokens = len(pretrained_tokenizer(cell, add_special_tokens=False)["input_ids"])
-        assert (kept == cell) == (n_tokens <= limit)
-        assert [slot for slot in slots if slot] == [1]
-
-
-@pytest.mark.parametrize("number_input", ["text", "text+value"])
-def test_long_text_prompts_lose_their_middle_and_keep_the_question(
-    number_input, pretrained_tokenizer
-):
-    rows = _rows(template="{a} {t} {b}? The price is")
-    question = pretrained_tokenizer("? The price is", add_special_tokens=False)["input_ids"]
-    budget = len(question) + 4
-    whole = _text_prompts(pretrained_tokenizer, number_input).fit_encode(rows)
-    prompts = _text_prompts(pretrained_tokenizer, number_input, max_prompt_tokens=budget)
-    n_long = int((whole.lengths > budget).sum())
-    with pytest.warns(UserWarning, match=f"cut to {budget} tokens in {n_long} of 4 rows"):
-        encoded = prompts.fit_encode(rows)
-    assert n_long > 0
-    for i in range(len(FRAME)):
-        ids, slots = _row(encoded, i)
-        full_ids, full_slots = _row(whole, i)
-        if len(full_ids) <= budget:
-            assert (ids, slots) == (full_ids, full_slots)
-        else:
-            assert ids == full_ids[:4] + question
-            assert slots == full_slots[:4] + [0] * len(question)
-
-
-def test_a_question_longer_than_the_budget_is_all_that_is_left(pretrained_tokenizer):
-    rows = _rows(template="{t} and this question is much too long to be asked: 12345")
-    prompts = _text_prompts(pretrained_tokenizer, max_prompt_tokens=8)
-    with pytest.warns(UserWarning, match="Prompts were cut to 8 tokens in 4 of 4 rows"):
-        encoded = prompts.fit_encode(rows)
-    assert (encoded.lengths == 8).all()
-    assert _written(pretrained_tokenizer, _row(encoded, 0)[0]).endswith(": 12345")
-
-
-def test_an_empty_prompt_still_has_a_token(pretrained_tokenizer):
-    frame = pd.DataFrame({"t": ["", "red"]})
-    rows = RowSerializer("{t}", column_kinds={"t": "text"}).fit(frame).serialize(frame)
-    encoded = _text_prompts(pretrained_tokenizer).fit_encode(rows)
-    if pretrained_tokenizer("")["input_ids"] == []:
-        assert _row(encoded, 0) == ([pretrained_tokenizer.pad_token_id], [0])
-    assert _row(encoded, 1)[0] == pretrained_tokenizer("red")["input_ids"]
-    assert (encoded.lengths > 0).all()
 
 
 # -- batches ----------------------------------------------------------------------------------

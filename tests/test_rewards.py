@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from llmreg.rewards import exact_advantages, sampled_advantages, scale_advantages
+from llmreg.rewards import exact_advantages, moments, sampled_advantages, scale_advantages
 
 REWARDS = ["mse", "mae", "rail", "crps"]
 BASELINES = ["group", "greedy"]
@@ -260,3 +260,16 @@ def test_a_row_without_spread_does_not_disturb_the_batch():
     scaled = scale_advantages(advantages, torch.full((2, 3), 1 / 3), "batch")
     assert scaled[0].tolist() == [0, 0, 0]
     assert scaled[1].tolist() == pytest.approx([-(3**0.5), 0, 3**0.5], rel=1e-4)
+
+
+def test_moments_of_parts_add_up_and_weights_count_rows():
+    advantages, weights = map(torch.as_tensor, _weighted())
+    counts = torch.tensor([2.0, 0.0, 1.0])
+    whole = moments(advantages, weights, counts)
+    parts = [moments(advantages[i], weights[i], counts[i]) for i in (slice(0, 1), slice(1, 3))]
+    assert torch.allclose(sum(parts), whole)
+    copies = torch.tensor([0, 0, 2])
+    expected = moments(advantages[copies], weights[copies], torch.ones(3))
+    assert torch.allclose(whole, expected)
+    found = scale_advantages(advantages, weights, "batch", whole)[copies]
+    assert torch.allclose(found, scale_advantages(advantages[copies], weights[copies], "batch"))

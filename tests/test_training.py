@@ -3,38 +3,16 @@
 import warnings
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer, SoftCE
-from llmreg.assembly import assemble
+from llmreg import GRPO, SoftCE
 from llmreg.objectives import Objective
 from llmreg.policy import ZScale
 from llmreg.selection import RunningMean
 from llmreg.training import StageSettings, TrainingData, train_stage
 
-N = 24
-PARAMS = LLMRegressor(dropout=0.0).get_params(deep=False)  # hidden cells have tests of their own
-
-
-@pytest.fixture
-def problem():
-    """``problem()``: a fresh model, its training data and scale; the same each time."""
-    X = pd.DataFrame({"a": np.random.RandomState(0).randn(N)})
-    y = 3 * X["a"].to_numpy()
-
-    def build():
-        codec = DigitCodec(n_digits=1).fit(y)
-        rows = RowSerializer().fit(X).serialize(X)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            _, encoded, model = assemble(PARAMS, rows, codec, 100, seed=0)
-        data = TrainingData(encoded, (y - y.mean()) / y.std(), codec.leaf_of(y), np.ones(N))
-        scale = ZScale.from_tree(model.tree, y.mean(), y.std(), model.device, model.dtype)
-        return model, data, scale
-
-    return build
+N = 24  # rows of the conftest's problem
 
 
 def _settings(**changes):
@@ -77,10 +55,10 @@ class _Stub(Objective):
         self.metrics = metrics
         self.calls = []
 
-    def loss(self, policy, targets, generator):
+    def loss(self, policy, targets, statistics=None):
         loss = self.function(policy, targets)
         self.calls.append((loss.detach().clone(), targets, policy.model.training))
-        return loss, dict(self.metrics)
+        return loss, {name: torch.full_like(loss, m) for name, m in self.metrics.items()}
 
 
 def _squared_error(policy, targets):
@@ -414,10 +392,10 @@ def test_taking_training_rows_takes_all_their_parts(problem):
     taken = data.take(rows)
     assert len(taken) == 3
     some = np.array([2, 1])
-    prompts, targets, weight = taken.batch(some, "cpu", torch.float64)
-    expected, expected_targets, _ = data.batch(rows[some], "cpu", torch.float64)
+    prompts, targets = taken.batch(some, [2.0, 1.0], "cpu", torch.float64)
+    expected, expected_targets = data.batch(rows[some], [1.0, 1.0], "cpu", torch.float64)
     assert torch.equal(prompts.numbers, expected.numbers)
     assert torch.equal(prompts.ids, expected.ids)
     assert targets.z.tolist() == data.z[rows[some]].tolist() == expected_targets.z.tolist()
     assert targets.leaf.tolist() == data.leaf[rows[some]].tolist()
-    assert weight.tolist() == [1.0, 1.0]
+    assert targets.weight.tolist() == [2.0, 1.0]

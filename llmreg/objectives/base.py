@@ -26,7 +26,30 @@ class Objective(BaseEstimator):
         """Check the parameters; raises ``InvalidParameterError`` (a ValueError)."""
         self._validate_params()
 
-    def loss(self, policy, targets, generator):
+    @property
+    def num_draws(self):
+        """int: numbers that :meth:`loss` draws for each row."""
+        return 0
+
+    def statistics(self, policy, targets):
+        """Sums over rows that :meth:`loss` needs of the whole batch.
+
+        A batch may be computed in parts, by several processes or to save memory: rows see one
+        another through these sums alone.
+
+        Parameters
+        ----------
+        policy, targets
+            As in :meth:`loss`.
+
+        Returns
+        -------
+        Tensor of shape (K,) or None
+            None, the default: each row's loss is its own business.
+        """
+        return None
+
+    def loss(self, policy, targets, statistics=None):
         """Loss of each row of a batch.
 
         Parameters
@@ -34,15 +57,15 @@ class Objective(BaseEstimator):
         policy : llmreg.policy.NumberPolicy
             The model's distribution over numbers for the batch's rows, with gradients.
         targets : llmreg.policy.Targets
-            The rows' true numbers.
-        generator : torch.Generator
-            Source of randomness for methods that sample.
+            The rows' true numbers and weights.
+        statistics : Tensor of shape (K,) or None, default=None
+            :meth:`statistics`, summed over all parts of the batch. None: these rows are all.
 
         Returns
         -------
         loss : Tensor of shape (B,)
             Averaged over rows, weighted by ``sample_weight``, by the training loop.
-        metrics : dict of str to float
-            For ``history_``; may be empty.
+        metrics : dict of str to Tensor of shape (B,)
+            Averaged likewise for ``history_``; may be empty.
         """
         raise NotImplementedError

@@ -35,49 +35,59 @@ class PolicyGradient(Objective):
         self.beta = beta
         self.scale_rewards = scale_rewards
 
-    def loss(self, policy, targets, generator):
+    @property
+    def num_draws(self):
+        """int: ``num_generations``, or 0 for "exact"."""
+        return 0 if self.num_generations == "exact" else self.num_generations
+
+    def statistics(self, policy, targets):
+        """Moments of the advantages for ``scale_rewards="batch"``, else None."""
+        if self.scale_rewards != "batch":
+            return None
+        from llmreg.rewards import moments
+
+        _, _, weights, advantages = self._judged(policy, targets)
+        return moments(advantages, weights, targets.weight)
+
+    def loss(self, policy, targets, statistics=None):
         """−Σ_s w_s A_s log p(v_s) + beta · KL(p ‖ first stage's p), per row."""
-        if self.num_generations == "exact":
-            loss, metrics = self._exact(policy, targets)
-        else:
-            loss, metrics = self._sampled(policy, targets, generator)
+        from llmreg.rewards import scale_advantages
+
+        if statistics is None:
+            statistics = self.statistics(policy, targets)
+        values, log_probs, weights, advantages = self._judged(policy, targets)
+        scaled = scale_advantages(advantages, weights, self.scale_rewards, statistics)
+        loss, metrics = -(weights * scaled * log_probs).sum(1), _metrics(values, targets, weights)
         if self.beta:
             kl = policy.kl_to_reference()
             loss = loss + self.beta * kl
-            metrics["kl"] = float(kl.detach().mean())
+            metrics["kl"] = kl.detach()
         return loss, metrics
 
-    def _sampled(self, policy, targets, generator):
-        from llmreg.rewards import sampled_advantages, scale_advantages
+    def _judged(self, policy, targets):
+        """Numbers, their log-probabilities, their weights within a row, and their advantages."""
+        from llmreg.rewards import exact_advantages, sampled_advantages
 
-        leaves, log_probs = policy.sample(self.num_generations, generator, self.temperature)
-        samples = policy.leaf_z[leaves]  # (B, G)
+        if self.num_generations == "exact":
+            log_probs = policy.leaf_log_probs(self.temperature)
+            values, weights, judge = policy.leaf_z, log_probs.detach().exp(), exact_advantages
+            group = values, weights
+        else:
+            leaves, log_probs = policy.sample(self.num_generations, self.temperature)
+            values, judge = policy.leaf_z[leaves], sampled_advantages  # (B, G)
+            weights, group = values.new_full(values.shape, 1 / self.num_generations), (values,)
         greedy = policy.leaf_z[policy.greedy()]
-        advantages = sampled_advantages(samples, greedy, targets.z, self.reward, self.baseline)
-        weights = advantages.new_full(advantages.shape, 1 / self.num_generations)
-        scaled = scale_advantages(advantages, weights, self.scale_rewards)
-        return -(weights * scaled * log_probs).sum(1), _metrics(samples, targets, weights)
-
-    def _exact(self, policy, targets):
-        from llmreg.rewards import exact_advantages, scale_advantages
-
-        log_probs = policy.leaf_log_probs(self.temperature)
-        weights = log_probs.detach().exp()
-        values, greedy = policy.leaf_z, policy.leaf_z[policy.greedy()]
-        advantages = exact_advantages(
-            values, weights, greedy, targets.z, self.reward, self.baseline
-        )
-        scaled = scale_advantages(advantages, weights, self.scale_rewards)
-        return -(weights * scaled * log_probs).sum(1), _metrics(values, targets, weights)
+        advantages = judge(*group, greedy, targets.z, self.reward, self.baseline)
+        return values, log_probs, weights, advantages
 
 
 def _metrics(values, targets, weights):
     """Mean squared error of the samples and their spread, in z-units; "sample_spread" at 0 means
     that all samples of all rows agree, so there is nothing to learn from."""
-    error = (weights * (values - targets.z[:, None]) ** 2).sum(1).mean()
+    error = (weights * (values - targets.z[:, None]) ** 2).sum(1)
     mean = (weights * values).sum(1, keepdim=True)
-    spread = (weights * (values - mean) ** 2).sum(1).clamp(min=0).sqrt().mean()
-    return {"sample_mse": float(error), "sample_spread": float(spread)}
+    spread = (weights * (values - mean) ** 2).sum(1).clamp(min=0).sqrt()
+    return {"sample_mse": error, "sample_spread": spread}
 
 
 class GRPO(PolicyGradient):

@@ -21,7 +21,7 @@ class RAFT(Objective):
     >>> model = LLMRegressor(fit_method="raft")
     """
 
-    def loss(self, policy, targets, generator):
+    def loss(self, policy, targets, statistics=None):
         """(y − E v)² in z-units, per row."""
         from llmreg.objectives import functional as F
 

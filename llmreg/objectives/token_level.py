@@ -23,7 +23,7 @@ class CE(Objective):
 
     stage = "sft"
 
-    def loss(self, policy, targets, generator):
+    def loss(self, policy, targets, statistics=None):
         """−log p of the target's sequence, per row."""
         return -policy.log_prob_of(targets.leaf), {}
 
@@ -62,7 +62,7 @@ class SoftCE(Objective):
         self.sigma = sigma
         self.mean_weight = mean_weight
 
-    def loss(self, policy, targets, generator):
+    def loss(self, policy, targets, statistics=None):
         """Soft cross-entropy plus the weighted squared error of the mean, per row."""
         from llmreg.objectives import functional as F
 

@@ -1,0 +1,75 @@
+"""The estimator's parameters: which values are legal, and which of them a first fit settles."""
+
+from numbers import Integral, Real
+from os import PathLike
+
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from llmreg.codecs import DigitCodec
+from llmreg.distribution import DECODINGS
+from llmreg.objectives import Objective
+from llmreg.serialization import RowSerializer
+
+__all__ = ["CONSTRAINTS", "LASTING", "LASTING_ADAPTERS", "LORA_DEFAULTS"]
+
+COUNT = Interval(Integral, 1, None, closed="left")
+EPOCHS = [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")]
+RATE = [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")]
+
+CONSTRAINTS: dict = {
+    # Objects of torch, transformers and peft are checked where they are used: importing them here
+    # would make `import llmreg` slow.
+    "model": [str, HasMethods(["to_dict", "from_dict"]), tuple],
+    "fit_method": [str, Objective],
+    "reward": [str, callable, None],
+    "sft_method": [str, Objective],
+    "serializer": [RowSerializer, None],
+    "codec": [DigitCodec, None],
+    "number_input": [StrOptions({"auto", "text", "text+value", "value"})],
+    "text_features": [StrOptions({"auto"}), bool, HasMethods(["fit_transform", "transform"])],
+    "chat_template": ["boolean"],
+    "decoding": [StrOptions(set(DECODINGS))],
+    "tree_tolerance": [Interval(Real, 0, None, closed="left")],
+    "sft_epochs": EPOCHS,
+    "sft_learning_rate": RATE,
+    "align_epochs": EPOCHS,
+    "align_learning_rate": RATE,
+    "batch_size": [StrOptions({"auto"}), COUNT],
+    "micro_batch_size": [StrOptions({"auto"}), COUNT],
+    "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+    "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
+    "lora_r": [COUNT, None],
+    "lora_alpha": [Interval(Real, 0, None, closed="neither")],
+    "lora_dropout": [Interval(Real, 0, 1, closed="left")],
+    "target_modules": [str, list],
+    "peft_config": [HasMethods(["to_dict", "save_pretrained"]), None],
+    "validation_fraction": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither"), None],
+    "n_iter_no_change": [COUNT, None],
+    "max_prompt_tokens": [Interval(Integral, 8, None, closed="left")],
+    "revision": [str, None],
+    "token": [str, bool, None],
+    "local_files_only": ["boolean"],
+    "trust_remote_code": ["boolean"],
+    "model_kwargs": [dict, None],
+    "device": [str],
+    "dtype": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
+    "gradient_checkpointing": ["boolean"],
+    "torch_compile": ["boolean"],
+    "checkpoint_dir": [str, PathLike, None],
+    "checkpoint_interval": [Interval(Real, 0, None, closed="left")],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+    "warm_start": ["boolean"],
+}
+
+LORA_DEFAULTS = {
+    "lora_r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "target_modules": "all-linear",
+}  # fmt: skip
+
+# Parameters that the first fit settles for all that follow with warm_start=True; on a pretrained
+# base, the adapters too.
+LASTING = (
+    "model", "serializer", "codec", "number_input", "text_features", "chat_template", "dropout",
+    "max_prompt_tokens", "revision", "model_kwargs",
+)  # fmt: skip
+LASTING_ADAPTERS = (*LORA_DEFAULTS, "peft_config")

@@ -1,0 +1,79 @@
+"""The tokens of a number's symbols, for each way in which models write digits."""
+
+import itertools
+
+import pytest
+from tokenizer_zoo import STYLES
+from tokenizers import Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
+
+from llmreg import DigitCodec
+from llmreg.chat import special_ids
+from llmreg.codecs import SYMBOLS
+from llmreg.spelling import symbol_tokens
+
+DIGITS = SYMBOLS[:10]
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("symbols", [SYMBOLS[:2], DIGITS, SYMBOLS])
+def test_tokens_read_as_the_symbols_without_spaces(style, symbols, tokenizer_zoo):
+    tokenizer = tokenizer_zoo[style]
+    tokens = symbol_tokens(tokenizer, tuple(symbols))
+    assert len(set(tokens)) == len(symbols)
+    assert not special_ids(tokenizer) & set(tokens)
+    for (a, i), (b, j) in itertools.product(zip(symbols, tokens, strict=True), repeat=2):
+        assert tokenizer.decode([i, j]) == a + b
+
+
+@pytest.mark.parametrize("style", ["qwen", "llama2"])
+def test_where_digits_are_single_they_are_those_that_the_tokenizer_writes(style, tokenizer_zoo):
+    tokenizer = tokenizer_zoo[style]
+    tokens = symbol_tokens(tokenizer, tuple(DIGITS))
+    written = tokenizer("price: 9876543210", add_special_tokens=False)["input_ids"]
+    assert written[-10:] == tokens[::-1]
+
+
+def test_where_digits_stay_in_threes_it_is_the_fourth_alone(tokenizer_zoo):
+    tokenizer = tokenizer_zoo["llama3"]
+    tokens = symbol_tokens(tokenizer, tuple(DIGITS))
+    # Only where the vocabulary knows the three as one, which a small one may not.
+    whole = next(n for n in map(str, range(100, 1000)) if n in tokenizer.get_vocab())
+    for digit, token in zip(DIGITS, tokens, strict=True):
+        assert tokenizer(whole + digit, add_special_tokens=False)["input_ids"][-1] == token
+
+
+def test_a_byte_is_the_token_of_what_has_no_other(tokenizer_zoo):
+    tokenizer = tokenizer_zoo["llama2"]
+    byte, plain = symbol_tokens(tokenizer, ("\x07", "7"))
+    assert tokenizer.convert_ids_to_tokens([byte, plain]) == ["<0x07>", "7"]
+
+
+def _word_level(words, decoder=None):
+    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    if decoder is not None:
+        core.decoder = decoder
+    return PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>")
+
+
+def test_symbols_without_a_token_are_named_with_the_codec_and_the_remedy():
+    tokenizer = _word_level(["<unk>", *"01234567"], decoders.Fuse())
+    with pytest.raises(ValueError, match=r"no token of its own for the symbols \['8', '9'\]") as e:
+        symbol_tokens(tokenizer, tuple(DIGITS), DigitCodec(base=10, n_digits=4))
+    assert "DigitCodec(n_digits=4)" in str(e.value)
+    assert "smaller base (at most 8)" in str(e.value)
+    assert symbol_tokens(tokenizer, tuple("01234567")) == list(range(1, 9))
+
+
+def test_tokens_that_read_with_a_space_are_refused():
+    tokenizer = _word_level(["<unk>", *DIGITS])  # joined by spaces
+    with pytest.raises(ValueError, match="writes something else, such as a space") as error:
+        symbol_tokens(tokenizer, tuple(DIGITS))
+    assert "codec of 10 symbols" in str(error.value) and "another tokenizer" in str(error.value)
+
+
+def test_a_special_token_is_no_symbol():
+    tokenizer = _word_level(["<unk>", *DIGITS], decoders.Fuse())
+    tokenizer.add_special_tokens({"eos_token": "9"})
+    with pytest.raises(ValueError, match=r"symbols \['9'\]"):
+        symbol_tokens(tokenizer, tuple(DIGITS))
