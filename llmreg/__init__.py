@@ -7,6 +7,7 @@ nor transformers: fitting and predicting do.
 from llmreg.codecs import DigitCodec
 from llmreg.distribution import NumericDistribution
 from llmreg.estimator import LLMRegressor
+from llmreg.memory import MemoryEstimate, StageMemory, estimate_memory
 from llmreg.objectives import CE, GRPO, RAFT, Objective, ReMax, SoftCE, fit_methods
 from llmreg.serialization import RowSerializer
 
@@ -18,10 +19,13 @@ __all__ = [
     "RAFT",
     "DigitCodec",
     "LLMRegressor",
+    "MemoryEstimate",
     "NumericDistribution",
     "Objective",
     "ReMax",
     "RowSerializer",
     "SoftCE",
+    "StageMemory",
+    "estimate_memory",
     "fit_methods",
 ]

@@ -30,7 +30,7 @@ def is_pretrained(model):
     return isinstance(model, tuple) or (isinstance(model, str) and model != "tiny")
 
 
-def assemble(params, rows, codec, max_text_tokens, seed, dtype=None):
+def assemble(params, rows, codec, max_text_tokens, seed, dtype=None, verify=True):
     """Fit prompts on serialised training rows and build the model.
 
     Parameters
@@ -43,6 +43,8 @@ def assemble(params, rows, codec, max_text_tokens, seed, dtype=None):
     seed : int
     dtype : torch.dtype or None, default=None
         Of the weights of a pretrained model as they are loaded; None: float32.
+    verify : bool, default=True
+        Whether a pretrained model's packed road is compared with the plain one.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def assemble(params, rows, codec, max_text_tokens, seed, dtype=None):
         n_soft=N_SOFT if featurizer.texts else 0,
     )
     if pretrained:
-        return _pretrained(params, rows, codec, featurizer, settings, dtype)
+        return _pretrained(params, rows, codec, featurizer, settings, dtype, verify)
     return _embedded(params, rows, codec, featurizer, settings)
 
 
@@ -139,7 +141,7 @@ def _cell_encoder(prompts, encoded, lm, std, dropout):
     )
 
 
-def _pretrained(params, rows, codec, featurizer, settings, dtype):
+def _pretrained(params, rows, codec, featurizer, settings, dtype, verify):
     source, tokenizer, lm = _given_model(params, dtype)
     symbol_ids = torch.tensor(symbol_tokens(tokenizer, codec.symbols, codec))
     n_texts = sum(field.kind == "text" for field in rows.fields)
@@ -156,7 +158,8 @@ def _pretrained(params, rows, codec, featurizer, settings, dtype):
         model.add_lora(config)
         if cells is not None:
             model.cells.requires_grad_(True)
-    _verify(model, encoded)
+    if verify:
+        _verify(model, encoded)
     return prompts, encoded, model
 
 

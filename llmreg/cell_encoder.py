@@ -90,7 +90,7 @@ class CellEncoder(nn.Module):
         self.number_bias = nn.Parameter(torch.randn(len(knots), size) * std)
         offsets = torch.tensor([0, *n_levels], dtype=torch.long).cumsum(0)
         self.register_buffer("offsets", offsets[:-1])
-        self.categories = nn.Parameter(torch.randn(int(offsets[-1]), size) * std)
+        self.categories = nn.Parameter(torch.randn(sum(n_levels), size) * std)
         self.columns = nn.Parameter(torch.randn(n_columns, size) * std)
         # Text features are already standardised: one set of knots serves them all.
         text_knots = torch.linspace(-1.5, 1.5, 4).expand(n_texts * n_components, 4).clone()

@@ -10,7 +10,14 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-__all__ = ["ModelSource", "load_lm", "load_tokenizer", "resolved_revision", "weights_checksum"]
+__all__ = [
+    "ModelSource",
+    "load_config",
+    "load_lm",
+    "load_tokenizer",
+    "resolved_revision",
+    "weights_checksum",
+]
 
 # Arguments of from_pretrained that say where files are: the tokenizer needs them as well.
 SHARED = ("cache_dir", "code_revision", "force_download", "gguf_file", "proxies", "subfolder")
@@ -124,6 +131,35 @@ def load_lm(source, dtype=None):
         require_whole(lm, report["missing_keys"], source)
     lm.config._commit_hash = _commit(source, lm)
     return lm
+
+
+def load_config(source):
+    """Load a model's configuration alone, as :func:`load_lm` would have it; no weights.
+
+    Parameters
+    ----------
+    source : ModelSource or str
+
+    Returns
+    -------
+    transformers.PretrainedConfig
+
+    Raises
+    ------
+    OSError, ValueError
+        As :func:`load_lm`.
+    """
+    from transformers import AutoConfig
+
+    from llmreg.hub_errors import require_causal
+
+    source = _as_source(source)
+    with _loading(source, "model") as where:
+        config, _ = AutoConfig.from_pretrained(
+            source.path, return_unused_kwargs=True, **(where | (source.model_kwargs or {}))
+        )
+        require_causal(config, source)
+    return config
 
 
 def load_tokenizer(source):

@@ -122,12 +122,16 @@ class NumberPolicy:
         """Log-probabilities (B, G) of numbers, from their paths packed behind the prompt."""
         paths = self.tree.path_nodes[leaves]  # (B, G, N)
         # The root comes first in what node_logits gives, so it is the first of the nodes here.
-        nodes, slot = distinct(paths.flatten(1))
+        nodes, slot = self._distinct(paths.flatten(1))
         logits = self.model.node_logits(self.batch, nodes[:, 1:])
         steps = step_log_probs(logits, self.tree, nodes, temperature)  # (B, U, S)
         symbols = self.tree.path_symbols[leaves].flatten(1)
         rows = torch.arange(len(leaves), device=leaves.device).unsqueeze(1)
         return steps[rows, slot, symbols].view(paths.shape).sum(2)
+
+    @staticmethod
+    def _distinct(nodes):
+        return distinct(nodes)
 
     def _walk(self, noise, temperature):
         """Sample level by level on the cached prompt; one extra track is greedy.
@@ -147,7 +151,7 @@ class NumberPolicy:
             total = total + tracks.gather(2, symbols.unsqueeze(2)).squeeze(2)
             at = nodes.gather(1, slot)
             if level < self.tree.n_levels - 1:
-                nodes, slot = distinct(self.tree.child[at, symbols])
+                nodes, slot = self._distinct(self.tree.child[at, symbols])
                 logits = self.model.extend(cache, nodes)
         leaves = self.tree.leaf[at, symbols]
         self._greedy = leaves[:, -1]
