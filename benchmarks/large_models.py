@@ -29,8 +29,8 @@ from llmreg.predicting import distributions
 from llmreg.prompts.cells import CellValues
 from llmreg.prompts.encoding import EncodedRows
 from llmreg.training.parallel import Processes
-from llmreg.training.steps import BatchGradients, draw_noise
 from llmreg.training.stage import TrainingData
+from llmreg.training.steps import BatchGradients, draw_noise
 
 SHAPES = {
     "small": dict(

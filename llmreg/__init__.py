@@ -4,12 +4,12 @@ Importing this package, and building, cloning or printing its estimators, import
 nor transformers: fitting and predicting do.
 """
 
-from llmreg.codecs import DigitCodec
-from llmreg.distribution import NumericDistribution
 from llmreg.estimator import LLMRegressor
-from llmreg.memory import MemoryEstimate, StageMemory, estimate_memory
+from llmreg.memory.estimate import MemoryEstimate, StageMemory, estimate_memory
+from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.distribution import NumericDistribution
 from llmreg.objectives import CE, GRPO, RAFT, Objective, ReMax, SoftCE, fit_methods
-from llmreg.serialization import RowSerializer
+from llmreg.tables.serialization import RowSerializer
 
 __version__ = "0.1.0.dev0"
 

@@ -9,13 +9,14 @@ import copy
 import numpy as np
 import torch
 
-from llmreg.backbone import NumberLM
-from llmreg.cell_encoder import CellEncoder
-from llmreg.cells import CellFeaturizer
-from llmreg.hub import ModelSource, load_lm, load_tokenizer
-from llmreg.prompts import CellPrompts, TextPrompts
+from llmreg.lm.backbone import NumberLM
+from llmreg.lm.hub import ModelSource, load_lm, load_tokenizer
+from llmreg.prompts.cell_encoder import CellEncoder
+from llmreg.prompts.cell_prompts import CellPrompts
+from llmreg.prompts.cells import CellFeaturizer
+from llmreg.prompts.spelling import symbol_tokens
+from llmreg.prompts.text_prompts import TextPrompts
 from llmreg.settings import auto_dropout
-from llmreg.spelling import symbol_tokens
 
 __all__ = ["assemble", "is_pretrained", "lora_config"]
 
@@ -37,7 +38,7 @@ def assemble(params, rows, codec, max_text_tokens, seed, dtype=None, verify=True
     ----------
     params : dict
         The estimator's parameters.
-    rows : llmreg.serialization.SerializedRows
+    rows : llmreg.tables.serialization.SerializedRows
     codec : fitted codec
     max_text_tokens : int
     seed : int
@@ -49,9 +50,9 @@ def assemble(params, rows, codec, max_text_tokens, seed, dtype=None, verify=True
     Returns
     -------
     prompts : CellPrompts or TextPrompts
-    encoded : llmreg.prompts.EncodedRows
+    encoded : llmreg.prompts.cell_prompts.EncodedRows
         The training rows.
-    model : llmreg.backbone.NumberLM
+    model : llmreg.lm.backbone.NumberLM
         On the CPU.
     """
     pretrained = is_pretrained(params["model"])

@@ -8,13 +8,13 @@ from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
 from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
-from llmreg.codecs import DigitCodec
-from llmreg.distribution import DECODINGS, NumericDistribution
+from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.distribution import DECODINGS, NumericDistribution
 from llmreg.objectives import METHODS, resolve_method
 from llmreg.parameters import CONSTRAINTS, LASTING, LASTING_ADAPTERS, LORA_DEFAULTS
-from llmreg.saving import SavingMixin
-from llmreg.serialization import RowSerializer
-from llmreg.tables import read_table
+from llmreg.persistence.saving import SavingMixin
+from llmreg.tables.reading import read_table
+from llmreg.tables.serialization import RowSerializer
 
 __all__ = ["LLMRegressor"]
 
@@ -155,7 +155,7 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
         A row per epoch: stage, epoch, step, loss, learning_rate, validation_rmse (in the units of
         y, as decoded), seconds, kept (whether the stage ended with this epoch's weights), and
         what the method reports.
-    model_ : llmreg.backbone.NumberLM
+    model_ : llmreg.lm.backbone.NumberLM
     serializer_, codec_, prompts_
         The fitted parts.
     n_features_in_ : int

@@ -10,14 +10,14 @@ import torch
 from sklearn.model_selection import train_test_split
 
 from llmreg.assembly import assemble, lora_config
-from llmreg.checkpoints import Checkpoints
 from llmreg.devices import precision_of, training_device
-from llmreg.parallel import launched_processes
-from llmreg.policy import ZScale
+from llmreg.numbers.policy import ZScale
 from llmreg.predicting import distributions
 from llmreg.settings import auto_validation, stage_settings
-from llmreg.stages import fit_name, train_stages
-from llmreg.training import TrainingData
+from llmreg.training.checkpoints import Checkpoints
+from llmreg.training.parallel import launched_processes
+from llmreg.training.stage import TrainingData
+from llmreg.training.stages import fit_name, train_stages
 
 __all__ = ["fit_model"]
 

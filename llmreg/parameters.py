@@ -5,10 +5,10 @@ from os import PathLike
 
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from llmreg.codecs import DigitCodec
-from llmreg.distribution import DECODINGS
+from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.distribution import DECODINGS
 from llmreg.objectives import Objective
-from llmreg.serialization import RowSerializer
+from llmreg.tables.serialization import RowSerializer
 
 __all__ = ["CONSTRAINTS", "LASTING", "LASTING_ADAPTERS", "LORA_DEFAULTS"]
 

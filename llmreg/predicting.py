@@ -5,10 +5,10 @@ import warnings
 import numpy as np
 import torch
 
-from llmreg.decoding import bounded_distribution, exact_distribution
 from llmreg.devices import resolve_device
-from llmreg.distribution import NumericDistribution
-from llmreg.steps import split_on_memory_error
+from llmreg.numbers.decoding import bounded_distribution, exact_distribution
+from llmreg.numbers.distribution import NumericDistribution
+from llmreg.training.steps import split_on_memory_error
 
 __all__ = ["distributions", "ready"]
 
@@ -35,8 +35,8 @@ def distributions(model, encoded, tolerance):
 
     Parameters
     ----------
-    model : llmreg.backbone.NumberLM
-    encoded : llmreg.prompts.EncodedRows
+    model : llmreg.lm.backbone.NumberLM
+    encoded : llmreg.prompts.cell_prompts.EncodedRows
     tolerance : float
         Largest error of the mean in the units of y; 0 computes everything.
 

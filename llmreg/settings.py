@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from llmreg.training import StageSettings
+from llmreg.training.stage import StageSettings
 
 __all__ = ["auto_dropout", "auto_validation", "stage_settings"]
 

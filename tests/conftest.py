@@ -61,7 +61,7 @@ def _build_model(family, codec, *, cells=None, dtype=None, seed=0):
     import torch
     from transformers import AutoModelForCausalLM
 
-    from llmreg.backbone import NumberLM
+    from llmreg.lm.backbone import NumberLM
 
     torch.manual_seed(seed)
     lm = AutoModelForCausalLM.from_config(_config(family))
@@ -80,7 +80,7 @@ def _random_prompts(lengths, *, seed=0):
 def _as_batch(prompts, *, extra_padding=0):
     import torch
 
-    from llmreg.prompts import PromptBatch
+    from llmreg.prompts.encoding import PromptBatch
 
     width = max(map(len, prompts)) + extra_padding
     # Padding holds a token like any other, so that reading it shows.
@@ -210,7 +210,7 @@ def brute_force_mean():
     """
     import torch
 
-    from llmreg.selection import RunningMean
+    from llmreg.training.selection import RunningMean
 
     def mean(steps):
         k = torch.arange(1.0, len(steps) + 1, dtype=torch.float64)
@@ -242,8 +242,8 @@ def problem():
 
     from llmreg import DigitCodec, LLMRegressor, RowSerializer
     from llmreg.assembly import assemble
-    from llmreg.policy import ZScale
-    from llmreg.training import TrainingData
+    from llmreg.numbers.policy import ZScale
+    from llmreg.training.stage import TrainingData
 
     n_rows = 24
     X = pd.DataFrame({"a": np.random.RandomState(0).randn(n_rows)})

@@ -7,8 +7,8 @@ import torch
 from peft import IA3Config, LoraConfig, PrefixTuningConfig
 from torch import nn
 
-from llmreg.cell_encoder import CellEncoder, SlotLayout
-from llmreg.codecs import DigitCodec
+from llmreg.numbers.codecs import DigitCodec
+from llmreg.prompts.cell_encoder import CellEncoder, SlotLayout
 
 CODEC = DigitCodec(4, 2).fit([0.0, 1.0])
 LENGTHS = (6, 1, 9)

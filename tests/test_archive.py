@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer
-from llmreg.archive import dump, load
+from llmreg.persistence.archive import dump, load
 
 
 def through_a_file(value):
@@ -220,9 +220,10 @@ def test_a_cache_on_the_disk_does_not_travel(tmp_path):
 
 
 MALICIOUS = [
-    "os.system", "subprocess.Popen", "builtins.eval", "llmreg.archive.importlib", "llmreg",
-    "sklearn.utils.Bunch", "sklearn.os", "llmreg.backbone.NumberLM", "llmreg.prompts.replace",
-    "llmreg.cells.TruncatedSVD", "llmreg..cells.CellFeaturizer", "llmreg.nothing.Here",
+    "os.system", "subprocess.Popen", "builtins.eval", "llmreg.persistence.archive.importlib",
+    "llmreg", "sklearn.utils.Bunch", "sklearn.os", "llmreg.lm.backbone.NumberLM",
+    "llmreg.prompts.cell_prompts.replace", "llmreg.prompts.cells.TruncatedSVD",
+    "llmreg.prompts..cells.CellFeaturizer", "llmreg.nothing.Here",
     "joblib.memory.Memory", "sklearnish.Estimator", "torch.nn.modules.linear.Linear",
 ]  # fmt: skip
 
@@ -245,8 +246,8 @@ MALFORMED = [
     {"config": ["transformers", "pipeline", {"dict": {}}]},
     {"config": ["transformers", "LlamaForCausalLM", {"dict": {}}]},
     {"config": ["peft", "PeftModel", {"dict": {}}]}, {"missing": "x"},
-    {"sparse": ["eye", [2, 2]]}, {"object": ["llmreg.codecs.DigitCodec"]},
-    {"object": [5, {}]}, {"object": ["llmreg.codecs.DigitCodec", [1]]},
+    {"sparse": ["eye", [2, 2]]}, {"object": ["llmreg.numbers.codecs.DigitCodec"]},
+    {"object": [5, {}]}, {"object": ["llmreg.numbers.codecs.DigitCodec", [1]]},
     {"Index": [{"cells": ["interval", []]}, None]},
 ]  # fmt: skip
 

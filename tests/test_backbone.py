@@ -10,10 +10,10 @@ import torch
 from peft import LoraConfig
 from torch import nn
 
-from llmreg.backbone import NumberLM
-from llmreg.cell_encoder import CellEncoder, SlotLayout
-from llmreg.codecs import DigitCodec
-from llmreg.tree import leaf_log_probs, step_log_probs
+from llmreg.lm.backbone import NumberLM
+from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.tree import leaf_log_probs, step_log_probs
+from llmreg.prompts.cell_encoder import CellEncoder, SlotLayout
 
 FAMILIES = ["llama", "qwen2", "gpt2"]
 LENGTHS = (6, 1, 11)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from llmreg.cell_encoder import CellEncoder, PiecewiseLinear, SlotLayout
+from llmreg.prompts.cell_encoder import CellEncoder, PiecewiseLinear, SlotLayout
 
 SIZE = 6
 

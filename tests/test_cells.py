@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
 from llmreg import RowSerializer
-from llmreg.cells import CLIP, CellFeaturizer, TextFeaturizer
+from llmreg.prompts.cells import CLIP, CellFeaturizer, TextFeaturizer
 
 
 def _featurizer(numbers=True, categories=True, texts=True, **kwargs):

@@ -4,7 +4,7 @@ import pytest
 from tokenizer_zoo import CHAT_TEMPLATES, STYLES
 from tokenizers import AddedToken, normalizers, pre_tokenizers
 
-from llmreg.chat import chat_frame, plain_frame
+from llmreg.prompts.chat import chat_frame, plain_frame
 
 MESSAGES = ["size: 7, 12.5", "été 🏠", "12", "a\n\nb "]
 

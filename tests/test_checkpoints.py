@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from llmreg.checkpoints import STALE, Checkpoints, fingerprint
+from llmreg.training.checkpoints import STALE, Checkpoints, fingerprint
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_an_unreadable_checkpoint_is_named_with_the_remedy(checkpoints, content)
 
 
 def test_a_checkpoint_of_another_format_is_named(checkpoints, monkeypatch):
-    monkeypatch.setattr("llmreg.checkpoints.FORMAT", 99)
+    monkeypatch.setattr("llmreg.training.checkpoints.FORMAT", 99)
     checkpoints.save({"step": 1})
     monkeypatch.undo()
     with pytest.raises(OSError, match="has format 99; this version of llmreg reads format 1"):
@@ -123,7 +123,7 @@ def test_different_fits_have_different_names():
 def test_a_name_is_the_same_in_another_process():
     code = (
         "import sys; sys.path.insert(0, 'tests');"
-        "from test_checkpoints import PARTS; from llmreg.checkpoints import fingerprint;"
+        "from test_checkpoints import PARTS; from llmreg.training.checkpoints import fingerprint;"
         "print(fingerprint(*PARTS))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": os.getcwd()}

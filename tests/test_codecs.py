@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
-from llmreg.codecs import MAX_LEAVES, DigitCodec
+from llmreg.numbers.codecs import MAX_LEAVES, DigitCodec
 
 SIZES = [(2, 1), (2, 8), (3, 5), (7, 2), (10, 1), (10, 2), (10, 3), (36, 2)]
 SCALES = ["minmax", "quantile", "log"]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from llmreg import RowSerializer
-from llmreg.columns import infer_kind, plan_column, write_column
+from llmreg.tables.columns import infer_kind, plan_column, write_column
 
 
 def written(train, new=None, *, kind=None, number_format=".6g", exact=False):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from llmreg.codecs import DigitCodec
-from llmreg.decoding import bounded_distribution, exact_distribution
-from llmreg.tree import greedy_leaf, leaf_log_probs, step_log_probs
+from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.decoding import bounded_distribution, exact_distribution
+from llmreg.numbers.tree import greedy_leaf, leaf_log_probs, step_log_probs
 
 LENGTHS = (5, 1, 8)
 Y = np.random.default_rng(0).normal(size=400)

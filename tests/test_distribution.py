@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from llmreg.distribution import DECODINGS, NumericDistribution
+from llmreg.numbers.distribution import DECODINGS, NumericDistribution
 
 
 def random_case(seed, *, n=4, k=6, atoms=False, per_row=True, gaps=True, scale=10.0):
@@ -281,7 +281,7 @@ def test_crps_in_blocks_is_crps_in_one_go(monkeypatch):
     p, lower, upper, rng = random_case(0, n=23)
     dist, y = NumericDistribution(p, lower, upper), rng.uniform(-12, 0, 23)
     whole = dist.crps(y)
-    monkeypatch.setattr("llmreg.distribution._BLOCK_CELLS", 13)  # two rows of six cells
+    monkeypatch.setattr("llmreg.numbers.distribution._BLOCK_CELLS", 13)  # two rows of six cells
     np.testing.assert_array_equal(dist.crps(y), whole)
 
 

@@ -9,7 +9,7 @@ import warnings
 import pytest
 import torch
 
-from llmreg.codecs import DigitCodec
+from llmreg.numbers.codecs import DigitCodec
 
 TRANSFORMERS = [
     "llama", "qwen2", "qwen2 window", "qwen3", "gemma", "gemma2", "gemma3", "mistral", "phi3",
@@ -151,7 +151,7 @@ def _foreign(kind, **sizes):
 
 
 def _number_lm(lm):
-    from llmreg.backbone import NumberLM
+    from llmreg.lm.backbone import NumberLM
 
     return NumberLM(lm, None, torch.tensor([5, 40, 21]), CODEC).place("cpu").eval()
 
@@ -211,7 +211,7 @@ def test_attention_in_chunks_takes_the_plain_road(random_prompts, as_batch):
 
 
 def test_attention_without_free_masks_takes_the_plain_road(build_model, random_batch):
-    from llmreg.attention import packing_obstacle
+    from llmreg.lm.attention import packing_obstacle
 
     lm = build_model("llama", CODEC).lm
     assert packing_obstacle(lm) is None

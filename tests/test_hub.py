@@ -10,7 +10,7 @@ import pytest
 import torch
 from huggingface_hub import errors
 
-from llmreg.hub import (
+from llmreg.lm.hub import (
     ModelSource,
     load_lm,
     load_tokenizer,

@@ -19,13 +19,13 @@ from transformers import (
 )
 
 from llmreg import GRPO, DigitCodec, LLMRegressor, Objective, RowSerializer
-from llmreg.adapters import adapter_weights
 from llmreg.assembly import assemble, lora_config
-from llmreg.memory import MemoryEstimate, StageMemory, estimate_memory
+from llmreg.lm.adapters import adapter_weights
+from llmreg.memory.estimate import MemoryEstimate, StageMemory, estimate_memory
+from llmreg.memory.quantised import quantised_bytes
+from llmreg.numbers.policy import NumberPolicy, Targets, ZScale
 from llmreg.objectives import resolve_method
-from llmreg.policy import NumberPolicy, Targets, ZScale
-from llmreg.quantised import quantised_bytes
-from llmreg.steps import draw_noise
+from llmreg.training.steps import draw_noise
 
 SIZES = dict(
     hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
@@ -143,7 +143,7 @@ def test_checkpointing_keeps_a_fraction_of_the_activations():
 
 
 def test_a_deep_model_is_told_from_shallow_ones(monkeypatch):
-    from llmreg import virtual_fit
+    from llmreg.memory import virtual_fit
 
     deep = regressor(LlamaConfig(**SIZES | dict(num_hidden_layers=5)), GRPO(3), sft_epochs=0)
     shortcut = estimate_memory(deep, texts(10))
@@ -345,7 +345,7 @@ import resource, sys, warnings
 import numpy as np, pandas as pd
 from transformers import LlamaConfig
 from llmreg import LLMRegressor
-from llmreg.memory import estimate_memory
+from llmreg.memory.estimate import estimate_memory
 
 def peak():
     scale = 1 if sys.platform == "darwin" else 1024

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from llmreg.number_rows import number_rows
+from llmreg.lm.number_rows import number_rows
 
 ROWS = torch.tensor([7, 2, 9])
 

@@ -11,7 +11,8 @@ from sklearn.utils._param_validation import InvalidParameterError
 from torch.autograd import gradcheck
 
 from llmreg import NumericDistribution
-from llmreg.codecs import DigitCodec
+from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.policy import NumberPolicy, Targets, ZScale
 from llmreg.objectives import (
     CE,
     GRPO,
@@ -24,7 +25,6 @@ from llmreg.objectives import (
     resolve_method,
 )
 from llmreg.objectives import functional as F
-from llmreg.policy import NumberPolicy, Targets, ZScale
 
 # Six uneven bins; the leaves stand for their midpoints.
 EDGES = torch.tensor([-2.0, -1.0, -0.5, 0.0, 0.25, 1.0, 3.0], dtype=torch.float64)

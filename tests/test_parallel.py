@@ -11,7 +11,7 @@ import pytest
 import torch
 from parallel_fit import fit
 
-from llmreg.parallel import Processes, launched_processes
+from llmreg.training.parallel import Processes, launched_processes
 
 SCRIPT = Path(__file__).with_name("parallel_fit.py")
 

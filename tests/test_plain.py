@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from llmreg import plain
-from llmreg.codecs import DigitCodec
-from llmreg.plain import Paths
-from llmreg.tree import NumberTree
+from llmreg.lm import plain
+from llmreg.lm.plain import Paths
+from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.tree import NumberTree
 
 CODEC = DigitCodec(3, 3).fit([0.0, 1.0])  # nodes 1-3, then 4-12
 LENGTHS = (6, 1, 11)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from llmreg.codecs import DigitCodec
-from llmreg.policy import NumberPolicy, ZScale, distinct
-from llmreg.steps import draw_noise
-from llmreg.tree import NumberTree
+from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.policy import NumberPolicy, ZScale, distinct
+from llmreg.numbers.tree import NumberTree
+from llmreg.training.steps import draw_noise
 
 FOUR = DigitCodec(4, 3).fit([0.0, 8.0])  # 21 nodes, 64 leaves
 LENGTHS = (5, 2)

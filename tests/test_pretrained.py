@@ -11,7 +11,7 @@ from sklearn.base import clone
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llmreg import GRPO, LLMRegressor
-from llmreg.hub import ModelSource
+from llmreg.lm.hub import ModelSource
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_saving_memory_changes_no_result(change, fit_method, table, pretrained_f
 
 
 def test_checkpointing_is_really_on(table, pretrained_folder, quick_fit, monkeypatch):
-    from llmreg.backbone import NumberLM
+    from llmreg.lm.backbone import NumberLM
 
     switched = []
     method = NumberLM.checkpointing
@@ -200,7 +200,7 @@ def test_a_compiled_fit_gives_the_same_model(table, pretrained_folder, quick_fit
 
 
 def test_prediction_splits_batches_that_do_not_fit(table, quick_fit, monkeypatch):
-    from llmreg.backbone import NumberLM
+    from llmreg.lm.backbone import NumberLM
 
     model = quick_fit(table.X, table.y)
     expected, sizes, method = model.predict(table.X), [], NumberLM.node_logits

@@ -6,7 +6,7 @@ import pytest
 import torch
 from peft import LoraConfig
 
-from llmreg.codecs import DigitCodec
+from llmreg.numbers.codecs import DigitCodec
 
 CODEC = DigitCodec(4, 2).fit([0.0, 1.0])
 FAMILIES = ["llama", "gemma3", "gpt2", "opt", "mamba"]
@@ -80,7 +80,7 @@ def test_gradients_are_the_same_from_less_memory(model, dropout, random_batch):
 def test_portions_of_the_plain_road_can_be_checkpointed(build_model, random_batch, monkeypatch):
     model, batch = build_model("mamba", CODEC), random_batch(LENGTHS)
     expected, much = _step(model, batch)
-    monkeypatch.setattr("llmreg.plain.TOKENS_PER_PASS", 40)
+    monkeypatch.setattr("llmreg.lm.plain.TOKENS_PER_PASS", 40)
     in_portions, less = _step(model, batch)
     _assert_equal(in_portions, expected)
     assert less < 0.1 * much
@@ -203,6 +203,6 @@ def test_a_copy_of_a_compiled_model_is_whole(build_model, random_batch):
 
 def test_a_model_without_layers_to_compile_says_so(build_model, monkeypatch):
     model = build_model("llama", CODEC)
-    monkeypatch.setattr("llmreg.backbone.repeated_layers", lambda lm: [])
+    monkeypatch.setattr("llmreg.lm.backbone.repeated_layers", lambda lm: [])
     with pytest.warns(UserWarning, match=r"torch_compile=True has no effect on LlamaForCausalLM"):
         model.compile()

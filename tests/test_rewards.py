@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from llmreg.rewards import exact_advantages, moments, sampled_advantages, scale_advantages
+from llmreg.objectives.rewards import (
+    exact_advantages,
+    moments,
+    sampled_advantages,
+    scale_advantages,
+)
 
 REWARDS = ["mse", "mae", "rail", "crps"]
 BASELINES = ["group", "greedy"]

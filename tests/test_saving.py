@@ -22,8 +22,8 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig
 
 from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer
-from llmreg.persistence import pack_model
-from llmreg.saving import load, save
+from llmreg.persistence.pickling import pack_model
+from llmreg.persistence.saving import load, save
 
 EVERYTHING = dict(
     r=4, use_dora=True, bias="lora_only", modules_to_save=["lm_head"], task_type="CAUSAL_LM",
@@ -111,7 +111,7 @@ def test_another_process_predicts_bit_identically(fit, table, tmp_path):
     table.X.to_pickle(tmp_path / "X.pickle")
     script = (
         "import sys, numpy, pandas\n"
-        "from llmreg.saving import load\n"
+        "from llmreg.persistence.saving import load\n"
         "X, out, folders = pandas.read_pickle(sys.argv[1]), sys.argv[2], sys.argv[3:]\n"
         "numpy.save(out, [load(folder).predict(X) for folder in folders])\n"
     )
@@ -445,7 +445,9 @@ def test_another_base_under_the_same_name_is_an_error(table, quick_fit, pair, tm
         assert record["model"]["dict"]["checksum"] in message
 
 
-@pytest.mark.parametrize("name", ["os.system", "sklearn.svm._classes.SVR", "llmreg.codecs.np"])
+@pytest.mark.parametrize(
+    "name", ["os.system", "sklearn.svm._classes.SVR", "llmreg.numbers.codecs.np"]
+)
 def test_a_malicious_record_cannot_choose_its_classes(name, fit, tmp_path):
     fit("tiny").save(tmp_path / "a")
     change_record(tmp_path / "a", lambda record: record.update({"class": name}))
@@ -480,7 +482,7 @@ def test_code_from_elsewhere_is_not_run_unasked(risk, fit, tmp_path, monkeypatch
     change_record(
         tmp_path / "a", lambda record: RISKS[risk](record["model"]["dict"], record["parameters"])
     )
-    monkeypatch.setattr("llmreg.hub.load_lm", lambda *args: pytest.fail("loaded it"))
+    monkeypatch.setattr("llmreg.lm.hub.load_lm", lambda *args: pytest.fail("loaded it"))
     with pytest.raises(ValueError, match="may run code") as error:
         load(tmp_path / "a")
     assert risk in str(error.value) and "trust_remote_code=True" in str(error.value)

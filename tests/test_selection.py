@@ -1,10 +1,10 @@
-"""The running mean of the weights by itself; test_training.py has the rest."""
+"""The running mean of the weights by itself; test_stage.py has the rest."""
 
 import numpy as np
 import pytest
 import torch
 
-from llmreg.selection import RunningMean
+from llmreg.training.selection import RunningMean
 
 
 class _Walk:

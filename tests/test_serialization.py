@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 
-from llmreg.serialization import RowSerializer
+from llmreg.tables.serialization import RowSerializer
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
 from llmreg import DigitCodec
-from llmreg.chat import special_ids
-from llmreg.codecs import SYMBOLS
-from llmreg.spelling import symbol_tokens
+from llmreg.numbers.codecs import SYMBOLS
+from llmreg.prompts.chat import special_ids
+from llmreg.prompts.spelling import symbol_tokens
 
 DIGITS = SYMBOLS[:10]
 

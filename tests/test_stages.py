@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from llmreg import GRPO, LLMRegressor
-from llmreg.checkpoints import Checkpoints
+from llmreg.training.checkpoints import Checkpoints
 
 SHORT = dict(sft_epochs=2, align_epochs=2, batch_size=12, random_state=0, validation_fraction=0.2)
 FITS = {
@@ -87,7 +87,7 @@ def test_a_finished_fit_is_not_repeated(table, tmp_path, monkeypatch):
     params = SHORT | dict(checkpoint_dir=tmp_path, fit_method="grpo")
     first = LLMRegressor(**params).fit(table.X, table.y)
     assert len(list(tmp_path.iterdir())) == 1
-    monkeypatch.setattr("llmreg.training.Stage._step", None)  # a step would fail
+    monkeypatch.setattr("llmreg.training.stage.Stage._step", None)  # a step would fail
     _same(LLMRegressor(**params).fit(table.X, table.y), first, table.X)
 
 

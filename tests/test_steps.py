@@ -9,8 +9,8 @@ import torch
 
 from llmreg import CE, GRPO, RAFT, ReMax, SoftCE
 from llmreg.objectives import Objective
-from llmreg.parallel import Processes
-from llmreg.steps import BatchGradients, draw_noise, split_on_memory_error
+from llmreg.training.parallel import Processes
+from llmreg.training.steps import BatchGradients, draw_noise, split_on_memory_error
 
 ROWS = np.array([3, 17, 5, 11, 0, 8, 20])
 OBJECTIVES = [

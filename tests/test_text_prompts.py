@@ -11,9 +11,9 @@ from tokenizer_zoo import CHAT_TEMPLATES, STYLES
 from tokenizers import processors
 
 from llmreg import RowSerializer
-from llmreg.cells import CellFeaturizer
-from llmreg.chat import special_ids
-from llmreg.prompts import TextPrompts
+from llmreg.prompts.cells import CellFeaturizer
+from llmreg.prompts.chat import special_ids
+from llmreg.prompts.text_prompts import TextPrompts
 
 FRAME = pd.DataFrame(
     {

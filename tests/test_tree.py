@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from llmreg.codecs import DigitCodec
-from llmreg.tree import NumberTree, greedy_leaf, keep_nodes, leaf_log_probs, step_log_probs
+from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.tree import NumberTree, greedy_leaf, keep_nodes, leaf_log_probs, step_log_probs
 
 CODECS = {
     "10x3": DigitCodec(10, 3).fit([0.0, 5.0]),

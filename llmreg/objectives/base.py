@@ -54,9 +54,9 @@ class Objective(BaseEstimator):
 
         Parameters
         ----------
-        policy : llmreg.policy.NumberPolicy
+        policy : llmreg.numbers.policy.NumberPolicy
             The model's distribution over numbers for the batch's rows, with gradients.
-        targets : llmreg.policy.Targets
+        targets : llmreg.numbers.policy.Targets
             The rows' true numbers and weights.
         statistics : Tensor of shape (K,) or None, default=None
             :meth:`statistics`, summed over all parts of the batch. None: these rows are all.

@@ -12,7 +12,7 @@ from llmreg.objectives.base import Objective
 
 __all__ = ["GRPO", "REWARDS", "PolicyGradient", "ReMax"]
 
-REWARDS = ("mse", "mae", "rail", "crps")  # computed in llmreg.rewards
+REWARDS = ("mse", "mae", "rail", "crps")  # computed in llmreg.objectives.rewards
 
 
 class PolicyGradient(Objective):
@@ -44,14 +44,14 @@ class PolicyGradient(Objective):
         """Moments of the advantages for ``scale_rewards="batch"``, else None."""
         if self.scale_rewards != "batch":
             return None
-        from llmreg.rewards import moments
+        from llmreg.objectives.rewards import moments
 
         _, _, weights, advantages = self._judged(policy, targets)
         return moments(advantages, weights, targets.weight)
 
     def loss(self, policy, targets, statistics=None):
         """−Σ_s w_s A_s log p(v_s) + beta · KL(p ‖ first stage's p), per row."""
-        from llmreg.rewards import scale_advantages
+        from llmreg.objectives.rewards import scale_advantages
 
         if statistics is None:
             statistics = self.statistics(policy, targets)
@@ -66,7 +66,7 @@ class PolicyGradient(Objective):
 
     def _judged(self, policy, targets):
         """Numbers, their log-probabilities, their weights within a row, and their advantages."""
-        from llmreg.rewards import exact_advantages, sampled_advantages
+        from llmreg.objectives.rewards import exact_advantages, sampled_advantages
 
         if self.num_generations == "exact":
             log_probs = policy.leaf_log_probs(self.temperature)

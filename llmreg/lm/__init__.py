@@ -1,0 +1,1 @@
+"""The language model: loading, adapters, and the forward passes over prompts and number trees."""

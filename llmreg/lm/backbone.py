@@ -1,0 +1,351 @@
+"""The language model behind the road: prompt and number-tree forward passes.
+
+Nothing else knows how a transformers model is called. The packed road puts prompt and tree into one
+sequence; models that cannot do that take the plain one (:mod:`llmreg.lm.plain`).
+"""
+
+import threading
+import warnings
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from inspect import signature
+
+import torch
+from transformers import DynamicCache
+
+from llmreg.lm.adapters import adapter_weights
+from llmreg.lm.attention import (
+    attend_exactly,
+    attention_masks,
+    packed_visibility,
+    packing_obstacle,
+)
+from llmreg.lm.embedding import cell_input, cells_added, fix_hidden_cells
+from llmreg.lm.number_rows import number_rows
+from llmreg.lm.placement import base_dtype, place_language_model, precise
+from llmreg.lm.plain import plain_logits
+from llmreg.lm.recompute import recomputing, repeated_layers, switch_checkpointing
+from llmreg.lm.verification import packing_problem, shorten
+from llmreg.lm.weights import TrainableWeights
+from llmreg.numbers.tree import NumberTree
+
+__all__ = ["NumberLM", "TreeCache"]
+
+
+@dataclass
+class TreeCache:
+    """A prompt's cached keys and values, and the tree nodes that were appended to them.
+
+    On the plain road there is nothing to cache but the batch.
+    """
+
+    batch: object  # llmreg.prompts.cell_prompts.PromptBatch of B rows
+    past: object
+    nodes: torch.Tensor  # (B, K) nodes so far; -1 marks padding
+
+
+class NumberLM(TrainableWeights):
+    """A causal language model whose output is restricted to a codec's symbols.
+
+    Parameters
+    ----------
+    lm : transformers.PreTrainedModel
+        Soft-capped attention (Gemma 2) is set to its eager implementation if it has sdpa, which
+        does not know it.
+    cells : llmreg.prompts.cell_encoder.CellEncoder or None
+        Cell vectors to add to the input embeddings.
+    symbol_ids : LongTensor of shape (S,)
+        The vocabulary's token for each symbol. Only these rows of the output layer are computed.
+    codec : fitted codec
+        Its number tree is what the model is asked about.
+    source : llmreg.lm.hub.ModelSource or None
+        Where the pretrained weights can be loaded from again; None for weights that started fresh
+        or came as a model in memory.
+    pretrained : bool, default=False
+        Whether the weights came from elsewhere.
+
+    Attributes
+    ----------
+    packs : bool
+        Whether prompt and tree share one sequence. False is slower and gives the same numbers;
+        :meth:`verify_packing` can turn it off.
+    """
+
+    def __init__(self, lm, cells, symbol_ids, codec, source=None, pretrained=False):
+        super().__init__(lm)
+        attend_exactly(lm)
+        self.cells = cells
+        self.register_buffer("symbol_ids", symbol_ids, persistent=False)
+        self.codec = codec
+        self.tree = NumberTree.from_codec(codec)
+        self.source = source
+        self.pretrained = pretrained
+        self.packs = packing_obstacle(lm) is None
+        self._autocast = None
+        self._checkpointing = False
+        self._compiled = False
+        # Patches and hooks are the model's for the length of a pass: one pass at a time.
+        self._pass_lock = threading.RLock()
+
+    def __reduce__(self):
+        from llmreg.persistence.pickling import pack_model, unpack_model
+
+        return unpack_model, (pack_model(self),)
+
+    @property
+    def device(self):
+        """torch.device: where prompts are expected."""
+        return self.symbol_ids.device
+
+    @property
+    def dtype(self):
+        """torch.dtype: of the language model's base weights."""
+        return base_dtype(self.lm)
+
+    @property
+    def compute_dtype(self):
+        """torch.dtype: of the matrix products, and with them of the rounding."""
+        return self._autocast or self.dtype
+
+    def place(self, device, dtype=None, autocast=None):
+        """Move the weights and the tree.
+
+        Parameters
+        ----------
+        device : torch.device or str
+        dtype : torch.dtype or None, default=None
+            Of the language model's base weights; None leaves all formats as they are. Adapters and
+            cell vectors keep at least float32; quantised weights stay as they are.
+        autocast : torch.dtype or None, default=None
+            What matrix products are computed in (:class:`torch.autocast`); None: in the weights'
+            own format, or as before where ``dtype`` is None too.
+
+        Returns
+        -------
+        NumberLM
+            This one.
+        """
+        names = adapter_weights(self.lm) if self.has_lora else ()
+        device = place_language_model(self.lm, device, dtype, names)
+        self.symbol_ids = self.symbol_ids.to(device)
+        if self.cells is not None:
+            self.cells.to(device=device, dtype=None if dtype is None else precise(dtype))
+        self.tree = self.tree.to(device)
+        if dtype is not None or autocast is not None:
+            self._autocast = autocast
+        return self
+
+    def node_logits(self, batch, nodes):
+        """Next-symbol logits at the root and at some nodes, in one forward pass.
+
+        Prompt and nodes are packed in one sequence; each node sees the prompt and its ancestors.
+
+        Parameters
+        ----------
+        batch : llmreg.prompts.cell_prompts.PromptBatch of B rows and P tokens
+        nodes : LongTensor of shape (K,) or (B, K)
+            Nodes other than the root, distinct within a row; every node's ancestors must be among
+            them. -1 is padding.
+
+        Returns
+        -------
+        Tensor of shape (B, 1 + K, S), at least float32
+            Root first.
+        """
+        nodes = nodes.expand(len(batch), -1)  # (B, K)
+        if not self.packs:
+            return self.plain_logits(batch, nodes)
+        ids = torch.cat([batch.ids, self._node_ids(nodes)], 1)
+        visible = packed_visibility(batch.mask, self.tree.visible(nodes, nodes))
+        positions = torch.cat([_positions(batch.mask), self._node_positions(batch, nodes)], 1)
+        out = self._masked_pass(ids, batch, visible, positions, positions, use_cache=False)
+        return out.logits[:, -nodes.shape[1] - 1 :]
+
+    def prefill(self, batch):
+        """Root logits (B, S), and the cache that :meth:`extend` grows."""
+        batch = self.fix_hidden_cells(batch)
+        nodes = batch.ids.new_empty(len(batch), 0)
+        if not self.packs:
+            return self.plain_logits(batch, nodes)[:, 0], TreeCache(batch, None, nodes)
+        visible, positions = packed_visibility(batch.mask, None), _positions(batch.mask)
+        # Without a configuration no layer forgets what lies before its window: a later node may
+        # be nearer to it than the last column is.
+        out = self._masked_pass(
+            batch.ids, batch, visible, positions, positions, past_key_values=DynamicCache()
+        )
+        return out.logits[:, -1], TreeCache(batch, out.past_key_values, nodes)
+
+    def extend(self, cache, nodes):
+        """Logits (B, K, S) at further nodes, whose ancestors are in the cache; grows the cache.
+
+        Parameters
+        ----------
+        cache : TreeCache
+        nodes : LongTensor of shape (B, K), distinct within a row except for -1 (padding)
+        """
+        batch, seen = cache.batch, torch.cat([cache.nodes, nodes], 1)
+        if not self.packs:
+            cache.nodes = seen
+            return self.plain_logits(batch, nodes)[:, 1:]
+        prompt = batch.mask.unsqueeze(1).expand(-1, nodes.shape[1], -1)
+        visible = torch.cat([prompt, self.tree.visible(nodes, seen)], -1)  # (B, K, P + K')
+        key = torch.cat([_positions(batch.mask), self._node_positions(batch, seen)], 1)
+        out = self._masked_pass(
+            self._node_ids(nodes), None, visible, key[:, -nodes.shape[1] :], key,
+            past_key_values=cache.past,
+        )  # fmt: skip
+        cache.nodes, cache.past = seen, out.past_key_values
+        return out.logits
+
+    def fix_hidden_cells(self, batch):
+        """The batch with its hidden cells drawn: every pass over it then hides the same ones.
+
+        Outside of training, and for models that hide no cells, this is the batch itself. A
+        roll-out and its gradient have to see one and the same row.
+        """
+        return fix_hidden_cells(self.cells, batch)
+
+    @property
+    def caches_gradients(self):
+        """bool: whether gradients flow through :meth:`prefill` and :meth:`extend`.
+
+        False with gradient checkpointing, which keeps no keys, and on the plain road, where every
+        call would start from the prompt: sample without gradients, then score the numbers.
+        """
+        return self.packs and not self._checkpointing
+
+    def _node_ids(self, nodes):
+        return self.symbol_ids[self.tree.symbol[nodes.clamp(min=0)]]
+
+    def _node_positions(self, batch, nodes):
+        return batch.mask.sum(1, keepdim=True) + self.tree.depth[nodes.clamp(min=0)] - 1
+
+    def _masked_pass(self, ids, batch, visible, query, key, **kwargs):
+        """A pass with a mask and positions of our own; logits at the last tokens."""
+        kwargs = {"use_cache": True, **kwargs}
+        lowest = torch.finfo(self.compute_dtype).min
+        mask = attention_masks(self.transformer.config, visible, query, key, self.dtype, lowest)
+        keep = ids.shape[1] - (0 if batch is None else batch.ids.shape[1] - 1)
+        cells = None if batch is None else cell_input(self.cells, batch)
+        return self._forward(
+            ids, cells, attention_mask=mask, position_ids=query, logits_to_keep=keep, **kwargs
+        )
+
+    def plain_logits(self, batch, nodes):
+        """:meth:`node_logits` on the plain road, whatever the model can do; nodes are (K,) or
+        (B, K), and their ancestors need not be among them."""
+
+        def forward(ids, mask, cells):
+            kwargs = {"attention_mask": mask.long()} if takes_mask else {}
+            return self._forward(ids, cells, use_cache=False, **kwargs).logits
+
+        takes_mask = "attention_mask" in signature(self.transformer.forward).parameters
+        nodes, cells = nodes.expand(len(batch), -1), cell_input(self.cells, batch)
+        return plain_logits(forward, self.tree, self.symbol_ids, batch, cells, nodes)
+
+    def _forward(self, ids, cells, use_cache, **kwargs):
+        """Call the language model once; logits of the symbols alone, in at least float32."""
+        with ExitStack() as stack:
+            stack.enter_context(self._pass_lock)
+            stack.enter_context(self._autocasting())
+            stack.enter_context(number_rows(self.lm.get_output_embeddings(), self.symbol_ids))
+            stack.enter_context(cells_added(self.lm.get_input_embeddings(), cells))
+            if self._checkpointing:
+                active = torch.is_grad_enabled() and not use_cache
+                stack.enter_context(recomputing(self.transformer, active))
+            if self._compiled and use_cache:
+                # Compiled code would be one for each layer's place in the cache.
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            out = self.lm(input_ids=ids, use_cache=use_cache, **kwargs)
+        out.logits = out.logits.to(precise(out.logits.dtype))
+        return out
+
+    def _autocasting(self):
+        if self._autocast is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, self._autocast)
+
+    def verify_packing(self, batch):
+        """Compare the packed road with the plain one, and leave it where they disagree.
+
+        transformers has families whose attention follows rules of its own. What differs by more
+        than rounding can explain, or fails, is computed the plain way from then on.
+
+        Parameters
+        ----------
+        batch : llmreg.prompts.cell_prompts.PromptBatch
+            The last few tokens of its first two rows are used.
+
+        Returns
+        -------
+        bool
+            Whether the packed road is taken.
+        """
+        if not self.packs:
+            return False
+        modes = [(module, module.training) for module in self.modules()]
+        try:
+            with torch.no_grad():
+                problem = packing_problem(self.eval(), shorten(batch))
+        finally:
+            for module, training in modes:
+                module.training = training
+        if problem is not None:
+            self.packs = False
+            warnings.warn(
+                f"Prompt and number tree cannot share one sequence of this model (model_type="
+                f"{self.transformer.config.model_type!r}): {problem}. Numbers are computed one "
+                "path at a time instead: slower, same predictions.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self.packs
+
+    def checkpointing(self, on=True):
+        """Compute activations again in the backward pass instead of keeping them, or keep them.
+
+        Less memory for about a third more time. Acts in every pass that has gradients and no
+        cache, with dropout on or off; gradients are the same.
+
+        Raises
+        ------
+        ValueError
+            If the model has no gradient checkpointing.
+        """
+        if bool(on) != self._checkpointing:
+            switch_checkpointing(self.transformer, on)
+        self._checkpointing = bool(on)
+
+    def compile(self):
+        """Compile the transformer's layers with :func:`torch.compile`, for sequences of any length.
+
+        The first pass of each kind takes the time to compile. The output layer and the embeddings,
+        which change from pass to pass, are left alone, and so are passes with a cache. Copies and
+        pickles of the model are not compiled.
+        """
+        layers = repeated_layers(self.transformer)
+        if not layers:
+            warnings.warn(
+                f"torch_compile=True has no effect on {type(self.transformer).__name__}: "
+                "transformers marks none of its layers as such.",
+                UserWarning,
+                stacklevel=2,
+            )
+        for layer in layers:
+            layer.compile(dynamic=True)
+        self._compiled = bool(layers)
+
+    def train_mode(self, dropout):
+        """Ready for training steps: cells are hidden at random, dropout is on or off.
+
+        Off in roll-outs, so that sampled numbers and their gradient see one and the same network.
+        A hidden cell is a change to the row, which both see.
+        """
+        self.train(dropout)
+        if self.cells is not None:
+            self.cells.train()
+
+
+def _positions(mask):
+    """Places (B, P) of the tokens in their prompts, 0 on the padding before them."""
+    return (mask.cumsum(1) - 1).clamp(min=0)

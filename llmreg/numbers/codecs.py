@@ -1,0 +1,213 @@
+"""Target codecs: a number y ↔ the sequence of symbols that the language model writes for it.
+
+A codec is the only place that knows how a number is spelled. It says which symbols exist, which
+sequence of them stands for a given y, and which interval of y every prefix of such a sequence
+pins down; :mod:`llmreg.numbers.tree` turns that into the number tree.
+"""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+__all__ = ["SYMBOLS", "DigitCodec"]
+
+SYMBOLS = "0123456789abcdefghijklmnopqrstuvwxyz"
+MAX_LEAVES = 10**6
+
+
+class DigitCodec(BaseEstimator):
+    """Write y as a fixed number of digits of its rescaled value, most significant first.
+
+    ``y`` is mapped monotonically to z in [0, 1), then k = floor(z · base**n_digits) is written
+    in base ``base``. Every sequence of digits is a number, so nothing the model writes can fail
+    to parse, and no end token is needed. A sequence decodes to the centre of its bin.
+
+    Parameters
+    ----------
+    base : int, default=10
+        Number of symbols, 2 to 36. A prefix of the sequence narrows y by this factor. Models with
+        a fixed vocabulary write the symbols "0"–"9" and "a"–"z" with their own tokens.
+    n_digits : int, default=2
+        Length of the sequence. ``base ** n_digits`` bins cover the range of y (at most 1,000,000).
+        More digits resolve y more finely and cost more tree nodes; the expectation (RAIL)
+        interpolates between bins, so two decimal digits are enough for most tables.
+    scale : {"minmax", "quantile", "log"}, default="minmax"
+        How y is spread over the bins. "minmax": bins of equal width. "quantile": bins that hold
+        equally many training rows, fine where y is dense. "log": bins of equal width in
+        sign(y) · log(1 + abs(y) / s), s the median of abs(y) over the training rows: for targets
+        with a heavy tail such as prices.
+    margin : float, default=0.0
+        Widen the range of the training targets by this fraction of it on either side, so that
+        predictions can go beyond what was seen. Not available with ``scale="quantile"``.
+    low, high : float or None, default=None
+        Fixed ends of the range, in the units of y. None: taken from the training targets.
+
+    Attributes
+    ----------
+    edges_ : ndarray of shape (base ** n_digits + 1,)
+        Ends of the bins in the units of y, ascending.
+    values_ : ndarray of shape (base ** n_digits,)
+        The number each bin decodes to.
+
+    References
+    ----------
+    GenRe² (arXiv 2512.06533), normalised tokenisation; there bins decode to their left edge.
+
+    Examples
+    --------
+    >>> from llmreg import DigitCodec
+    >>> codec = DigitCodec(base=10, n_digits=2).fit([0.0, 10.0])
+    >>> codec.encode([3.14]).tolist()
+    [[3, 1]]
+    >>> float(codec.decode([[3, 1]])[0].round(3))
+    3.15
+    """
+
+    _parameter_constraints: dict = {
+        "base": [Interval(Integral, 2, 36, closed="both")],
+        "n_digits": [Interval(Integral, 1, 20, closed="both")],
+        "scale": [StrOptions({"minmax", "quantile", "log"})],
+        "margin": [Interval(Real, 0, None, closed="left")],
+        "low": [None, Interval(Real, None, None, closed="neither")],
+        "high": [None, Interval(Real, None, None, closed="neither")],
+    }
+
+    def __init__(self, base=10, n_digits=2, *, scale="minmax", margin=0.0, low=None, high=None):
+        self.base = base
+        self.n_digits = n_digits
+        self.scale = scale
+        self.margin = margin
+        self.low = low
+        self.high = high
+
+    def fit(self, y, sample_weight=None):
+        """Place the bins over the targets.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_rows,)
+            Finite targets.
+        sample_weight : array-like of shape (n_rows,) or None
+            Rows of weight zero do not count.
+
+        Returns
+        -------
+        self : DigitCodec
+
+        Raises
+        ------
+        ValueError
+            For illegal parameters, more than 1,000,000 bins, ``low >= high``, or ``margin`` with
+            ``scale="quantile"``.
+        """
+        self._validate_params()
+        y = np.asarray(y, dtype=np.float64)
+        if sample_weight is not None:
+            y = y[np.asarray(sample_weight) > 0]
+        n_bins = self._check_size()
+        low, high = self._range(y)
+        grid = np.linspace(0.0, 1.0, n_bins + 1)
+        if self.scale == "quantile":
+            inside = np.concatenate([[low], y[(y > low) & (y < high)], [high]])
+            self.edges_ = np.quantile(inside, grid)
+        elif self.scale == "log":
+            # The floor: ends more than 300 orders of magnitude above the median would overflow.
+            floor = 1e-300 * max(abs(low), abs(high))
+            unit = max(np.median(np.abs(y)) or 1.0, floor)
+            ends = _symlog(np.array([low, high]), unit)
+            self.edges_ = _symexp(ends[0] + grid * (ends[1] - ends[0]), unit)
+        else:
+            # Multiplied before it is divided, so that integer edges are exactly integers.
+            self.edges_ = low + np.arange(n_bins + 1) * (high - low) / n_bins
+        # Rounding in the (inverse) scale must not move the ends or the order of the bins.
+        self.edges_[[0, -1]] = low, high
+        self.edges_ = np.maximum.accumulate(np.clip(self.edges_, low, high))
+        self.values_ = (self.edges_[1:] + self.edges_[:-1]) / 2
+        return self
+
+    def _check_size(self):
+        n_bins = int(self.base) ** int(self.n_digits)
+        if n_bins > MAX_LEAVES:
+            raise ValueError(
+                f"base={self.base} with n_digits={self.n_digits} makes {n_bins:,} bins; at most "
+                f"{MAX_LEAVES:,} are supported. Use fewer digits."
+            )
+        if self.scale == "quantile" and self.margin:
+            raise ValueError(
+                f"margin={self.margin} has no meaning with scale='quantile', whose bins follow the "
+                "training targets. Use margin=0 or scale='minmax' or 'log'."
+            )
+        return n_bins
+
+    def _range(self, y):
+        widen = self.margin * (y.max() - y.min())
+        low = y.min() - widen if self.low is None else float(self.low)
+        high = y.max() + widen if self.high is None else float(self.high)
+        fixed = self.low is not None or self.high is not None
+        if low > high or (fixed and low == high):
+            raise ValueError(
+                f"The codec's range is empty: low={low:g}, high={high:g}. low must be below high "
+                "and below the targets' maximum; use None to take an end from the targets."
+            )
+        return low, high
+
+    @property
+    def symbols(self):
+        """tuple of str: the symbols the model writes, in ascending order of their value."""
+        return tuple(SYMBOLS[: self.base])
+
+    def sequences(self):
+        """All sequences, in ascending order of the bin they name.
+
+        Returns
+        -------
+        ndarray of shape (base ** n_digits, n_digits), int64
+            Indices into :attr:`symbols`.
+        """
+        return self._digits(np.arange(self._check_size()))
+
+    def _digits(self, k):
+        place = self.base ** np.arange(self.n_digits - 1, -1, -1, dtype=np.int64)
+        return (k[:, None] // place) % self.base
+
+    def leaf_of(self, y):
+        """Index of the bin that holds each y; y outside the range falls in the nearest bin."""
+        check_is_fitted(self)
+        y = np.asarray(y, dtype=np.float64)
+        return np.clip(np.searchsorted(self.edges_, y, side="right") - 1, 0, len(self.values_) - 1)
+
+    def n_clipped(self, y):
+        """Number of targets outside the range, which :meth:`encode` moves to its nearest end."""
+        check_is_fitted(self)
+        y = np.asarray(y, dtype=np.float64)
+        return int(((y < self.edges_[0]) | (y > self.edges_[-1])).sum())
+
+    def encode(self, y):
+        """Numbers to symbol sequences.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_rows,)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_digits), int64
+        """
+        return self._digits(self.leaf_of(y))
+
+    def decode(self, sequences):
+        """Symbol sequences of shape (n_rows, n_digits) to numbers of shape (n_rows,)."""
+        check_is_fitted(self)
+        place = self.base ** np.arange(self.n_digits - 1, -1, -1, dtype=np.int64)
+        return self.values_[np.asarray(sequences) @ place]
+
+
+def _symlog(y, unit):
+    return np.sign(y) * np.log1p(np.abs(y) / unit)
+
+
+def _symexp(t, unit):
+    return np.sign(t) * np.expm1(np.abs(t)) * unit

@@ -1,0 +1,445 @@
+"""Predictive distributions over numbers, one histogram per row."""
+
+import numbers
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+DECODINGS = ("rail", "median", "mode", "greedy", "sample")
+
+_SUM_TOLERANCE = 1e-3  # float16 softmax rows are this far from 1; more is a bug upstream
+_EDGE_TOLERANCE = 1e-12  # relative: an edge shared by two cells may come from two roundings
+_BLOCK_CELLS = 2**20  # cells per block in crps, whose temporaries are about ten times a block
+_TINY = np.nextafter(0, 1)
+
+
+class NumericDistribution:
+    """One predictive distribution per row, over intervals of y.
+
+    Row i is a histogram: cell k is the interval ``[lower, upper]``, holds the mass
+    ``probabilities[i, k]`` spread uniformly, and stands for the number ``values[k]``.
+    A cell with ``lower == upper`` is an atom. All lengths are in the units of y.
+
+    Parameters
+    ----------
+    probabilities : array-like of shape (n_rows, K)
+        Masses >= 0 whose rows sum to 1 within 1e-3; renormalised in float64.
+    lower, upper : array-like of shape (K,) or (n_rows, K)
+        Finite cell edges, shared by all rows or per row, in any order. Cells with mass
+        have ``lower <= upper`` and do not overlap; cells without mass are padding.
+    values : array-like of shape (K,) or (n_rows, K), default=None
+        The number each cell stands for in `mean`, `mode` and the decoding "sample" (None:
+        the midpoint).
+    greedy : array-like of shape (n_rows,), default=None
+        The number reached by taking the most probable token at every step.
+    mode : array-like of shape (n_rows,), default=None
+        The most probable number, where the cells alone can't tell: a wide cell that merges many
+        numbers may hold more mass than the best single one (None: the most probable cell's value).
+
+    Attributes
+    ----------
+    probabilities, lower, upper, values : read-only float64 arrays
+        As given, sorted by lower edge within each row (padding that is out of order is moved to
+        the upper end of its row).
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a number is not finite, a probability is negative, a row does
+        not sum to 1, or cells with mass are reversed or overlap.
+
+    Examples
+    --------
+    >>> from llmreg.numbers.distribution import NumericDistribution
+    >>> dist = NumericDistribution([[0.5, 0.5], [0.0, 1.0]], lower=[0, 1], upper=[1, 3])
+    >>> dist
+    NumericDistribution(n_rows=2, n_cells=2, shared support)
+    >>> dist.mean().tolist(), dist.median().tolist()
+    ([1.25, 2.0], [1.0, 2.0])
+    >>> dist[1].interval(0.5).tolist()
+    [[1.5, 2.5]]
+    """
+
+    def __init__(self, probabilities, lower, upper, *, values=None, greedy=None, mode=None):
+        p = _normalised(probabilities)
+        lower, upper = _support("lower", lower, p.shape), _support("upper", upper, p.shape)
+        # Halving first: the sum of two large finite edges may overflow.
+        values = lower / 2 + upper / 2 if values is None else _support("values", values, p.shape)
+        chosen = (_per_row(name, a, len(p)) for name, a in (("greedy", greedy), ("mode", mode)))
+        self._store(*_ordered(p, lower, upper, values), *chosen)
+
+    def _store(self, *arrays):
+        """Keep arrays that are already checked and sorted, as read-only views."""
+        arrays = [a if a is None else a.view() for a in arrays]
+        for a in arrays:
+            if a is not None:
+                a.flags.writeable = False
+        self.probabilities, self.lower, self.upper, self.values, self._greedy, self._mode = arrays
+        return self
+
+    def __len__(self):
+        return len(self.probabilities)
+
+    def __repr__(self):
+        n_rows, n_cells = self.probabilities.shape
+        support = "shared" if self.lower.ndim == 1 else "per-row"
+        return f"NumericDistribution(n_rows={n_rows}, n_cells={n_cells}, {support} support)"
+
+    def __getitem__(self, rows):
+        """The distributions of these rows (int, slice, mask or array), as another instance."""
+        if not isinstance(rows, slice):
+            rows = np.atleast_1d(np.arange(len(self))[rows])
+            if rows.ndim != 1:
+                raise IndexError(
+                    f"the row index selects shape {rows.shape}; rows have one axis: "
+                    "use an int, a slice, a mask or a 1-D array."
+                )
+        support = (a if a.ndim == 1 else a[rows] for a in (self.lower, self.upper, self.values))
+        chosen = (a if a is None else a[rows] for a in (self._greedy, self._mode))
+        return type(self).__new__(type(self))._store(self.probabilities[rows], *support, *chosen)
+
+    @classmethod
+    def concatenate(cls, parts):
+        """Stack the rows of an iterable of distributions, whose supports and K may differ
+        (shorter rows are padded with cells without mass). ValueError if there are no parts, or
+        if only some of them carry greedy values or modes."""
+        parts = list(parts)
+        if not parts:
+            raise ValueError("There is nothing to concatenate: give at least one part.")
+        chosen = (_joined(name, [getattr(part, f"_{name}") for part in parts])
+                  for name in ("greedy", "mode"))  # fmt: skip
+        cells = [(part.probabilities, part.lower, part.upper, part.values) for part in parts]
+        return cls.__new__(cls)._store(*_stacked(cells), *chosen)
+
+    def mean(self):
+        """Expected value, (n_rows,): what RAIL predicts (Lukasik et al., Regression-aware
+        inference with LLMs, 2024; its fine-tuning, RAFT, 2025), optimal for squared error."""
+        return self._expect(self.values)
+
+    def std(self):
+        """Standard deviation of the histogram, (n_rows,): mass uniform within cells, so it is
+        taken about the mean of the midpoints, whatever `values` are."""
+        middle = self.lower / 2 + self.upper / 2
+        deviation = middle - self._expect(middle)[:, None]
+        with np.errstate(over="ignore"):  # padding may be so far that its square is an infinity
+            square = deviation**2 + (self.upper - self.lower) ** 2 / 12
+        return np.sqrt(self._expect(np.where(self.probabilities > 0, square, 0.0)))
+
+    def median(self):
+        """`quantile(0.5)`, (n_rows,): optimal for absolute error."""
+        return self.quantile(0.5)
+
+    def mode(self):
+        """Value of the most probable cell, (n_rows,); of several, the smallest value."""
+        if self._mode is not None:
+            return self._mode
+        p = self.probabilities
+        return np.where(p == p.max(axis=1, keepdims=True), self.values, np.inf).min(axis=1)
+
+    def greedy(self):
+        """The stored greedy values, (n_rows,); ValueError if none were given."""
+        if self._greedy is None:
+            raise ValueError(
+                "greedy values are None; pass greedy=, one number per row, when "
+                "building the distribution, or use mode(), the most probable cell."
+            )
+        return self._greedy
+
+    def entropy(self):
+        """Entropy over the cells, in nats, (n_rows,)."""
+        p = self.probabilities
+        return np.abs(self._expect(np.log(np.where(p > 0, p, 1.0))))  # abs: never -0.0
+
+    def quantile(self, q):
+        """Smallest y with CDF(y) >= q (for q = 0, the lower end of the mass).
+
+        Parameters
+        ----------
+        q : float or array-like of shape (m,), in [0, 1], else ValueError
+
+        Returns
+        -------
+        array of shape (n_rows,) for a scalar q, else (n_rows, m), in the units of y
+        """
+        q = np.asarray(q, dtype=np.float64)
+        bad = q[~((q >= 0) & (q <= 1))]
+        if bad.size or q.ndim > 1:
+            what = f"contains {bad[0]}" if bad.size else f"has shape {q.shape}"
+            raise ValueError(
+                f"q {what}; give a scalar or a 1-D array of numbers in [0, 1] "
+                "(probabilities, not percentages)."
+            )
+        at = self._invert(np.broadcast_to(q, (len(self), q.size)))
+        return at[:, 0] if q.ndim == 0 else at
+
+    def interval(self, coverage):
+        """Central interval that holds `coverage` (a float in [0, 1], else ValueError) of the
+        mass: array of shape (n_rows, 2), in the units of y."""
+        if not (np.ndim(coverage) == 0 and 0 <= coverage <= 1):
+            raise ValueError(f"coverage is {coverage!r}; give one number in [0, 1], such as 0.9.")
+        return self.quantile([(1 - coverage) / 2, (1 + coverage) / 2])
+
+    def cdf(self, y):
+        """P(Y <= y), right-continuous at atoms; the result has shape (n_rows,) or (n_rows, m).
+
+        Parameters
+        ----------
+        y : float, or array-like of shape (n_rows,) or (n_rows, m)
+            A scalar serves all rows; infinities are legal; NaN or other shapes: ValueError.
+        """
+        y = np.asarray(y, dtype=np.float64)
+        if np.isnan(y).any() or y.ndim > 2 or (y.ndim > 0 and len(y) != len(self)):
+            raise ValueError(
+                f"y has shape {y.shape} and {np.isnan(y).sum()} NaN; give no NaN, and "
+                f"a scalar or the shape ({len(self)},) or ({len(self)}, m)."
+            )
+        columns = y.T if y.ndim == 2 else [y]  # one at a time: (n, m, K) would not be lean
+        below = np.empty((len(self), len(columns)))
+        for j, column in enumerate(columns):
+            below[:, j] = self._expect(self._share_below(column[..., None]))
+        below = np.minimum(below, 1.0)
+        return below if y.ndim == 2 else below[:, 0]
+
+    def crps(self, y):
+        """Continuous ranked probability score, (n_rows,), >= 0, in the units of y: the integral
+        over t of (CDF(t) - 1[t >= y])^2, exactly (Gneiting & Raftery, JASA 2007, section 4.2,
+        with the sign that makes smaller better); equals E|Y - y| - E|Y - Y'| / 2.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_rows,)
+            What was observed, in or out of the support. Not finite or another shape: ValueError.
+        """
+        y = _finite("y", y)
+        if y.shape != (len(self),):
+            raise ValueError(f"y has shape {y.shape}; give one number per row, ({len(self)},).")
+        scores = np.empty(len(self))
+        step = max(1, _BLOCK_CELLS // self.probabilities.shape[1])
+        for start in range(0, len(self), step):
+            rows = slice(start, start + step)
+            scores[rows] = self[rows]._crps(y[rows, None])
+        return scores
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw by inverse CDF, uniformly within cells; (n_rows, n_samples), in the units of y.
+
+        Parameters
+        ----------
+        n_samples : int >= 1, default=1
+            Anything else: ValueError.
+        random_state : int, RandomState instance or None, default=None
+        """
+        if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
+            raise ValueError(f"n_samples is {n_samples!r}; give an integer >= 1.")
+        return self._invert(check_random_state(random_state).random_sample((len(self), n_samples)))
+
+    def decode(self, decoding, random_state=None):
+        """One number per row, (n_rows,), in the units of y.
+
+        Parameters
+        ----------
+        decoding : {"rail", "median", "mode", "greedy", "sample"}
+            "rail" is `mean`; "sample" draws one cell and gives its value, as sampling one
+            number from the model does (`sample` draws uniformly within the cell). ValueError
+            for anything else, and for "greedy" if no greedy values were given.
+        random_state : int, RandomState instance or None, default=None
+            Used by "sample" only.
+        """
+        if decoding not in DECODINGS:
+            raise ValueError(f"decoding is {decoding!r}; choose one of {DECODINGS}.")
+        if decoding != "sample":
+            return getattr(self, "mean" if decoding == "rail" else decoding)()
+        u = check_random_state(random_state).random_sample((len(self), 1))
+        return _pick(self.values, self._locate(u)[0])[:, 0]
+
+    def _expect(self, a):
+        return (self.probabilities * a).sum(axis=1)
+
+    def _share_below(self, y):
+        """Share of each cell's mass at or below y, y broadcastable to (n, K)."""
+        width = self.upper - self.lower
+        with np.errstate(over="ignore"):  # a cell may be so narrow that y is an infinity away
+            share = np.clip((y - self.lower) / np.where(width > 0, width, 1.0), 0.0, 1.0)
+        return np.where(width > 0, share, y >= self.lower)
+
+    def _locate(self, u):
+        """Cell that holds the mass level u (n, m), and the share of its mass below u."""
+        cum = _cumulative(self.probabilities)
+        cum /= cum[:, -1:]  # exactly 1 from the last cell with mass on, so u = 1 is reached
+        positive = np.maximum(u, _TINY)  # u = 0 belongs to the first cell that has mass
+        # A tail below 1e-16 is lost in the sum, yet u = 1 is the end of the mass, as u = 0 is.
+        last = cum.shape[1] - 2 - (self.probabilities[:, ::-1] > 0).argmax(axis=1)
+        cell = np.where(u == 1, last[:, None], _first_reaching(cum[:, 1:], positive))
+        before, after = _pick(cum, cell), _pick(cum, cell + 1)
+        return cell, np.divide(u - before, after - before, out=np.ones(u.shape), where=u < 1)
+
+    def _invert(self, u):
+        """Smallest y whose CDF reaches the level u (n, m)."""
+        cell, share = self._locate(u)
+        lower, upper = _pick(self.lower, cell), _pick(self.upper, cell)
+        return np.minimum(lower + share * (upper - lower), upper)
+
+    def _crps(self, y):
+        """crps for y (n, 1). A sum of squares in which nothing cancels: the CDF counts to the
+        left of y, the survival function (summed from the far end, not 1 - CDF) to the right.
+        Both are linear between knots, the two edges of each cell."""
+        p, knots = self.probabilities, np.stack([self.lower, self.upper], axis=-1)
+        knots = knots.reshape(*knots.shape[:-2], -1)
+        cdf = np.repeat(_cumulative(p), 2, axis=1)[:, 1:-1]
+        survival = np.repeat(_cumulative(p[:, ::-1]), 2, axis=1)[:, -2:0:-1]
+        split, length = np.clip(y, knots[..., :-1], knots[..., 1:]), np.diff(knots)
+        before, after = split - knots[..., :-1], knots[..., 1:] - split
+        share = before / np.where(length > 0, length, 1.0)
+        cdf_y = cdf[:, :-1] + share * np.diff(cdf)
+        survival_y = survival[:, :-1] + share * np.diff(survival)
+        within = (
+            before * _mean_square(cdf[:, :-1], cdf_y)
+            + after * _mean_square(survival_y, survival[:, 1:])
+        ).sum(axis=1)
+        y, start, end = y[:, 0], knots[..., 0], knots[..., -1]
+        return within + np.maximum(start - y, 0) + np.maximum(y - end, 0)
+
+
+def _per_row(name, values, n_rows):
+    """One finite number per row, or None."""
+    if values is None:
+        return None
+    values = _finite(name, values)
+    if values.shape != (n_rows,):
+        raise ValueError(
+            f"{name} has shape {values.shape}; give one number per row, shape {(n_rows,)}."
+        )
+    return values
+
+
+def _joined(name, arrays):
+    given = sum(a is not None for a in arrays)
+    if given not in (0, len(arrays)):
+        raise ValueError(
+            f"{given} of {len(arrays)} parts carry {name} values; give them in all parts or in "
+            "none."
+        )
+    return np.concatenate(arrays) if given else None
+
+
+def _finite(name, a):
+    """A float64 copy, refusing NaN and infinities."""
+    a = np.array(a, dtype=np.float64)
+    if not np.isfinite(a).all():
+        raise ValueError(f"{name} contains {a[~np.isfinite(a)][0]}; give finite numbers only.")
+    return a
+
+
+def _normalised(probabilities):
+    """Rows that sum to 1 in float64, after checks."""
+    p = _finite("probabilities", probabilities)
+    if p.ndim != 2 or p.shape[1] == 0:
+        raise ValueError(f"probabilities has shape {p.shape}; give (n_rows, K) with K >= 1 cells.")
+    if (p < 0).any():
+        raise ValueError(f"probabilities contains {p.min()}; give masses >= 0 (not log masses).")
+    total = p.sum(axis=1, keepdims=True)
+    far = np.flatnonzero(np.abs(total - 1) > _SUM_TOLERANCE)
+    if far.size:
+        raise ValueError(
+            f"row {far[0]} of probabilities sums to {total[far[0], 0]}; rows must sum "
+            f"to 1 within {_SUM_TOLERANCE}: add the missing cells, or normalise."
+        )
+    return p / total
+
+
+def _support(name, a, shape):
+    a = _finite(name, a)
+    if a.shape not in (shape, shape[1:]):
+        raise ValueError(
+            f"{name} has shape {a.shape}; give {shape[1:]}, shared by all rows, or "
+            f"{shape}, like probabilities."
+        )
+    return a
+
+
+def _ordered(p, *support):
+    """p, lower, upper, values with cells in order in each row; ValueError if that cannot be."""
+    cells = _sorted(p, *support)
+    if not _misplaced(*cells).any():
+        return cells
+    # Padding may be in the way: an atom without mass at the upper end of its row is in no one's.
+    mass = p > 0
+    end = np.where(mass, support[1], -np.inf).max(axis=1, keepdims=True)
+    cells = _sorted(p, *(np.where(mass, a, end) for a in support))
+    wrong = np.argwhere(_misplaced(*cells))
+    if wrong.size:
+        row, k = wrong[0]
+        lower, upper = cells[1][row, k], cells[2][row, k]
+        raise ValueError(
+            f"row {row}: the cell [{lower}, {upper}] is reversed or overlaps another "
+            "one; cells with mass need lower <= upper and may only touch: merge "
+            "them, or cut them at a common edge."
+        )
+    return cells
+
+
+def _sorted(p, *support):
+    """Sort by lower edge, then upper: an atom goes before the cell that it begins."""
+    if any(a.ndim == 2 for a in support):
+        support = [np.broadcast_to(a, p.shape) for a in support]
+    order = np.lexsort((support[1], support[0]), axis=-1)
+    if (np.diff(order) == 1).all():
+        return p, *support
+    p = np.take_along_axis(p, np.broadcast_to(order, p.shape), axis=1)
+    return p, *(np.take_along_axis(a, order, axis=-1) for a in support)
+
+
+def _misplaced(p, lower, upper, values):
+    """Mask of sorted cells that are reversed or begin before the previous one ends."""
+    wrong = lower > upper
+    slack = _EDGE_TOLERANCE * np.abs(upper[..., :-1])
+    wrong[..., 1:] |= lower[..., 1:] < upper[..., :-1] - slack
+    return wrong
+
+
+def _stacked(cells):
+    """The (p, lower, upper, values) of all parts as one; a support common to all stays shared."""
+    support = cells[0][1:]
+    if all(
+        a.ndim == 1 and np.array_equal(a, b)
+        for part in cells
+        for a, b in zip(part[1:], support, strict=True)
+    ):
+        return np.concatenate([part[0] for part in cells]), *support
+    n_cells = max(part[0].shape[1] for part in cells)
+    padded = (_padded(*part, n_cells) for part in cells)
+    return tuple(map(np.concatenate, zip(*padded, strict=True)))
+
+
+def _padded(p, lower, upper, values, n_cells):
+    """The four arrays as (n, n_cells): atoms without mass are added at the last upper edge."""
+    extra = ((0, 0), (0, n_cells - p.shape[1]))
+    lower, upper, values = (np.broadcast_to(a, p.shape) for a in (lower, upper, values))
+    ends = np.repeat(upper[:, -1:], n_cells - p.shape[1], axis=1)
+    return np.pad(p, extra), *(np.hstack([a, ends]) for a in (lower, upper, values))
+
+
+def _pick(a, cell):
+    """a[i, cell[i, j]], for a shared by all rows or per row."""
+    return a[cell] if a.ndim == 1 else np.take_along_axis(a, cell, axis=1)
+
+
+def _cumulative(p):
+    """Mass before each cell and, last, of all: (n, K + 1)."""
+    return np.concatenate([np.zeros((len(p), 1)), p.cumsum(axis=1)], axis=1)
+
+
+def _first_reaching(cum, u):
+    """First column of each row with cum >= u, for every u (n, m): a bisection of all at once."""
+    low, high = np.zeros(u.shape, np.intp), np.full(u.shape, cum.shape[1] - 1)
+    for _ in range(cum.shape[1].bit_length()):
+        middle = (low + high) // 2
+        reached = _pick(cum, middle) >= u
+        low = np.where(reached, low, np.minimum(middle + 1, high))
+        high = np.where(reached, middle, high)
+    return low
+
+
+def _mean_square(a, b):
+    """Mean of the square of a line from a to b."""
+    return (a * a + a * b + b * b) / 3

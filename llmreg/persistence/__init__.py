@@ -1,0 +1,1 @@
+"""Fitted models as pickles and as folders without pickle."""

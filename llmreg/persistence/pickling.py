@@ -1,0 +1,104 @@
+"""Fitted models as plain bytes on the CPU, for pickle, joblib and cloudpickle.
+
+Weights travel as safetensors bytes, never as live tensors: a pickle of tensors would ask for the
+device that they were on when it is opened.
+"""
+
+import copy
+
+import torch
+from safetensors.torch import load, save
+
+from llmreg.lm.placement import place_language_model
+from llmreg.persistence.model_parts import (
+    adapter_state,
+    base_model,
+    cell_state,
+    cpu_state,
+    describe,
+    is_whole,
+    model_class,
+    model_state,
+    rebuild,
+    refuse_quantised,
+)
+
+__all__ = ["PackedPair", "pack_model", "unpack_model"]
+
+
+def pack_model(model):
+    """The parts of a :class:`llmreg.lm.backbone.NumberLM` from which it can be rebuilt.
+
+    Fresh weights, tuned ones and those of a model that was given in memory are packed whole. A
+    model with adapters on a pretrained base keeps the base's name, revision and checksum, the
+    adapter and the cell vectors; never the hub token.
+
+    Returns
+    -------
+    dict
+        Of strings, numbers, bytes, numpy arrays, configurations and the codec.
+
+    Raises
+    ------
+    ValueError
+        If all weights would have to be packed and they are quantised.
+    """
+    whole = is_whole(model)
+    parts = describe(model, whole)
+    parts["shape"] = _shape(model.transformer) if whole else None
+    parts["codec"] = model.codec
+    parts["weights"] = save(cpu_state(model_state(model) if whole else adapter_state(model)))
+    parts["cell_weights"] = save(cpu_state(cell_state(model)))
+    return parts
+
+
+def _shape(lm):
+    """What a language model is built from, before it has weights."""
+    return {
+        "class": model_class(lm),
+        "config": (type(lm.config), lm.config.to_dict()),
+        "attention": lm.config._attn_implementation,
+    }
+
+
+def unpack_model(parts):
+    """Rebuild the model of :func:`pack_model` on the CPU.
+
+    Raises
+    ------
+    OSError
+        If the pretrained base can't be loaded, or has other weights than it had.
+    """
+    # Building draws initial weights, which the packed ones replace: leave the caller's random
+    # state as it was.
+    with torch.random.fork_rng(devices=[]):
+        lm = base_model(parts) if parts["shape"] is None else _untrained(parts["shape"])
+        return rebuild(parts, lm, load(parts["weights"]), load(parts["cell_weights"]))
+
+
+def _untrained(shape):
+    kind, values = shape["config"]
+    config = kind.from_dict(copy.deepcopy(values), attn_implementation=shape["attention"])
+    return shape["class"](config)
+
+
+class PackedPair:
+    """A (model, tokenizer) pair on its way into a pickle, from which it comes as a pair again."""
+
+    def __init__(self, lm, tokenizer):
+        self.lm = lm
+        self.tokenizer = tokenizer
+
+    def __reduce__(self):
+        refuse_quantised(self.lm)
+        dtype = str(self.lm.dtype).removeprefix("torch.")
+        weights = save(cpu_state(self.lm.state_dict()))
+        return _unpack_pair, (_shape(self.lm), dtype, weights, self.tokenizer)
+
+
+def _unpack_pair(shape, dtype, weights, tokenizer):
+    with torch.random.fork_rng(devices=[]):
+        lm = _untrained(shape)
+    place_language_model(lm, "cpu", getattr(torch, dtype), ())
+    lm.load_state_dict(load(weights), strict=False)  # tied weights have one name of two
+    return lm.eval(), tokenizer

@@ -1,0 +1,205 @@
+"""Fitted estimators as folders without pickle, on the disk and on the Hugging Face hub."""
+
+import copy
+import tempfile
+from pathlib import Path
+
+from sklearn.utils.validation import check_is_fitted
+
+from llmreg.persistence import saved_folder
+
+__all__ = ["SavingMixin", "load", "push_to_hub", "save"]
+
+
+class SavingMixin:
+    """``save``, ``load`` and ``push_to_hub``, and pickles without live weights and hub tokens."""
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        if "model_" in state:
+            # What is handed on does not carry its owner's key. Estimators without a fit keep it: a
+            # grid search sends them to processes that have to load the model.
+            state["token"] = None
+        if isinstance(state["model"], tuple):
+            from llmreg.persistence.pickling import PackedPair
+
+            state["model"] = PackedPair(*state["model"])
+        return state
+
+    def save(self, path, merge=False):
+        """Save the fitted estimator as a folder of JSON and safetensors files, without pickle.
+
+        Of a model with adapters on a pretrained base it keeps the base's name, revision and
+        checksum, the adapters in peft's format and the vectors of cells: a few megabytes. Fresh
+        weights, tuned ones (``lora_r=None``) and those of a model given in memory are saved whole
+        in transformers' format. The hub token is never saved.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The folder, created with its parents. A saved llmreg model in its place is replaced as
+            soon as the new one is complete.
+        merge : bool, default=False
+            True: add the adapters to a copy of the base and save that whole, a plain model that
+            any engine which reads transformers' format can serve. In half precision the sums are
+            rounded, so predictions may differ in the last digits.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        FileExistsError
+            If the path is a file, or a folder that holds something else.
+        TypeError
+            If a parameter or a fitted part can't be saved without pickle, such as a function as
+            the reward or a transformer of another library; the message names it.
+        ValueError
+            If weights that would have to be saved whole are quantised or of a class that is not
+            transformers' own; with ``merge=True`` also if the model reads vectors of cells
+            (``model="tiny"`` or a configuration, ``number_input`` other than "text", text
+            features), which a plain model does not know.
+
+        See Also
+        --------
+        load : The way back.
+        """
+        save(self, path, merge=merge)
+
+    @classmethod
+    def load(cls, path, *, device=None, token=None, revision=None, local_files_only=False,
+             trust_remote_code=False):  # fmt: skip
+        """Load a saved estimator from a folder or from the Hugging Face hub.
+
+        It predicts as it did, number for number on the same kind of device, and can be fitted
+        again or go on with ``warm_start``. Opening runs no code of the file's choice.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            What ``save`` wrote, or the hub id that ``push_to_hub`` got. A folder comes first.
+        device : str or None, default=None
+            Replaces the parameter ``device``; None keeps the saved one.
+        token : str, bool or None, default=None
+            Hub token for a private model or base; becomes the parameter ``token``.
+        revision : str or None, default=None
+            Branch, tag or commit of the saved model on the hub; None: the main branch. The
+            base's own revision was saved and is used in any case.
+        local_files_only : bool, default=False
+            True: never go online; becomes the parameter ``local_files_only``.
+        trust_remote_code : bool, default=False
+            Whether a saved model that asks for code from elsewhere may have it.
+
+        Returns
+        -------
+        LLMRegressor
+            With the saved parameters. A ``model`` that was given in memory becomes the folder of
+            the weights that were saved: those beneath the adapters, or the tuned ones where there
+            are no adapters; keep it for as long as the estimator is to be fitted again.
+
+        Raises
+        ------
+        OSError
+            If there is no saved model, a file is missing, or the pretrained base is not to be had
+            or has other weights than those that were trained on.
+        ValueError
+            If a file is damaged, was written by a newer llmreg, names classes that are not
+            llmreg's or scikit-learn's, or asks for code without ``trust_remote_code``.
+        """
+        estimator = load(
+            path, device=device, token=token, revision=revision,
+            local_files_only=local_files_only, trust_remote_code=trust_remote_code,
+        )  # fmt: skip
+        if not isinstance(estimator, cls):
+            raise TypeError(
+                f"{path} holds a {type(estimator).__name__}, which is no {cls.__name__}. Use "
+                f"{type(estimator).__name__}.load."
+            )
+        return estimator
+
+    def push_to_hub(self, repo_id, *, merge=False, private=None, token=None,
+                    commit_message="Save the fitted model"):  # fmt: skip
+        """Upload what :meth:`save` writes to a model repository on the Hugging Face hub.
+
+        Parameters
+        ----------
+        repo_id : str
+            "owner/name"; created if it does not exist. What an earlier upload left there is
+            replaced.
+        merge : bool, default=False
+            As in :meth:`save`.
+        private : bool or None, default=None
+            Visibility of a new repository; None: the owner's default.
+        token : str, bool or None, default=None
+            A token that may write; None: the one stored by ``hf auth login``. The parameter
+            ``token``, which is for reading, is not used.
+        commit_message : str, default="Save the fitted model"
+
+        Returns
+        -------
+        str
+            Address of the commit.
+
+        Raises
+        ------
+        huggingface_hub.errors.HfHubHTTPError
+            If the hub refuses.
+        NotFittedError, TypeError, ValueError
+            As :meth:`save`.
+        """
+        return push_to_hub(
+            self, repo_id, merge=merge, private=private, token=token, commit_message=commit_message
+        )
+
+
+def save(estimator, path, *, merge=False):
+    """Save a fitted estimator; see :meth:`SavingMixin.save`."""
+    check_is_fitted(estimator, "model_")
+    model = _merged(estimator.model_) if merge else estimator.model_
+    with saved_folder.replacing(path) as (folder, target):
+        saved_folder.write(estimator, model, folder, target)
+
+
+def load(path, *, device=None, token=None, revision=None, local_files_only=False,
+         trust_remote_code=False):  # fmt: skip
+    """Load a saved estimator; see :meth:`SavingMixin.load`."""
+    folder = saved_folder.find(path, revision, token, local_files_only)
+    overrides = {"device": device, "token": token, "local_files_only": local_files_only or None}
+    overrides = {name: value for name, value in overrides.items() if value is not None}
+    return saved_folder.read(folder, overrides, trust_remote_code)
+
+
+def push_to_hub(estimator, repo_id, *, merge=False, private=None, token=None,
+                commit_message="Save the fitted model"):  # fmt: skip
+    """Upload a fitted estimator; see :meth:`SavingMixin.push_to_hub`."""
+    from huggingface_hub import HfApi
+
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "model"
+        save(estimator, folder, merge=merge)
+        api = HfApi(token=token)
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=repo_id, folder_path=folder, commit_message=commit_message,
+            # Files of an earlier upload would be taken for parts of this one.
+            delete_patterns=list(saved_folder.PATTERNS),
+        )  # fmt: skip
+    return str(commit.commit_url)
+
+
+def _merged(model):
+    """A copy of a model with the adapters in its weights, on the CPU."""
+    if model.cells is not None:
+        raise ValueError(
+            "merge=True needs a model that reads text alone, but this one reads vectors of cells, "
+            "which a plain language model does not know: it would be another function. Save with "
+            "merge=False, or fit a pretrained model with number_input='text' and "
+            "text_features=False."
+        )
+    if getattr(model.transformer, "hf_quantizer", None) is not None:
+        raise ValueError(
+            "merge=True would round the adapters to the few levels of the quantised weights. Save "
+            "with merge=False, or fit without quantization_config."
+        )
+    merged = copy.deepcopy(model)
+    merged.merge_lora()
+    return merged

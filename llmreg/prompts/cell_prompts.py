@@ -1,0 +1,102 @@
+"""Rows for the embedded model: cells alone, one token for each that is read as a vector.
+
+Rows are tokenised once per fit, and equal cells once per table.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from llmreg.prompts.encoding import (
+    Prompts,
+    Ragged,
+    join,
+    warn_prompt_cut,
+    warn_text_cut,
+    within,
+)
+from llmreg.tiny.tokenizer import CELL_TOKENS
+
+__all__ = ["CellPrompts"]
+
+
+class CellPrompts(Prompts):
+    """Prompts of the embedded model: the cells in order, then ``<answer>``.
+
+    The template's fixed texts are the same in every row; a model without pretraining learns
+    nothing from them, so they are left out. Cells that are read as vectors take one token each.
+
+    Parameters
+    ----------
+    tokenizer : transformers tokenizer with ``CELL_TOKENS``
+    featurizer : llmreg.prompts.cells.CellFeaturizer
+    number_input : {"text", "text+value", "value"}
+    max_prompt_tokens, max_text_tokens, n_soft : int
+    """
+
+    def __init__(self, tokenizer, featurizer, *, number_input, **kwargs):
+        super().__init__(tokenizer, featurizer, **kwargs)
+        self.number_input = number_input
+        self.special = {
+            kind: tokenizer.convert_tokens_to_ids(token) for kind, token in CELL_TOKENS.items()
+        }
+
+    def _n_columns(self, rows):
+        return len(rows.fields)
+
+    def _tokens(self, rows):
+        counters = {"number": self.layout.number, "category": self.layout.category,
+                    "soft": self.layout.soft}  # fmt: skip
+        parts = []
+        for j, field in enumerate(rows.fields):
+            parts += self._field(field, self.layout.column + j, counters, rows.n_rows)
+        body = self._cut_prompt(join(parts))
+        answer = Ragged.constant(rows.n_rows, [self.special["answer"]], [0])
+        return join([body, answer])
+
+    def _cut_prompt(self, part):
+        budget = self.max_prompt_tokens - 1  # the token to answer from always stays
+        n_long = int((part.lengths > budget).sum())
+        warn_prompt_cut(n_long, len(part.lengths), self.max_prompt_tokens)
+        return part.keep(np.minimum(part.lengths, budget))
+
+    def _cut_text(self, part, n_rows):
+        budget = self.max_text_tokens
+        warn_text_cut(int((part.lengths > budget).sum()), n_rows, budget)
+        return part.keep(np.minimum(part.lengths, budget))
+
+    def _field(self, field, column, counters, n_rows):
+        """Token runs of one column; ``counters`` hands out the slots in order."""
+        parts = []
+        as_number = field.numbers is not None
+        if (as_number and self.number_input != "value") or field.kind == "text":
+            part = _encode_texts(self.tokenizer, field.text)
+            part = replace(part, slots=np.full_like(part.ids, column))
+            parts.append(self._cut_text(part, n_rows))
+        if as_number and self.number_input != "text":
+            parts.append(self._vectors("number", field.numbers.shape[1], counters, n_rows))
+        if field.kind == "category":
+            parts.append(self._vectors("category", 1, counters, n_rows))
+        if field.kind == "text" and self.layout.n_slots > self.layout.soft:
+            parts.append(self._vectors("soft", self.layout.n_soft, counters, n_rows))
+        return parts
+
+    def _vectors(self, kind, count, counters, n_rows):
+        slots = np.arange(counters[kind], counters[kind] + count)
+        counters[kind] += count
+        return Ragged.constant(n_rows, [self.special[kind]] * count, slots)
+
+
+def _encode_texts(tokenizer, texts):
+    """Ragged token ids of strings, each distinct string tokenised once."""
+    uniques, inverse = np.unique(texts.astype(str), return_inverse=True)
+    # Split: "<pad>" in a cell is five characters, not the special token.
+    encoded = tokenizer(uniques.tolist(), add_special_tokens=False, split_special_tokens=True)[
+        "input_ids"
+    ]
+    lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
+    flat = np.fromiter((i for ids in encoded for i in ids), np.int32, lengths.sum())
+    starts = (lengths.cumsum() - lengths)[inverse]
+    lengths = lengths[inverse]
+    ids = flat[np.repeat(starts, lengths) + within(lengths)]
+    return Ragged(ids, np.zeros_like(ids), lengths)

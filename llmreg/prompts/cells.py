@@ -1,0 +1,211 @@
+"""What each cell of a table is in numbers: standardised values, category codes, text features.
+
+Fitted on the training rows and free of torch; :mod:`llmreg.prompts.cell_encoder` turns these
+numbers into vectors beside the prompt's tokens.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+__all__ = ["CellFeaturizer", "CellValues", "TextFeaturizer"]
+
+CLIP = 4.0  # standard deviations beyond which a value says only "far out"
+
+
+@dataclass(frozen=True)
+class CellValues:
+    """The cells of some rows as arrays; every array has one row per table row."""
+
+    numbers: np.ndarray  # (n, n_numbers) float32, standardised; NaN where missing
+    categories: np.ndarray  # (n, n_categories) int64 codes: 0 missing, 1 unseen, 2... seen
+    texts: np.ndarray  # (n, n_texts, n_components) float32 text features
+
+    def take(self, rows):
+        """The cells of these rows only."""
+        return CellValues(self.numbers[rows], self.categories[rows], self.texts[rows])
+
+
+class CellFeaturizer:
+    """Learn scales, category codes and text features from serialised training rows.
+
+    Parameters
+    ----------
+    numbers, categories, texts : bool
+        Which cells get numbers of their own beside their tokens; the others are read as text only.
+    n_knots : int
+        Knots of each number's piecewise-linear map, at quantiles of the training values.
+    text_transformer : estimator or None
+        A scikit-learn transformer from strings to a matrix, fitted per text column. None:
+        TF-IDF reduced to ``n_components`` by a truncated SVD.
+    n_components : int
+        Size of the default text features.
+    random_state : int
+        Seed of the SVD.
+    """
+
+    def __init__(self, *, numbers, categories, texts, n_knots, text_transformer, n_components,
+                 random_state):  # fmt: skip
+        self.numbers = numbers
+        self.categories = categories
+        self.texts = texts
+        self.n_knots = n_knots
+        self.text_transformer = text_transformer
+        self.n_components = n_components
+        self.random_state = random_state
+
+    def fit_transform(self, rows):
+        """Fit on serialised rows and return their :class:`CellValues`."""
+        raw = self._raw_numbers(rows)
+        with np.errstate(invalid="ignore"):
+            counts = np.maximum((~np.isnan(raw)).sum(0), 1)
+            self.mean_ = np.nansum(raw / counts, axis=0)
+            # As shares of the largest, whose squares can neither over- nor underflow.
+            largest = np.abs(np.nan_to_num(raw - self.mean_)).max(0, initial=0.0)
+            shares = (raw - self.mean_) / np.where(largest > 0, largest, 1.0)
+            spread = largest * np.sqrt(np.nansum(shares**2, axis=0) / counts)
+        # A constant column (also one whose spread is rounding noise) carries no information.
+        constant = spread <= 1e-12 * np.maximum(np.abs(self.mean_), 1e-300)
+        self.scale_ = np.where(constant, np.inf, spread)
+        self.knots_ = self._knots(self._standardise(raw))
+        self.levels_ = [self._seen(field) for field in self._category_fields(rows)]
+        self.text_models_ = [
+            TextFeaturizer(self.text_transformer, self.n_components, self.random_state)
+            for _ in self._text_fields(rows)
+        ]
+        texts = [
+            model.fit_transform(field.text)
+            for model, field in zip(self.text_models_, self._text_fields(rows), strict=True)
+        ]
+        return self._values(rows, raw, texts)
+
+    def transform(self, rows):
+        """:class:`CellValues` of serialised rows."""
+        texts = [
+            model.transform(field.text)
+            for model, field in zip(self.text_models_, self._text_fields(rows), strict=True)
+        ]
+        return self._values(rows, self._raw_numbers(rows), texts)
+
+    def _values(self, rows, raw, texts):
+        codes = [
+            _codes(field, levels)
+            for field, levels in zip(self._category_fields(rows), self.levels_, strict=True)
+        ]
+        width = max((part.shape[1] for part in texts), default=0)
+        padded = [np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in texts]
+        return CellValues(
+            numbers=self._standardise(raw).astype(np.float32),
+            categories=np.stack(codes, 1) if codes else np.zeros((rows.n_rows, 0), np.int64),
+            # No features at all (cells that are all empty): as if there were no text columns.
+            texts=np.stack(padded, 1) if width else np.zeros((rows.n_rows, 0, 0), np.float32),
+        )
+
+    def _raw_numbers(self, rows):
+        parts = [field.numbers for field in rows.fields if field.numbers is not None]
+        if not self.numbers or not parts:
+            return np.zeros((rows.n_rows, 0))
+        return np.concatenate(parts, axis=1)
+
+    def _standardise(self, raw):
+        return np.clip((raw - self.mean_) / self.scale_, -CLIP, CLIP)
+
+    def _knots(self, z):
+        """Knots at quantiles of each column, (n_numbers, n_knots); repeated where values tie."""
+        if not z.shape[1]:
+            return np.zeros((0, self.n_knots), np.float32)
+        levels = np.linspace(0, 1, self.n_knots + 2)[1:-1]
+        known = np.where(np.isnan(z).all(0), 0.0, z)
+        return np.nanquantile(known, levels, axis=0).T.astype(np.float32)
+
+    def _category_fields(self, rows):
+        return [f for f in rows.fields if f.kind == "category"] if self.categories else []
+
+    def _text_fields(self, rows):
+        return [f for f in rows.fields if f.kind == "text"] if self.texts else []
+
+    @staticmethod
+    def _seen(field):
+        return {level: code for code, level in enumerate(np.unique(field.text[~field.missing]), 2)}
+
+
+def _codes(field, levels):
+    uniques, inverse = np.unique(field.text, return_inverse=True)
+    table = np.array([levels.get(level, 1) for level in uniques], dtype=np.int64)
+    return np.where(field.missing, 0, table[inverse])
+
+
+class TextFeaturizer:
+    """Features of one text column: TF-IDF, reduced by SVD, standardised; or a user's transformer.
+
+    Words and word pairs where cells hold several words; character n-grams where they don't
+    (codes, SMILES strings, part numbers).
+    """
+
+    def __init__(self, transformer, n_components, random_state):
+        self.transformer = transformer
+        self.n_components = n_components
+        self.random_state = random_state
+
+    def fit_transform(self, texts):
+        """Fit on an array of strings and return (n, k) float32 features."""
+        from sklearn.base import clone
+
+        if self.transformer is not None:
+            self.model_ = self._seeded(clone(self.transformer))
+            return self._scale(self._dense(self.model_.fit_transform(texts)), fit=True)
+        self.model_ = self._vectorizer(texts)
+        try:
+            matrix = self.model_.fit_transform(texts)
+        except ValueError:  # an empty vocabulary: no cell has anything to count
+            self.model_ = None
+            return np.zeros((len(texts), 0), np.float32)
+        size = min(self.n_components, matrix.shape[1] - 1, matrix.shape[0] - 1)
+        if size < 1:
+            self.model_ = None
+            return np.zeros((len(texts), 0), np.float32)
+        self.svd_ = TruncatedSVD(size, random_state=self.random_state)
+        with np.errstate(divide="ignore", invalid="ignore"):  # equal texts have no variance
+            reduced = self.svd_.fit_transform(matrix)
+        return self._scale(reduced, fit=True)
+
+    def transform(self, texts):
+        """(n, k) float32 features of an array of strings."""
+        if self.model_ is None:
+            return np.zeros((len(texts), 0), np.float32)
+        matrix = self.model_.transform(texts)
+        if self.transformer is None:
+            matrix = self.svd_.transform(matrix)
+        return self._scale(self._dense(matrix))
+
+    def _seeded(self, transformer):
+        """With our seed where it (or a step of it) would draw from numpy's global state."""
+        unseeded = {
+            name: self.random_state
+            for name, value in transformer.get_params().items()
+            if name.split("__")[-1] == "random_state" and value is None
+        }
+        return transformer.set_params(**unseeded)
+
+    @staticmethod
+    def _vectorizer(texts):
+        words = np.mean([len(text.split()) for text in texts[:10_000]])
+        kind = dict(ngram_range=(1, 2)) if words >= 2 else dict(analyzer="char", ngram_range=(1, 4))
+        min_df = 2 if len(texts) >= 50 else 1
+        lowercase = words >= 2  # the case of a letter carries meaning in codes such as SMILES
+        return TfidfVectorizer(
+            sublinear_tf=True, min_df=min_df, lowercase=lowercase, max_features=50_000, **kind
+        )
+
+    @staticmethod
+    def _dense(matrix):
+        return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, np.float64)
+
+    def _scale(self, matrix, fit=False):
+        if fit:
+            self.mean_, spread = matrix.mean(0), matrix.std(0)
+            self.spread_ = np.where(spread > 1e-12, spread, np.inf)
+        z = (matrix - self.mean_) / self.spread_
+        return np.clip(z, -CLIP, CLIP).astype(np.float32)

@@ -1,0 +1,94 @@
+"""The tokens with which a model's own tokenizer writes the symbols of a number."""
+
+import re
+
+from llmreg.prompts.chat import special_ids
+
+__all__ = ["symbol_tokens"]
+
+# Tokenizers that keep digits in threes, or that merge some pairs, still write the next one alone
+# after the right number of them.
+CONTEXTS = ("7", "77", "777")
+BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # sentencepiece's last resort for what has no piece
+
+
+def symbol_tokens(tokenizer, symbols, codec=None):
+    """The token of each symbol as a number goes on, without a space before it.
+
+    It is the one that the tokenizer itself writes after other digits, wherever it writes digits
+    one by one. Where it merges them, it is the vocabulary's token for the symbol alone.
+
+    Parameters
+    ----------
+    tokenizer : transformers tokenizer
+    symbols : sequence of str
+        Single characters, such as ``codec.symbols``.
+    codec : codec or None
+        Named in the error.
+
+    Returns
+    -------
+    list of int
+        Distinct ids, none of a special token. Joined in any order they decode to the symbols
+        joined.
+
+    Raises
+    ------
+    ValueError
+        If symbols have no such token.
+    """
+    found = [_token(tokenizer, symbol) for symbol in symbols]
+    absent = [symbol for symbol, token in zip(symbols, found, strict=True) if token is None]
+    if absent:
+        raise ValueError(_complaint(tokenizer, symbols, absent, codec, "has no token of its own"))
+    spoilt = [
+        symbol
+        for symbol, token in zip(symbols, found, strict=True)
+        if any(
+            _decoded(tokenizer, [before, token]) != other + symbol
+            for other, before in zip(symbols, found, strict=True)
+        )
+    ]
+    if spoilt or len(set(found)) < len(found):
+        said = "writes something else, such as a space, with its tokens"
+        raise ValueError(_complaint(tokenizer, symbols, spoilt or symbols, codec, said))
+    return found
+
+
+def _token(tokenizer, symbol):
+    candidates = [_continuation(tokenizer, before, symbol) for before in CONTEXTS]
+    candidates.append(tokenizer.get_vocab().get(symbol))
+    barred = special_ids(tokenizer) | {None, tokenizer.unk_token_id}
+    legal = [token for token in candidates if token not in barred]
+    # Only where the vocabulary has nothing better is a byte piece the symbol's token.
+    return min(legal, key=lambda token: _is_byte(tokenizer, token), default=None)
+
+
+def _continuation(tokenizer, before, symbol):
+    """The one token that a symbol adds to a text, or None."""
+    start, whole = (
+        tokenizer(text, add_special_tokens=False)["input_ids"] for text in (before, before + symbol)
+    )
+    return whole[-1] if whole[:-1] == start else None
+
+
+def _is_byte(tokenizer, token):
+    return BYTE.fullmatch(tokenizer.convert_ids_to_tokens(token)) is not None
+
+
+def _decoded(tokenizer, tokens):
+    return tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+
+
+def _complaint(tokenizer, symbols, wrong, codec, said):
+    bad = {symbol: True for symbol in wrong}
+    usable = next((i for i, symbol in enumerate(symbols) if symbol in bad), len(symbols))
+    name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
+    writer = f"a codec of {len(symbols)} symbols" if codec is None else repr(codec)
+    remedy = "Use a model with another tokenizer."
+    if usable >= 2:
+        remedy = f"Use a codec with a smaller base (at most {usable}), or another model."
+    return (
+        f"The tokenizer of {name!r} {said} for the symbols {list(wrong)} that {writer} writes. "
+        f"{remedy}"
+    )

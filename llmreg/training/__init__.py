@@ -1,0 +1,1 @@
+"""The training loop: steps, stages, which weights are kept, checkpoints, processes."""

@@ -1,0 +1,291 @@
+"""The training loop: one stage of epochs over encoded rows."""
+
+import time
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from llmreg.numbers.policy import Targets
+from llmreg.training.parallel import Processes
+from llmreg.training.selection import BestWeights, RunningMean
+from llmreg.training.steps import BatchGradients, draw_noise, random_states, set_random_states
+
+__all__ = ["Stage", "StageSettings", "TrainingData", "train_stage"]
+
+POOL = 16  # batches whose rows are sorted by length together
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Encoded training rows and their targets."""
+
+    rows: object  # llmreg.prompts.cell_prompts.EncodedRows
+    z: np.ndarray  # (n,) targets in z-units
+    leaf: np.ndarray  # (n,) bin of each target
+    weight: np.ndarray  # (n,)
+
+    def __len__(self):
+        return len(self.z)
+
+    def take(self, rows):
+        """These rows only."""
+        return TrainingData(self.rows.take(rows), self.z[rows], self.leaf[rows], self.weight[rows])
+
+    def batch(self, rows, weight, device, dtype):
+        """Prompts and targets of some rows as tensors, with these weights."""
+        targets = Targets(
+            z=torch.as_tensor(self.z[rows]).to(device=device, dtype=dtype),
+            leaf=torch.as_tensor(self.leaf[rows]).to(device),
+            weight=torch.as_tensor(weight).to(device=device, dtype=dtype),
+        )
+        return self.rows.batch(rows, device, dtype), targets
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """How long and how fast a stage trains."""
+
+    name: str  # "sft" or "align"
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    weight_decay: float
+    n_iter_no_change: int | None
+    micro_batch_size: int | None = None  # rows computed at once; None: as many as fit
+    by_length: bool = False  # batches of rows of like length: less padding
+    warmup: float = 0.15  # share of the steps with a rising learning rate
+
+
+def train_stage(model, data, objective, scale, settings, **kwargs):
+    """Train a model's trainable weights; those of the epoch to keep are left in it.
+
+    Parameters are those of :class:`Stage`.
+
+    Returns
+    -------
+    list of dict
+        One record per epoch.
+    """
+    return Stage(model, data, objective, scale, settings, **kwargs).run()
+
+
+class Stage:
+    """One stage of training, which can be left after any step and taken up again.
+
+    The first stage keeps its best epoch; a second stage may keep what it started from (see
+    :class:`llmreg.training.selection.BestWeights`).
+
+    Parameters
+    ----------
+    model : llmreg.lm.backbone.NumberLM
+    data : TrainingData
+    objective : llmreg.objectives.Objective
+    scale : llmreg.numbers.policy.ZScale
+    settings : StageSettings
+    validate : callable or None
+        Returns the validation RMSE as decoded, and each validation row's squared error (weighted,
+        in any unit). None: no validation; the last weights are kept.
+    rng : numpy.random.RandomState
+        Order of the rows.
+    generator : torch.Generator
+        Noise for sampled numbers; on the CPU.
+    report : callable
+        Gets each epoch's record (dict).
+    processes : llmreg.training.parallel.Processes or None, default=None
+        Those that train together; None: this one alone.
+    after_step : callable or None, default=None
+        Called with the stage after each step, for checkpoints.
+    """
+
+    def __init__(
+        self, model, data, objective, scale, settings, *, validate, rng, generator, report,
+        processes=None, after_step=None,
+    ):  # fmt: skip
+        self.model, self.data, self.objective = model, data, objective
+        self.settings, self.report, self.after_step = settings, report, after_step
+        self.rng, self.generator = rng, generator
+        self.n_batches = -(-len(data) // settings.batch_size)
+        self.optimizer, self.schedule = _optimizer(
+            model, settings, settings.epochs * self.n_batches
+        )
+        self.gradients = BatchGradients(
+            model, data, objective, scale, processes or Processes(), settings.micro_batch_size
+        )
+        self.average = RunningMean(model)
+        self.best = BestWeights(model, validate, settings)
+        self.records, self.batches, self.done, self.stopped = [], None, 0, False
+        self.totals, self.seconds = {}, 0.0
+
+    def run(self):
+        """Train until the end; returns the records of all epochs."""
+        self.started = time.perf_counter() - self.seconds
+        if self.objective.stage == "align" and not self.records and self.batches is None:
+            self.best.begin()
+        while len(self.records) < self.settings.epochs and not self.stopped:
+            self._epoch()
+        self.best.restore(self.average.weights)
+        if self.records and self.best.epoch != 0:
+            kept = -1 if self.best.epoch is None else self.best.epoch - 1
+            self.records[kept]["kept"] = True
+        if self.best.harmful:
+            _warn_if_worse(self.records, self.objective)
+        _warn_if_nothing_to_learn(self.records, self.objective)
+        return self.records
+
+    def _epoch(self):
+        """Go through the batches, or through those that are left."""
+        if self.batches is None:
+            self.order_state = self.rng.get_state()
+            self.batches, self.done, self.totals = self._shuffle(), 0, {"rows": 0.0}
+        self.model.train_mode(dropout=self.objective.stage == "sft")
+        while self.done < self.n_batches:
+            self._step(self.batches[self.done])
+            self.done += 1
+            # Before the checkpoint: at the end of an epoch comes its record.
+            if self.done < self.n_batches:
+                self._leave_trace()
+        self._close()
+        self._leave_trace()
+
+    def _shuffle(self):
+        lengths = self.data.rows.lengths
+        batches = np.array_split(self.rng.permutation(len(lengths)), self.n_batches)
+        return _by_length(batches, lengths, self.rng) if self.settings.by_length else batches
+
+    def _step(self, rows):
+        noise = draw_noise(
+            len(rows), self.objective.num_draws, self.model.tree.n_levels, self.generator
+        )
+        means = self.gradients(rows, noise)
+        if not np.isfinite(means["loss"]):
+            raise FloatingPointError(_diverged(means["loss"], self.optimizer, self.model.dtype))
+        torch.nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.schedule.step()
+        self.average.update()
+        weight = float(self.data.weight[rows].sum())
+        self.totals["rows"] += weight
+        for name, mean in means.items():
+            self.totals[name] = self.totals.get(name, 0.0) + mean * weight
+
+    def _close(self):
+        """End an epoch: its record, its validation, and whether it was the last."""
+        rows = self.totals.pop("rows")
+        epoch = len(self.records) + 1
+        record = {"stage": self.settings.name, "epoch": epoch, "step": epoch * self.n_batches}
+        record |= {name: total / rows for name, total in self.totals.items()}
+        record["learning_rate"] = self.schedule.get_last_lr()[0]
+        with self.average.in_place():
+            self.stopped = self.best.update(record)
+        record["seconds"] = time.perf_counter() - self.started
+        record["kept"] = False
+        self.records.append(record)
+        self.batches = None
+        self.report(record)
+
+    def _leave_trace(self):
+        if self.after_step is not None:
+            self.after_step(self)
+
+    # -- taking up again ----------------------------------------------------------------------
+
+    def state(self):
+        """All that the stage needs to be taken up again, as tensors and plain values."""
+        return {
+            "weights": self.model.snapshot(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": self.average.state(),
+            "best": self.best.state(),
+            "records": self.records,
+            "done": None if self.batches is None else self.done,
+            "stopped": self.stopped,
+            "totals": self.totals,
+            "seconds": time.perf_counter() - self.started,
+            "rows_at_once": self.gradients.rows_at_once,
+            # Within an epoch, the order of its rows is drawn again from where it was drawn.
+            "rng": _plain(self.rng.get_state() if self.batches is None else self.order_state),
+            "generator": self.generator.get_state(),
+            "global": random_states(self.model.device),  # dropout, hidden cells
+        }
+
+    def load(self, state):
+        """Take up a stage from its :meth:`state`."""
+        self.model.restore(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.average.load(state["average"])
+        self.best.load(state["best"])
+        self.records, self.stopped = state["records"], state["stopped"]
+        self.totals, self.seconds = state["totals"], state["seconds"]
+        self.gradients.rows_at_once = state["rows_at_once"]
+        kind, keys, *rest = state["rng"]
+        self.rng.set_state((kind, keys.numpy(), *rest))
+        if state["done"] is not None:
+            self.order_state = self.rng.get_state()
+            self.batches, self.done = self._shuffle(), state["done"]
+        self.generator.set_state(state["generator"])
+        set_random_states(state["global"])
+
+
+def _plain(rng_state):
+    kind, keys, *rest = rng_state
+    return (kind, torch.from_numpy(keys.astype(np.int64)), *rest)
+
+
+def _by_length(batches, lengths, rng):
+    """Batches of rows of like length: those of a few batches are sorted and dealt out again."""
+    dealt = []
+    for start in range(0, len(batches), POOL):
+        sizes = [len(batch) for batch in batches[start : start + POOL]]
+        rows = np.concatenate(batches[start : start + POOL])
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        pool = np.split(rows, np.cumsum(sizes)[:-1])
+        dealt += [pool[i] for i in rng.permutation(len(pool))]
+    return dealt
+
+
+def _optimizer(model, settings, n_steps):
+    params = list(model.trainable().values())
+    optimizer = torch.optim.AdamW(
+        params, lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=n_steps + 1, pct_start=settings.warmup,
+        cycle_momentum=False,
+    )  # fmt: skip
+    return optimizer, schedule
+
+
+def _diverged(loss, optimizer, dtype):
+    rate = optimizer.param_groups[0]["lr"]
+    half = dtype not in (torch.float32, torch.float64)
+    return f"The training loss became {loss}. Lower the learning rate (now {rate:.2g})" + (
+        f", or train in float32 (now {dtype})." if half else "."
+    )
+
+
+def _warn_if_worse(records, objective):
+    best = min(record["validation_rmse"] for record in records)
+    warnings.warn(
+        f"{type(objective).__name__} made the validation RMSE clearly worse in every epoch (at "
+        f"best {best:.4g}), so the first stage's weights are kept. Lower align_learning_rate, or "
+        "choose a fit_method without a second stage.",
+        UserWarning,
+        stacklevel=2,
+    )
+
+
+def _warn_if_nothing_to_learn(records, objective):
+    spreads = [record["sample_spread"] for record in records if "sample_spread" in record]
+    if spreads and max(spreads) < 1e-6:
+        warnings.warn(
+            f"All numbers that {type(objective).__name__} drew for a row were equal in every "
+            "epoch, so the rewards had no spread and nothing was learnt. Raise its temperature, "
+            "or give the first stage fewer epochs.",
+            UserWarning,
+            stacklevel=2,
+        )

@@ -1,0 +1,363 @@
+"""Any table a scikit-learn user holds becomes the same plain frame, or a clear error."""
+
+import datetime
+import warnings
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.base import BaseEstimator
+
+from llmreg.tables.reading import read_table
+
+
+class Thing(BaseEstimator):
+    """An estimator to hang what is learned on."""
+
+
+def fitted_on(X):
+    estimator = Thing()
+    read_table(estimator, X, reset=True)
+    return estimator
+
+
+def read(X):
+    return read_table(Thing(), X, reset=True)
+
+
+def make(kind, columns):
+    """The same columns as one of the kinds of table that have names."""
+    if kind.startswith("polars"):
+        frame = pytest.importorskip("polars").DataFrame(columns)
+        return frame.lazy() if kind == "polars lazy" else frame
+    frame = pd.DataFrame(columns)
+    if kind == "pandas arrow":
+        pytest.importorskip("pyarrow")
+        return frame.convert_dtypes(dtype_backend="pyarrow")
+    if kind == "records":
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    dtypes = {"pandas object": object, "pandas category": "category"}
+    return frame.astype(dtypes[kind]) if kind in dtypes else frame
+
+
+NAMED = [
+    "pandas",
+    "pandas object",
+    "pandas category",
+    "pandas arrow",
+    "polars",
+    "polars lazy",
+    "records",
+]
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_named_tables_keep_their_names_values_and_missing_cells(kind):
+    estimator = Thing()
+    X = make(kind, {"a": [1.5, None, 3.0], "b": ["x", None, "z"]})
+    frame = read_table(estimator, X, reset=True)
+    assert type(frame) is pd.DataFrame
+    assert estimator.feature_names_in_.tolist() == ["a", "b"]
+    assert estimator.n_features_in_ == 2
+    assert frame.isna().to_numpy().tolist() == [[False, False], [True, True], [False, False]]
+    assert frame.loc[[0, 2]].to_numpy(dtype=object).tolist() == [[1.5, "x"], [3.0, "z"]]
+
+
+class ArrayLike:
+    def __array__(self, dtype=None, copy=None):
+        return np.array([[1.0, 2.0], [3.0, 4.0]])
+
+
+def read_only(array):
+    array.setflags(write=False)
+    return array
+
+
+UNNAMED = {
+    "floats": np.array([[1.0, 2.0], [3.0, 4.0]]),
+    "integers": np.array([[1, 2], [3, 4]]),
+    "objects": np.array([[1, 2], [3, 4]], dtype=object),
+    "Fortran order": np.asfortranarray([[1.0, 2.0], [3.0, 4.0]]),
+    "read-only floats": read_only(np.array([[1.0, 2.0], [3.0, 4.0]])),
+    "read-only objects": read_only(np.array([[1, 2], [3, 4]], dtype=object)),
+    "lists": [[1, 2], [3, 4]],
+    "tuples": ((1, 2), (3, 4)),
+    "list of arrays": [np.array([1, 2]), np.array([3, 4])],
+    "an array in disguise": ArrayLike(),
+}
+
+
+@pytest.mark.parametrize("X", UNNAMED.values(), ids=UNNAMED)
+def test_columns_of_unnamed_tables_are_numbered(X):
+    estimator = Thing()
+    frame = read_table(estimator, X, reset=True)
+    assert list(frame.columns) == ["x0", "x1"]
+    assert frame.to_numpy().tolist() == [[1, 2], [3, 4]]
+    assert estimator.n_features_in_ == 2
+    assert not hasattr(estimator, "feature_names_in_")
+
+
+def test_cells_of_mixed_rows_keep_their_types():
+    frame = read([[1, "a", None], [2, "b", True]])
+    assert frame["x0"].tolist() == [1, 2]
+    assert frame["x1"].tolist() == ["a", "b"]
+    assert frame["x2"].tolist() == [None, True]
+
+
+def test_byte_strings_are_decoded_and_masks_are_missing_values():
+    assert read(np.array([["é".encode()], [b"b"]])).to_numpy().tolist() == [["é"], ["b"]]
+    masked = np.ma.masked_array([[1.0, 2.0]], mask=[[False, True]])
+    assert read(masked).isna().to_numpy().tolist() == [[False, True]]
+
+
+def test_uncommon_dtypes_become_plain_ones():
+    pa = pytest.importorskip("pyarrow")
+    day = datetime.date(2011, 1, 20)
+    X = pd.DataFrame(
+        {
+            "sparse": pd.arrays.SparseArray([0.0, 1.0]),
+            "day": pd.Series([day, None], dtype=pd.ArrowDtype(pa.date32())),
+            "flag": pd.Series([True, None], dtype=pd.ArrowDtype(pa.bool_())),
+            "wait": pd.Series([pd.Timedelta(1, "s"), None], dtype=pd.ArrowDtype(pa.duration("s"))),
+        }
+    )
+    frame = read(X)
+    assert frame["sparse"].dtype == np.float64
+    assert [frame[name].dtype for name in ("day", "flag", "wait")] == [object] * 3
+    assert frame.iloc[0].tolist() == [0.0, day, True, pd.Timedelta(1, "s")]
+
+
+TEXTS = ["a flat", "a house"]
+TEXT_INPUTS = {
+    "list": (TEXTS, "text"),
+    "tuple": (tuple(TEXTS), "text"),
+    "string array": (np.array(TEXTS), "text"),
+    "object array": (read_only(np.array(TEXTS, dtype=object)), "text"),
+    "bytes array": (np.array(TEXTS, dtype="S"), "text"),
+    "pandas Series": (pd.Series(TEXTS, index=[7, 7]), "text"),
+    "named pandas Series": (pd.Series(TEXTS, name="advert"), "advert"),
+    "categorical Series": (pd.Series(TEXTS, dtype="category"), "text"),
+}
+
+
+@pytest.mark.parametrize(("X", "name"), TEXT_INPUTS.values(), ids=TEXT_INPUTS)
+def test_strings_in_one_dimension_are_one_column_of_text(X, name):
+    estimator = Thing()
+    frame = read_table(estimator, X, reset=True)
+    assert list(frame.columns) == [name]
+    assert frame[name].tolist() == TEXTS
+    assert frame.index.tolist() == [0, 1]
+    assert estimator.n_features_in_ == 1
+
+
+@pytest.mark.parametrize(("given", "name"), [("advert", "advert"), ("", "text")])
+def test_a_polars_series_of_strings_is_text(given, name):
+    polars = pytest.importorskip("polars")
+    frame = read(polars.Series(given, TEXTS))
+    assert list(frame.columns) == [name]
+    assert frame[name].tolist() == TEXTS
+
+
+def test_text_may_be_missing():
+    assert read(["a", None, np.nan, pd.NA])["text"].isna().tolist() == [False, True, True, True]
+
+
+def test_polars_is_read_without_pyarrow(monkeypatch):
+    polars = pytest.importorskip("polars")
+
+    def no_pyarrow(self):
+        raise ModuleNotFoundError("pyarrow")
+
+    monkeypatch.setattr(polars.DataFrame, "to_pandas", no_pyarrow)
+    monkeypatch.setattr(polars.Series, "to_pandas", no_pyarrow)
+    frame = read(polars.DataFrame({"a": [1, None], "b": ["x", None]}))
+    assert frame["a"].iloc[0] == 1
+    assert frame["b"].iloc[0] == "x"
+    assert frame.iloc[1].isna().all()
+    assert read(polars.Series("advert", TEXTS))["advert"].tolist() == TEXTS
+
+
+def test_the_frame_is_new_and_the_callers_table_is_left_alone():
+    X = pd.DataFrame({0: [1.0, 2.0], 1: ["a", "b"]}, index=["r", "s"])
+    before = X.copy(deep=True)
+    frame = read(X)
+    frame.loc[0, "0"] = -1.0
+    frame["1"] = "overwritten"
+    pd.testing.assert_frame_equal(X, before)
+    assert frame.index.tolist() == [0, 1]
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "X", [np.arange(3.0), [1, 2, 3], pd.Series([1.5, 2.5]), ["a", 5], [None, None], np.array([])]
+)
+def test_one_dimension_of_anything_but_strings_is_refused(X):
+    with pytest.raises(
+        ValueError, match=r"Expected 2D array, got 1D array[\s\S]*Reshape your data"
+    ):
+        read(X)
+
+
+@pytest.mark.parametrize("X", [3.0, "a string", None, {"a": [1]}])
+def test_a_scalar_is_refused(X):
+    with pytest.raises(ValueError, match=r"Expected 2D array, got scalar[\s\S]*Reshape your data"):
+        read(X)
+
+
+@pytest.mark.parametrize("X", [np.zeros((2, 2, 2)), np.zeros((2, 2, 2)).tolist()])
+def test_three_dimensions_are_refused(X):
+    with pytest.raises(ValueError, match=r"Found array with dim 3\. Thing expected <= 2"):
+        read(X)
+
+
+@pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.coo_array])
+def test_sparse_matrices_are_refused_with_the_remedy(container):
+    with pytest.raises(TypeError, match=r"Sparse data was passed.*toarray\(\)"):
+        read(container(np.eye(2)))
+
+
+def test_rows_of_different_lengths_are_refused():
+    with pytest.raises(ValueError, match=r"rows of different lengths instead: \[1, 2\]"):
+        read([[1, 2], [3]])
+    with pytest.raises(ValueError, match=r"rows of different lengths instead: \[None, 2\]"):
+        read([[1, 2], 3])
+
+
+def test_records_must_all_be_dicts():
+    with pytest.raises(TypeError, match="one of its rows is 3 of type int"):
+        read([{"a": 1}, 3])
+
+
+@pytest.mark.parametrize("value", [1 + 2j, np.complex64(1 + 2j)])
+@pytest.mark.parametrize("dtype", [complex, object])
+def test_complex_values_are_refused(value, dtype):
+    with pytest.raises(ValueError, match="Complex data not supported: column 'x1'"):
+        read(pd.DataFrame({"x0": [1.0], "x1": np.array([value], dtype=dtype)}))
+
+
+@pytest.mark.parametrize("X", [np.empty((0, 3)), pd.DataFrame({"a": []})])
+def test_a_table_without_rows_is_refused(X):
+    with pytest.raises(ValueError, match=r"0 sample\(s\) \(shape=\(0, \d\)\) while a minimum of 1"):
+        read(X)
+
+
+@pytest.mark.parametrize("X", [np.empty((3, 0)), pd.DataFrame(index=range(3)), [[], [], []]])
+def test_a_table_without_columns_is_refused(X):
+    with pytest.raises(ValueError, match=r"0 feature\(s\) \(shape=\(3, 0\)\) while a minimum of 1"):
+        read(X)
+
+
+INFINITE = {
+    "float": pd.Series([1.0, -np.inf]),
+    "float32": pd.Series([1.0, -np.inf], dtype=np.float32),
+    "nullable": pd.Series([1.0, -np.inf], dtype="Float64"),
+    "object": pd.Series([1.0, -np.inf], dtype=object),
+    "numpy object": pd.Series([None, np.float32(-np.inf)], dtype=object),
+    "Decimal": pd.Series([None, Decimal("-Infinity")], dtype=object),
+}
+
+
+@pytest.mark.parametrize("column", INFINITE.values(), ids=INFINITE)
+def test_an_infinite_value_is_refused_by_column_and_row(column):
+    with pytest.raises(ValueError, match=r"column 'price' holds -[Ii]nf\w* at row 1.*NaN.*clip"):
+        read(pd.DataFrame({"size": [1.0, np.nan], "price": column}))
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT])
+def test_missing_values_are_fine(missing):
+    X = pd.DataFrame({"a": pd.Series([1.0, missing], dtype=object)})
+    assert read(X)["a"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("names", [["a", "a"], [1, "1"], [("a", 1), "('a', 1)"]])
+def test_names_that_coincide_as_strings_are_refused(names):
+    X = pd.DataFrame([[1, 2]], columns=pd.Index(names, dtype=object, tupleize_cols=False))
+    with pytest.raises(ValueError, match=r"occur more than once: \[.*Rename"):
+        read(X)
+
+
+# Consistency between fit and later calls
+
+
+@pytest.mark.parametrize(
+    ("names", "as_strings"),
+    [
+        ([0, 1], ["0", "1"]),
+        (["a", 1], ["a", "1"]),
+        ([("a", "x"), ("a", "y")], ["('a', 'x')", "('a', 'y')"]),
+    ],
+)
+def test_names_that_are_no_strings_are_accepted_and_still_compared(names, as_strings):
+    X = pd.DataFrame([[1, 2], [3, 4]], columns=names)
+    estimator = fitted_on(X)
+    assert not hasattr(estimator, "feature_names_in_")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(read_table(estimator, X, reset=False).columns) == as_strings
+    with pytest.raises(ValueError, match="Feature names must be in the same order as they were"):
+        read_table(estimator, X.iloc[:, ::-1], reset=False)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["b", "a"], "Feature names must be in the same order"),
+        (["a", "c"], "Feature names unseen at fit time:\n- c\n"),
+        (["a"], "Feature names seen at fit time, yet now missing:\n- b\n"),
+        (["a", 7], "Feature names unseen at fit time:\n- 7\n"),
+    ],
+)
+def test_other_names_than_in_fit_are_refused_in_the_words_of_scikit_learn(names, message):
+    estimator = fitted_on(pd.DataFrame({"a": [1], "b": [2]}))
+    with pytest.raises(ValueError, match=message) as caught:
+        read_table(estimator, pd.DataFrame([[1] * len(names)], columns=names), reset=False)
+    assert "The feature names should match those that were passed during fit" in str(caught.value)
+
+
+@pytest.mark.parametrize("X", [np.ones((2, 3)), ["text"], [[1]]])
+def test_another_number_of_columns_than_in_fit_is_refused(X):
+    with pytest.raises(ValueError, match=r"X has \d features, but Thing is expecting 2 features"):
+        read_table(fitted_on(np.ones((2, 2))), X, reset=False)
+
+
+def test_names_given_only_in_fit_warn_and_match_by_position():
+    estimator = fitted_on(pd.DataFrame({"a": [1], "b": [2]}))
+    with pytest.warns(UserWarning, match="X does not have valid feature names, but Thing was"):
+        frame = read_table(estimator, [[3, 4]], reset=False)
+    assert frame.to_dict("records") == [{"a": 3, "b": 4}]
+
+
+def test_names_given_only_later_warn_and_match_by_position():
+    estimator = fitted_on(np.ones((2, 2)))
+    with pytest.warns(UserWarning, match="X has feature names, but Thing was fitted without"):
+        frame = read_table(estimator, pd.DataFrame({"a": [3], "b": [4]}), reset=False)
+    assert frame.to_dict("records") == [{"x0": 3, "x1": 4}]
+
+
+def test_a_series_and_a_list_of_strings_are_interchangeable():
+    estimator = fitted_on(pd.Series(TEXTS, name="advert"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_table(estimator, TEXTS, reset=False)["advert"].tolist() == TEXTS
+
+
+def test_records_match_by_key_and_a_lacking_key_is_a_missing_value():
+    estimator = fitted_on([{"a": 1, "b": 2}, {"b": 3}])
+    frame = read_table(estimator, [{"b": 5, "a": 4}, {"b": 6}], reset=False)
+    assert list(frame.columns) == ["a", "b"]
+    assert frame["a"].iloc[0] == 4
+    assert frame["a"].isna().tolist() == [False, True]
+    assert read_table(estimator, [{"b": 6}], reset=False)["a"].isna().all()
+    with pytest.raises(ValueError, match="unseen at fit time:\n- c\n"):
+        read_table(estimator, [{"a": 1, "b": 2, "c": 3}], reset=False)
+
+
+def test_fitting_again_forgets_the_names_of_the_previous_table():
+    estimator = fitted_on(pd.DataFrame({"a": [1], "b": [2]}))
+    assert list(read_table(estimator, np.ones((1, 3)), reset=True).columns) == ["x0", "x1", "x2"]
+    assert not hasattr(estimator, "feature_names_in_")
+    assert estimator.n_features_in_ == 3

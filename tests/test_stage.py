@@ -1,0 +1,401 @@
+"""The training loop by itself, with objectives made for the purpose."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from llmreg import GRPO, SoftCE
+from llmreg.numbers.policy import ZScale
+from llmreg.objectives import Objective
+from llmreg.training.selection import RunningMean
+from llmreg.training.stage import StageSettings, TrainingData, train_stage
+
+N = 24  # rows of the conftest's problem
+
+
+def _settings(**changes):
+    settings = dict(
+        name="sft", epochs=3, learning_rate=0.01, batch_size=8, weight_decay=0.0,
+        n_iter_no_change=None,
+    )  # fmt: skip
+    return StageSettings(**settings | changes)
+
+
+def _train(model, data, objective, scale, *, validate=None, seed=0, report=None, **changes):
+    return train_stage(
+        model, data, objective, scale, _settings(**changes), validate=validate,
+        rng=np.random.RandomState(seed), generator=torch.Generator().manual_seed(seed),
+        report=report or (lambda record: None),
+    )  # fmt: skip
+
+
+def _validating(errors, n_rows=4):
+    """A validation whose rows all have the same error, the next of ``errors`` in each call."""
+    errors = iter(errors)
+
+    def validate():
+        error = next(errors)
+        return error, np.full(n_rows, error**2)
+
+    return validate
+
+
+def _weights(model):
+    return torch.cat([p.detach().flatten() for p in model.trainable().values()])
+
+
+class _Stub(Objective):
+    """A loss that is computed by a function of the policy and the targets."""
+
+    def __init__(self, function, stage="sft", **metrics):
+        self.function = function
+        self.stage = stage
+        self.metrics = metrics
+        self.calls = []
+
+    def loss(self, policy, targets, statistics=None):
+        loss = self.function(policy, targets)
+        self.calls.append((loss.detach().clone(), targets, policy.model.training))
+        return loss, {name: torch.full_like(loss, m) for name, m in self.metrics.items()}
+
+
+def _squared_error(policy, targets):
+    return (policy.leaf_log_probs().exp() @ policy.leaf_z - targets.z) ** 2
+
+
+def test_training_lowers_the_loss(problem):
+    model, data, scale = problem()
+    records = _train(model, data, SoftCE(), scale, epochs=25)
+    losses = [record["loss"] for record in records]
+    assert losses[-1] < 0.7 * losses[0]
+    assert not model.training
+
+
+def test_every_epoch_has_a_record_and_reports_it(problem):
+    model, data, scale = problem()
+    reported = []
+    records = _train(model, data, GRPO(4), scale, name="align", report=reported.append)
+    assert records == reported
+    assert [record["epoch"] for record in records] == [1, 2, 3]
+    assert [record["step"] for record in records] == [3, 6, 9]
+    assert {record["stage"] for record in records} == {"align"}
+    assert all(np.isnan(record["validation_rmse"]) for record in records)
+    assert all({"sample_mse", "sample_spread"} <= record.keys() for record in records)
+    rates = [record["learning_rate"] for record in records]
+    assert 0 <= rates[2] < rates[1] < rates[0] <= 0.01
+    seconds = [record["seconds"] for record in records]
+    assert 0 < seconds[0] < seconds[1] < seconds[2]
+
+
+def test_every_epoch_sees_every_row_once_in_a_new_order(problem):
+    model, data, scale = problem()
+    objective = _Stub(_squared_error)
+    _train(model, data, objective, scale, epochs=2, batch_size=7)
+    seen = [targets.z.numpy() for _, targets, _ in objective.calls]
+    assert [len(z) for z in seen] == [6] * 8  # four batches of like size, not three and a rest
+    epochs = np.concatenate(seen[:4]), np.concatenate(seen[4:])
+    for epoch in epochs:
+        np.testing.assert_allclose(np.sort(epoch), np.sort(data.z), rtol=1e-6)
+    assert (epochs[0] != epochs[1]).any()
+
+
+def test_losses_and_metrics_of_a_record_are_means_over_rows(problem):
+    model, data, scale = problem()
+    objective = _Stub(_squared_error, half=0.5)
+    (record,) = _train(model, data, objective, scale, epochs=1, batch_size=10)
+    losses = torch.cat([loss for loss, _, _ in objective.calls])
+    assert len(losses) == N
+    assert record["loss"] == pytest.approx(float(losses.mean()), rel=1e-5)
+    assert record["half"] == 0.5
+
+
+def test_weights_average_rows(problem):
+    # One batch: a row of weight 3 is worth three copies of it.
+    _, data, _ = problem()
+    rows = np.arange(5)
+    weighted = TrainingData(
+        data.rows.take(rows), data.z[rows], data.leaf[rows], np.array([3.0, 1, 2, 1, 1])
+    )
+    copies = data.take(np.repeat(rows, [3, 1, 2, 1, 1]))
+    found = []
+    for some in (weighted, copies):
+        # float64: AdamW's first step follows the sign of gradients, however small.
+        model, _, scale = problem()
+        model.place("cpu", torch.float64)
+        scale = ZScale(scale.leaf.double(), scale.edges.double())
+        start = _weights(model)
+        (record,) = _train(model, some, _Stub(_squared_error, "align"), scale, epochs=1)
+        found.append((record["loss"], _weights(model)))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-9)
+    assert (found[0][1] - start).abs().max() > 1e-3
+    torch.testing.assert_close(found[0][1], found[1][1], rtol=0, atol=5e-5)
+
+
+@pytest.mark.parametrize(("stage", "training"), [("sft", True), ("align", False)])
+def test_roll_outs_are_without_dropout(stage, training, problem):
+    model, data, scale = problem()
+    objective = _Stub(_squared_error, stage)
+    _train(model, data, objective, scale, epochs=1)
+    assert {mode for _, _, mode in objective.calls} == {training}
+
+
+def test_the_best_epochs_weights_are_left_in_the_model(problem):
+    model, data, scale = problem()
+    answer, seen = _validating([5.0, 2.0, 3.0, 2.0, 4.0]), []
+
+    def validate():
+        assert not model.training
+        seen.append(_weights(model))
+        return answer()
+
+    records = _train(model, data, SoftCE(), scale, epochs=5, validate=validate)
+    assert [record["validation_rmse"] for record in records] == [5.0, 2.0, 3.0, 2.0, 4.0]
+    assert [record["kept"] for record in records] == [False, True, False, False, False]
+    assert torch.equal(_weights(model), seen[1])  # the first of equals
+    assert not torch.equal(seen[1], seen[3])
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(1, 3), (2, 7), (3, 10), (None, 10)])
+def test_a_stage_stops_after_so_many_epochs_without_a_better_one(patience, epochs, problem):
+    model, data, scale = problem()
+    errors = [5.0, 4.0, 4.5, 3.0, 2.0, 2.5, 2.2, 1.9, 7.0, 7.0]
+    records = _train(
+        model, data, SoftCE(), scale, epochs=10, n_iter_no_change=patience,
+        validate=_validating(errors),
+    )  # fmt: skip
+    assert len(records) == epochs
+
+
+def test_a_validation_error_that_is_never_finite_still_keeps_an_epochs_weights(problem):
+    model, data, scale = problem()
+    start = _weights(model)
+    records = _train(model, data, SoftCE(), scale, validate=_validating([np.nan] * 3))
+    assert torch.isfinite(_weights(model)).all()
+    assert not torch.equal(_weights(model), start)
+    assert sum(record["kept"] for record in records) == 1
+
+
+# -- the second stage and the weights it got ---------------------------------------------------
+
+
+def _align(problem, errors, *, stage="align", rows=None):
+    """Train with these validation errors; the model, its first weights and the records."""
+    model, data, scale = problem()
+    start = _weights(model)
+    validate = _validating(errors) if rows is None else iter(rows).__next__
+    records = _train(
+        model, data, _Stub(_squared_error, stage), scale, name=stage, validate=validate,
+        epochs=len(rows or errors) - (stage == "align"),
+    )  # fmt: skip
+    return model, start, records
+
+
+def test_a_second_stage_that_only_harms_keeps_the_first_ones_weights_and_warns(problem):
+    message = "_Stub made the validation RMSE clearly worse in every epoch.*Lower align_learning"
+    with pytest.warns(UserWarning, match=message):
+        model, start, records = _align(problem, [2.0, 3.0, 2.5, 4.0])
+    assert torch.equal(_weights(model), start)
+    assert not model.training
+    assert [record["validation_rmse"] for record in records] == [3.0, 2.5, 4.0]
+    assert [record["kept"] for record in records] == [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("errors", "kept"), [([2.0, 1.0, 3.0, 4.0], 0), ([2.0, 3.0, 1.5, 4.0], 1), ([2.0, 1, 1, 3], 0)]
+)
+def test_a_second_stage_that_helps_keeps_its_own_weights_without_a_word(errors, kept, problem):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model, start, records = _align(problem, errors)
+    assert not torch.equal(_weights(model), start)
+    assert [record["kept"] for record in records] == [epoch == kept for epoch in range(3)]
+
+
+@pytest.mark.parametrize(("worse", "harmful"), [(0.499, False), (0.51, True)])
+def test_a_second_stage_is_undone_and_called_harmful_beyond_one_standard_error(
+    worse, harmful, problem
+):
+    # Squared errors of eight rows go up by this much on average, give or take 0.5 (a standard
+    # deviation of √2 over √8 rows).
+    before, spread = np.full(8, 10.0), np.tile([1.0, -1.0], 4) * np.sqrt(2)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model, start, records = _align(
+            problem, None, rows=[(0.0, before), (0.0, before + worse + spread)]
+        )
+    assert [record["kept"] for record in records] == [False]
+    assert torch.equal(_weights(model), start)
+    assert any("clearly worse" in str(entry.message) for entry in caught) == harmful
+
+
+def test_a_first_stage_is_never_compared_with_the_weights_it_got(problem):
+    model, start, records = _align(problem, [7.0, 8.0, 9.0], stage="sft")
+    assert not torch.equal(_weights(model), start)
+    assert [record["kept"] for record in records] == [True, False, False]
+
+
+@pytest.mark.parametrize("stage", ["sft", "align"])
+def test_without_validation_the_last_epoch_is_kept(stage, problem):
+    model, data, scale = problem()
+    records = _train(model, data, _Stub(_squared_error, stage), scale, name=stage)
+    assert [record["kept"] for record in records] == [False, False, True]
+
+
+# -- the running mean of the weights -----------------------------------------------------------
+
+
+def test_the_mean_weights_are_in_place_inside_the_context_only(brute_force_mean, problem):
+    model, _, _ = problem()
+    average = RunningMean(model)
+    start = _weights(model)
+    for factor in (2.0, 3.0):
+        model.restore({name: factor * p for name, p in model.snapshot().items()})
+        average.update()
+    after, names = _weights(model), list(model.trainable())
+    with average.in_place():
+        mean = _weights(model)
+    expected = brute_force_mean(torch.stack([2 * start, 6 * start]).double())
+    torch.testing.assert_close(mean.double(), expected, rtol=1e-5, atol=1e-7)
+    assert torch.equal(_weights(model), after)
+    with pytest.raises(RuntimeError), average.in_place():
+        raise RuntimeError
+    assert torch.equal(_weights(model), after)
+    assert list(model.trainable()) == names
+
+
+def _every_step(problem, monkeypatch, **kwargs):
+    """Train, and the weights after each step beside the model that is left."""
+    model, data, scale = problem()
+    steps, update = [], RunningMean.update
+
+    def spy(average):
+        steps.append(_weights(model).double())
+        update(average)
+
+    with monkeypatch.context() as patch, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # hidden cells
+        patch.setattr(RunningMean, "update", spy)
+        _train(model, data, _Stub(_squared_error), scale, **kwargs)
+    return model, torch.stack(steps)
+
+
+def test_without_validation_the_mean_of_the_last_weights_is_kept(
+    brute_force_mean, problem, monkeypatch
+):
+    model, steps = _every_step(problem, monkeypatch)
+    assert len(steps) == 9
+    torch.testing.assert_close(
+        _weights(model).double(), brute_force_mean(steps), rtol=1e-4, atol=1e-6
+    )
+    assert (_weights(model) - steps[-1]).abs().max() > 1e-4
+
+
+def test_the_mean_is_what_is_validated_and_training_goes_on_from_the_weights_themselves(
+    brute_force_mean, problem, monkeypatch
+):
+    models, seen = [], []
+    answer = _validating([3.0, 1.0, 2.0])
+
+    def build():
+        models.append(problem())
+        return models[-1]
+
+    def validate():
+        seen.append(_weights(models[-1][0]).double())
+        return answer()
+
+    model, steps = _every_step(build, monkeypatch, validate=validate)
+    for epoch, found in enumerate(seen, 1):
+        torch.testing.assert_close(
+            found, brute_force_mean(steps[: 3 * epoch]), rtol=1e-4, atol=1e-6
+        )
+    assert torch.equal(_weights(model).double(), seen[1])
+    _, alone = _every_step(problem, monkeypatch)  # validation leaves no trace in the training
+    assert torch.equal(steps, alone)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_raises_and_names_the_remedy(value, problem):
+    model, data, scale = problem()
+    start = _weights(model)
+    objective = _Stub(lambda policy, targets: _squared_error(policy, targets) * value)
+    message = rf"training loss became {value}\. Lower the learning rate \(now"
+    with pytest.raises(FloatingPointError, match=message):
+        _train(model, data, objective, scale)
+    assert torch.equal(_weights(model), start)
+
+
+def test_samples_without_spread_warn_that_nothing_is_learnt(problem):
+    model, data, scale = problem()
+    objective = _Stub(_squared_error, "align", sample_spread=0.0)
+    message = "drew for a row were equal in every epoch.*Raise its temperature"
+    with pytest.warns(UserWarning, match=message):
+        _train(model, data, objective, scale)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _train(model, data, _Stub(_squared_error, "align", sample_spread=0.1), scale)
+        _train(model, data, _Stub(_squared_error, "align"), scale)
+
+
+def test_a_policy_that_is_sure_of_itself_warns(problem):
+    model, data, scale = problem()
+    with torch.no_grad():  # logits so large that every draw is the same
+        model.lm.model.norm.weight.mul_(1e4)
+    with pytest.warns(UserWarning, match="GRPO drew for a row were equal"):
+        _train(model, data, GRPO(4), scale, name="align", epochs=1, learning_rate=1e-9)
+
+
+def test_samples_come_from_the_generator_given(problem):
+    def trained(sampling, order):
+        model, data, scale = problem()
+        train_stage(
+            model, data, GRPO(4), scale, _settings(name="align"), validate=None,
+            rng=np.random.RandomState(order), report=lambda record: None,
+            generator=torch.Generator().manual_seed(sampling),
+        )  # fmt: skip
+        return _weights(model)
+
+    expected = trained(1, 1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(99)
+        before = torch.get_rng_state()
+        assert torch.equal(trained(1, 1), expected)
+        assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(trained(2, 1), expected)
+    assert not torch.equal(trained(1, 2), expected)
+
+
+def test_weight_decay_shrinks_the_weights(problem):
+    norms = []
+    for decay in (0.0, 5.0):
+        model, data, scale = problem()
+        _train(model, data, SoftCE(), scale, epochs=10, weight_decay=decay)
+        norms.append(float(_weights(model).norm()))
+    assert norms[1] < 0.95 * norms[0]
+
+
+def test_frozen_weights_stay_where_they_are(problem):
+    model, data, scale = problem()
+    model.requires_grad_(False)
+    head = model.cells.number_bias.requires_grad_(True)
+    start = {name: p.detach().clone() for name, p in model.named_parameters()}
+    _train(model, data, SoftCE(), scale)
+    moved = [name for name, p in model.named_parameters() if not torch.equal(p, start[name])]
+    assert moved == ["cells.number_bias"] and head.requires_grad
+
+
+def test_taking_training_rows_takes_all_their_parts(problem):
+    _, data, _ = problem()
+    rows = np.array([4, 0, 7])
+    taken = data.take(rows)
+    assert len(taken) == 3
+    some = np.array([2, 1])
+    prompts, targets = taken.batch(some, [2.0, 1.0], "cpu", torch.float64)
+    expected, expected_targets = data.batch(rows[some], [1.0, 1.0], "cpu", torch.float64)
+    assert torch.equal(prompts.numbers, expected.numbers)
+    assert torch.equal(prompts.ids, expected.ids)
+    assert targets.z.tolist() == data.z[rows[some]].tolist() == expected_targets.z.tolist()
+    assert targets.leaf.tolist() == data.leaf[rows[some]].tolist()
+    assert targets.weight.tolist() == [2.0, 1.0]
