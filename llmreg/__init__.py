@@ -6,26 +6,79 @@ nor transformers: fitting and predicting do.
 
 from llmreg.estimator import LLMRegressor
 from llmreg.memory.estimate import MemoryEstimate, StageMemory, estimate_memory
-from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.codecs import DigitCodec, TargetCodec
+from llmreg.numbers.decimal_codec import DecimalCodec
 from llmreg.numbers.distribution import NumericDistribution
-from llmreg.objectives import CE, GRPO, RAFT, Objective, ReMax, SoftCE, fit_methods
+from llmreg.numbers.grid import GridCodec
+from llmreg.numbers.scientific import ScientificCodec
+from llmreg.objectives import (
+    CE,
+    CRPS,
+    DIST2,
+    GRPO,
+    MBR,
+    NTLMSE,
+    NTLWAS,
+    RAFT,
+    RLOO,
+    GenRe2,
+    Histogram,
+    LastStateHead,
+    LearnableRAFT,
+    LogitsMLPHead,
+    MaxPoolHead,
+    MeanPoolHead,
+    MinPoolHead,
+    NewTokens,
+    Objective,
+    Pointwise,
+    ProbabilitiesHead,
+    ReMax,
+    SoftCE,
+    SpecialTokenHead,
+    ZeroShot,
+    fit_methods,
+)
 from llmreg.tables.serialization import RowSerializer
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
     "CE",
+    "CRPS",
+    "DIST2",
     "GRPO",
+    "MBR",
+    "NTLMSE",
+    "NTLWAS",
     "RAFT",
+    "RLOO",
+    "DecimalCodec",
     "DigitCodec",
+    "GenRe2",
+    "GridCodec",
+    "Histogram",
     "LLMRegressor",
+    "LastStateHead",
+    "LearnableRAFT",
+    "LogitsMLPHead",
+    "MaxPoolHead",
+    "MeanPoolHead",
     "MemoryEstimate",
+    "MinPoolHead",
+    "NewTokens",
     "NumericDistribution",
     "Objective",
+    "Pointwise",
+    "ProbabilitiesHead",
     "ReMax",
     "RowSerializer",
+    "ScientificCodec",
     "SoftCE",
+    "SpecialTokenHead",
     "StageMemory",
+    "TargetCodec",
+    "ZeroShot",
     "estimate_memory",
     "fit_methods",
 ]

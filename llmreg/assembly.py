@@ -11,6 +11,8 @@ import torch
 
 from llmreg.lm.backbone import NumberLM
 from llmreg.lm.hub import ModelSource, load_lm, load_tokenizer
+from llmreg.lm.parts import give_parts
+from llmreg.parameters import is_pretrained
 from llmreg.prompts.cell_encoder import CellEncoder
 from llmreg.prompts.cell_prompts import CellPrompts
 from llmreg.prompts.cells import CellFeaturizer
@@ -18,7 +20,7 @@ from llmreg.prompts.spelling import symbol_tokens
 from llmreg.prompts.text_prompts import TextPrompts
 from llmreg.settings import auto_dropout
 
-__all__ = ["assemble", "is_pretrained", "lora_config"]
+__all__ = ["assemble", "lora_config"]
 
 N_KNOTS = 8
 N_SOFT = 8
@@ -26,12 +28,10 @@ N_COMPONENTS = 64
 MAMBA_TYPES = {"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"}
 
 
-def is_pretrained(model):
-    """Whether ``model`` is weights that exist: a hub id, a folder, or a (model, tokenizer) pair."""
-    return isinstance(model, tuple) or (isinstance(model, str) and model != "tiny")
-
-
-def assemble(params, rows, codec, max_text_tokens, seed, dtype=None, verify=True):
+def assemble(
+    params, rows, codec, max_text_tokens, seed, dtype=None, verify=True, methods=(),
+    target_scale=(0.0, 1.0),
+):  # fmt: skip
     """Fit prompts on serialised training rows and build the model.
 
     Parameters
@@ -46,6 +46,11 @@ def assemble(params, rows, codec, max_text_tokens, seed, dtype=None, verify=True
         Of the weights of a pretrained model as they are loaded; None: float32.
     verify : bool, default=True
         Whether a pretrained model's packed road is compared with the plain one.
+    methods : sequence of (Objective or None), default=()
+        Of the stages to come, None for none: heads, learnt values and new tokens that they need are
+        built.
+    target_scale : (float, float), default=(0.0, 1.0)
+        Mean and standard deviation of the training targets, which heads predict in units of.
 
     Returns
     -------
@@ -67,8 +72,13 @@ def assemble(params, rows, codec, max_text_tokens, seed, dtype=None, verify=True
         n_soft=N_SOFT if featurizer.texts else 0,
     )
     if pretrained:
-        return _pretrained(params, rows, codec, featurizer, settings, dtype, verify)
-    return _embedded(params, rows, codec, featurizer, settings)
+        trains = not any(m is not None and m.stage == "none" for m in methods)
+        built = _pretrained(params, rows, codec, featurizer, settings, dtype, verify, trains)
+    else:
+        built = _embedded(params, rows, codec, featurizer, settings)
+    prompts, _, model = built
+    give_parts(model, prompts.tokenizer, methods, *target_scale)
+    return built
 
 
 def _featurizer(params, number_input, pretrained, seed):
@@ -88,7 +98,8 @@ def _embedded(params, rows, codec, featurizer, settings):
 
     from llmreg.tiny import tiny_config, train_tokenizer
 
-    tokenizer = train_tokenizer(_token_texts(rows, settings["number_input"]))
+    texts = _token_texts(rows, settings["number_input"])
+    tokenizer = train_tokenizer(texts, symbols=codec.symbols)
     if params["model"] == "tiny":
         config = tiny_config(len(tokenizer))
     else:
@@ -113,7 +124,7 @@ def _within_positions(settings, config, codec, n_texts=0):
     positions = getattr(config, "max_position_embeddings", None)
     if positions is None:
         return settings
-    room = positions - codec.n_digits - n_texts * settings["n_soft"]
+    room = positions - codec.max_length - n_texts * settings["n_soft"]
     return {**settings, "max_prompt_tokens": min(settings["max_prompt_tokens"], room)}
 
 
@@ -142,7 +153,7 @@ def _cell_encoder(prompts, encoded, lm, std, dropout):
     )
 
 
-def _pretrained(params, rows, codec, featurizer, settings, dtype, verify):
+def _pretrained(params, rows, codec, featurizer, settings, dtype, verify, trains):
     source, tokenizer, lm = _given_model(params, dtype)
     symbol_ids = torch.tensor(symbol_tokens(tokenizer, codec.symbols, codec))
     n_texts = sum(field.kind == "text" for field in rows.fields)
@@ -154,7 +165,8 @@ def _pretrained(params, rows, codec, featurizer, settings, dtype, verify):
         dropout = auto_dropout(params["dropout"], rows.n_rows, True)
         cells = _cell_encoder(prompts, encoded, lm, std=0.0, dropout=dropout)
     model = NumberLM(lm, cells, symbol_ids, codec, source=source, pretrained=True)
-    config = lora_config(params, lm.config.model_type)
+    config = lora_config(params, lm.config.model_type) if trains else None
+    model.requires_grad_(trains)
     if config is not None:
         model.add_lora(config)
         if cells is not None:

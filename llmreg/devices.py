@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+from llmreg.parameters import is_pretrained
+
 __all__ = ["Precision", "precision_of", "resolve_device", "training_device"]
 
 
@@ -58,8 +60,6 @@ def precision_of(params, device):
     -------
     Precision
     """
-    from llmreg.assembly import is_pretrained
-
     if params["dtype"] != "auto":
         chosen = (getattr(torch, params["dtype"]), None)
         return Precision(chosen, chosen)

@@ -5,13 +5,14 @@ import warnings
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
-from sklearn.utils import check_array, check_random_state, column_or_1d
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
+from llmreg.checks import check_adapters, check_methods, check_training_data
 from llmreg.numbers.codecs import DigitCodec
 from llmreg.numbers.distribution import DECODINGS, NumericDistribution
-from llmreg.objectives import METHODS, resolve_method
-from llmreg.parameters import CONSTRAINTS, LASTING, LASTING_ADAPTERS, LORA_DEFAULTS
+from llmreg.objectives import resolve_method
+from llmreg.parameters import CONSTRAINTS, LASTING, LASTING_ADAPTERS
 from llmreg.persistence.saving import SavingMixin
 from llmreg.tables.reading import read_table
 from llmreg.tables.serialization import RowSerializer
@@ -55,8 +56,9 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
         First stage of the methods of stage "align".
     serializer : RowSerializer or None, default=None
         How rows become text; None: ``RowSerializer()``.
-    codec : DigitCodec or None, default=None
-        How targets become symbols; None: ``DigitCodec()``.
+    codec : TargetCodec or None, default=None
+        How targets become symbols: :class:`DigitCodec`, :class:`ScientificCodec`,
+        :class:`GridCodec` or :class:`DecimalCodec`. None: ``DigitCodec()``.
     number_input : {"auto", "text", "text+value", "value"}, default="auto"
         How numeric cells are read: as digits, as digits plus a learnt vector of the value, or as
         the vector alone. "auto": "value" for fresh weights, "text" for pretrained ones.
@@ -67,10 +69,10 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
     chat_template : bool, default=True
         Whether a pretrained model whose tokenizer has a chat template reads a row as the user's
         message and answers with the number. Models without a template read the bare text.
-    decoding : {"rail", "median", "mode", "greedy", "sample"}, default="rail"
+    decoding : {"rail", "median", "mode", "greedy", "sample", "sampled_rail"}, default="rail"
         What ``predict`` returns of the distribution: its mean (best for squared error), its median
-        (best for absolute error), its likeliest number, the number written digit by digit, or one
-        draw.
+        (best for absolute error), its likeliest number, the number written digit by digit, one
+        draw, or the mean of 32 draws.
     tree_tolerance : float, default=0.0
         Largest error of the mean, in standard deviations of the training targets, that may be
         traded for speed: parts of the number tree that cannot move the mean by more are not
@@ -78,15 +80,18 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
     sft_epochs, align_epochs : int or "auto", default="auto"
         Passes over the training rows in each stage. 0 leaves the stage out.
     sft_learning_rate, align_learning_rate : float or "auto", default="auto"
-        Peak learning rate (AdamW, one cycle) of each stage.
+        Peak learning rate (one cycle) of each stage.
     batch_size : int or "auto", default="auto"
         Rows per step.
     micro_batch_size : int or "auto", default="auto"
         Most rows that are computed at once; the step is the same. "auto": all rows of a step, and
         half as many whenever the device runs out of memory. An int where memory errors can't be
         caught, as on the CPU.
+    optimizer : {"adamw", "adafactor"}, default="adamw"
+        Adafactor keeps row and column sums instead of two numbers per weight: for large models
+        whose weights all train (``lora_r=None``).
     weight_decay : float or "auto", default="auto"
-        AdamW's decoupled weight decay.
+        Decoupled weight decay.
     dropout : float or "auto", default="auto"
         Share of the cells that are hidden at random in each training step, and of the tokens of
         text cells: numbers and categories then read as missing. Cells that a pretrained model
@@ -206,6 +211,7 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
         align_learning_rate="auto",
         batch_size="auto",
         micro_batch_size="auto",
+        optimizer="adamw",
         weight_decay="auto",
         dropout="auto",
         lora_r=8,
@@ -248,6 +254,7 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
         self.align_learning_rate = align_learning_rate
         self.batch_size = batch_size
         self.micro_batch_size = micro_batch_size
+        self.optimizer = optimizer
         self.weight_decay = weight_decay
         self.dropout = dropout
         self.lora_r = lora_r
@@ -345,13 +352,14 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
         UserWarning
             If targets are clipped, texts or prompts cut, or a stage cannot learn.
         """
-        sft_method, align_method = self._methods()
-        self._check_adapters()
-        frame, y, weight, target = self._check_training_data(X, y, sample_weight)
+        sft_method, align_method = check_methods(self)
+        check_adapters(self)
+        goes_on = self.warm_start and hasattr(self, "model_")
+        frame, y, weight, target = check_training_data(self, X, y, sample_weight, reset=not goes_on)
         from llmreg.fitting import fit_model
 
         random_state = check_random_state(self.random_state)
-        start = self._state() if self._goes_on() else None
+        start = self._state() if goes_on else None
         serializer = RowSerializer() if self.serializer is None else clone(self.serializer)
         codec = DigitCodec() if self.codec is None else clone(self.codec)
         state, history = fit_model(
@@ -365,52 +373,6 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
         self.history_ = pd.DataFrame(history, columns=None if history else HISTORY)
         self._built_with = self._lasting_params()
         return self
-
-    def _methods(self):
-        """Objectives of stage one and of stage two (None where there is no stage two)."""
-        method = resolve_method(self.fit_method, "fit_method", self.reward)
-        if method.stage == "sft":
-            return method, None
-        sft_method = resolve_method(self.sft_method, "sft_method")
-        if sft_method.stage != "sft":
-            legal = [name for name, kind in METHODS.items() if kind.stage == "sft"]
-            raise ValueError(
-                f"sft_method={self.sft_method!r} needs a first stage itself. Choose one of {legal} "
-                "or an objective of stage 'sft'."
-            )
-        return sft_method, method
-
-    def _check_adapters(self):
-        changed = [n for n, default in LORA_DEFAULTS.items() if getattr(self, n) != default]
-        if self.peft_config is not None and changed:
-            raise ValueError(
-                f"peft_config was given beside {', '.join(changed)}, which it replaces. Set them "
-                "in the peft_config and leave them at their defaults here."
-            )
-
-    def _check_training_data(self, X, y, sample_weight):
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
-        target = None if getattr(y, "ndim", 1) > 1 else getattr(y, "name", None)
-        frame = read_table(self, X, reset=not self._goes_on())
-        y = check_array(
-            y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=type(self).__name__
-        )
-        y = column_or_1d(y, warn=True)
-        check_consistent_length(frame, y)
-        weight = _check_sample_weight(sample_weight, frame, dtype=np.float64)
-        if weight.min() < 0 or weight.max() == 0:
-            raise ValueError(
-                f"sample_weight goes from {weight.min():g} to {weight.max():g}; weights must be "
-                "non-negative, and at least one positive. Rows of weight zero are left out."
-            )
-        used = weight > 0
-        return frame[used], y[used], weight[used], target
-
-    def _goes_on(self):
-        return self.warm_start and hasattr(self, "model_")
 
     def _lasting_params(self):
         """What a first fit settles for all that follow with ``warm_start=True``."""
@@ -460,7 +422,8 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
         if decoding not in DECODINGS:
             raise ValueError(f"decoding={decoding!r} is not one of {DECODINGS}.")
         # One seed for all blocks, drawn anew in each call: the same call gives the same draws.
-        seed = check_random_state(self.random_state) if decoding == "sample" else None
+        drawn = decoding in ("sample", "sampled_rail")
+        seed = check_random_state(self.random_state) if drawn else None
         parts = [part.decode(decoding, seed) for part in self._blocks(X)]
         return np.concatenate(parts)
 

@@ -11,6 +11,7 @@ from sklearn.model_selection import train_test_split
 
 from llmreg.assembly import assemble, lora_config
 from llmreg.devices import precision_of, training_device
+from llmreg.lm.parts import check_parts
 from llmreg.numbers.policy import ZScale
 from llmreg.predicting import distributions
 from llmreg.settings import auto_validation, stage_settings
@@ -63,10 +64,11 @@ def fit_model(
         if start is None:
             state, encoded = _build(
                 params, frame, y, weight, target_name, serializer, codec, seed,
-                precision.training[0],
+                precision.training[0], (sft_method, align_method),
             )  # fmt: skip
         else:
             state = start
+            check_parts(state["model_"], state["prompts_"].tokenizer, (sft_method, align_method))
             encoded = state["prompts_"].encode(state["serializer_"].serialize(frame))
         _warn_clipped(state["codec_"], y)
         with _undone_on_error(state, start) as model:
@@ -117,16 +119,23 @@ def _own_random_state(seed, device):
         yield
 
 
-def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype):
+def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype, methods):
     target = pd.Series(y, index=frame.index, name=target_name)
     rows = serializer.fit(frame, target).serialize(frame)
     codec.fit(y)
-    prompts, encoded, model = assemble(params, rows, codec, serializer.max_text_tokens, seed, dtype)
-    mean = np.average(y, weights=weight)
-    std = _root_mean_square(y - mean, weight)
+    mean = float(np.average(y, weights=weight))
+    std = _root_mean_square(y - mean, weight) or 1.0
+    prompts, encoded, model = assemble(
+        params, rows, codec, serializer.max_text_tokens, seed, dtype,
+        methods=methods, target_scale=(mean, std),
+    )  # fmt: skip
+    shown = getattr(methods[0], "num_examples", 0)
+    if shown:
+        chosen = np.random.RandomState(seed).choice(len(y), min(shown, len(y)), replace=False)
+        prompts.show(serializer.serialize(frame.iloc[chosen]), codec.spell(y[chosen]))
     state = {
         "serializer_": serializer, "codec_": codec, "prompts_": prompts, "model_": model,
-        "y_mean_": float(mean), "y_std_": std if std > 0 else 1.0,
+        "y_mean_": mean, "y_std_": std,
     }  # fmt: skip
     return state, encoded
 
@@ -165,7 +174,11 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed, pr
         (sft_method, align_method), stage_settings(params, len(train), model.pretrained),
         strict=True,
     )  # fmt: skip
-    plan = [(method, setting) for method, setting in stages if method and setting.epochs]
+    plan = [
+        (method, setting)
+        for method, setting in stages
+        if method is not None and method.stage != "none" and setting.epochs
+    ]
     checkpoints = _checkpoints(params, model, data, plan, seed, held_out, processes)
     # A pretrained model is tuned through adapters in both stages, or whole in both.
     lora = None
@@ -194,6 +207,11 @@ def _check_sharded(model, align_method, lora):
             f"FSDP needs a model whose prompt and number tree share one sequence; "
             f"{type(model.transformer).__name__} computes one path at a time, and processes would "
             "fall out of step. Train without FSDP."
+        )
+    if model.parts:
+        raise ValueError(
+            f"FSDP does not know the parts of its own that a method trains beside the model "
+            f"({', '.join(model.parts)}). Choose another method, or train without FSDP."
         )
     if lora is not None:
         raise ValueError(
@@ -236,8 +254,9 @@ def _validator(params, model, encoded, y, weight, held_out, spread, processes):
         return None
     mine = held_out if processes.sharded else processes.share(held_out)
     rows = encoded.take(mine)
-    # One draw per row would make the best epoch a matter of luck: samples are judged by the mean.
-    decoding = "rail" if params["decoding"] == "sample" else params["decoding"]
+    # Draws would make the best epoch a matter of luck: they are judged by what they estimate.
+    sampled = params["decoding"] in ("sample", "sampled_rail")
+    decoding = "rail" if sampled else params["decoding"]
 
     def validate():
         found = distributions(model, rows, 0.0).decode(decoding) if len(mine) else np.zeros(0)

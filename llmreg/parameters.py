@@ -5,12 +5,12 @@ from os import PathLike
 
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.codecs import TargetCodec
 from llmreg.numbers.distribution import DECODINGS
 from llmreg.objectives import Objective
 from llmreg.tables.serialization import RowSerializer
 
-__all__ = ["CONSTRAINTS", "LASTING", "LASTING_ADAPTERS", "LORA_DEFAULTS"]
+__all__ = ["CONSTRAINTS", "LASTING", "LASTING_ADAPTERS", "LORA_DEFAULTS", "is_pretrained"]
 
 COUNT = Interval(Integral, 1, None, closed="left")
 EPOCHS = [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")]
@@ -24,7 +24,7 @@ CONSTRAINTS: dict = {
     "reward": [str, callable, None],
     "sft_method": [str, Objective],
     "serializer": [RowSerializer, None],
-    "codec": [DigitCodec, None],
+    "codec": [TargetCodec, None],
     "number_input": [StrOptions({"auto", "text", "text+value", "value"})],
     "text_features": [StrOptions({"auto"}), bool, HasMethods(["fit_transform", "transform"])],
     "chat_template": ["boolean"],
@@ -36,6 +36,7 @@ CONSTRAINTS: dict = {
     "align_learning_rate": RATE,
     "batch_size": [StrOptions({"auto"}), COUNT],
     "micro_batch_size": [StrOptions({"auto"}), COUNT],
+    "optimizer": [StrOptions({"adamw", "adafactor"})],
     "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
     "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
     "lora_r": [COUNT, None],
@@ -73,3 +74,8 @@ LASTING = (
     "max_prompt_tokens", "revision", "model_kwargs",
 )  # fmt: skip
 LASTING_ADAPTERS = (*LORA_DEFAULTS, "peft_config")
+
+
+def is_pretrained(model):
+    """Whether ``model`` is weights that exist: a hub id, a folder, or a (model, tokenizer) pair."""
+    return isinstance(model, tuple) or (isinstance(model, str) and model != "tiny")

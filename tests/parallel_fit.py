@@ -1,6 +1,8 @@
 """A user's training script, which test_parallel.py launches as several processes.
 
-python parallel_fit.py <folder of a pretrained model> <kind> <results>
+    torchrun ... parallel_fit.py <folder of a pretrained model> <results> <kind> ...
+
+A kind with ":fsdp" at its end is trained with the weights split over the processes.
 """
 
 import json
@@ -52,12 +54,16 @@ def fit(folder, kind):
 
 
 def main():
-    folder, kind, results = sys.argv[1:]
-    rank = os.environ["RANK"]
-    # Processes without a common seed take the first one's.
-    np.random.seed(int(rank))  # noqa: NPY002
+    folder, results, *kinds = sys.argv[1:]
+    rank, found = os.environ["RANK"], {}
+    for kind in kinds:
+        name, _, sharded = kind.partition(":")
+        os.environ["ACCELERATE_USE_FSDP"] = "true" if sharded else "false"  # as the launcher does
+        # Processes without a common seed take the first one's.
+        np.random.seed(int(rank))  # noqa: NPY002
+        found[kind] = fit(folder, name)
     with open(f"{results}.{rank}.json", "w") as file:
-        json.dump(fit(folder, kind), file)
+        json.dump(found, file)
 
 
 if __name__ == "__main__":

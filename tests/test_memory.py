@@ -52,5 +52,6 @@ def test_predicting_a_long_table_takes_little_more_memory_than_the_table(few, ma
     assert _growth("predict", few, many) < 8 * BYTES_PER_ROW * many + 50 * MB
 
 
+@pytest.mark.slow
 def test_fitting_a_long_table_takes_a_small_multiple_of_the_table():
     assert _growth("fit", 2_000, 20_000) < 20 * BYTES_PER_ROW * 20_000 + 100 * MB

@@ -112,7 +112,7 @@ def test_activations_of_sampled_numbers_are_bounded_closely(num_generations, che
     assert 0.99 * real <= told <= 1.25 * real
 
 
-@pytest.mark.parametrize("source", ["estimated", "real"])
+@pytest.mark.parametrize("source", [pytest.param("estimated", marks=pytest.mark.slow), "real"])
 def test_grpo_grows_with_prompt_plus_numbers_not_with_their_product(source):
     def bytes_per_row(n_words, num_generations):
         # Draws without a shared digit: as many number tokens as there can be.
@@ -142,6 +142,7 @@ def test_checkpointing_keeps_a_fraction_of_the_activations():
     assert less.per_step() < whole.per_step()
 
 
+@pytest.mark.slow
 def test_a_deep_model_is_told_from_shallow_ones(monkeypatch):
     from llmreg.memory import virtual_fit
 
@@ -158,9 +159,10 @@ def bytes_of(tensors):
     return sum(t.numel() * t.element_size() for t in tensors)
 
 
-def adam_moments(parameters):
-    """Bytes of AdamW's state after a step."""
-    optimizer = torch.optim.AdamW(parameters)
+def moments(kind, parameters):
+    """Bytes of an optimiser's state after a step."""
+    parameters = [p for p in parameters if p.numel()]
+    optimizer = kind(parameters)
     for p in parameters:
         p.grad = torch.zeros_like(p)
     optimizer.step()
@@ -168,8 +170,11 @@ def adam_moments(parameters):
     return bytes_of(states)
 
 
-def test_adapters_and_optimizer_are_counted_exactly(pretrained_folder):
-    estimator = regressor(pretrained_folder, lora_r=4, number_input="text+value")
+@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+def test_adapters_and_optimizer_are_counted_exactly(optimizer, pretrained_folder):
+    estimator = regressor(
+        pretrained_folder, lora_r=4, number_input="text+value", optimizer=optimizer
+    )
     X = pd.DataFrame({"size": np.arange(24.0), "words": texts(5)["words"]})
     told = estimate_memory(estimator, X).sft
     model, _ = real_model(estimator, X)
@@ -179,7 +184,8 @@ def test_adapters_and_optimizer_are_counted_exactly(pretrained_folder):
     assert told.adapters == bytes_of(added) > 0
     assert sum(told.weights.values()) == bytes_of(everything) - told.adapters
     assert told.gradients == bytes_of(trained) == told.copies
-    assert told.optimizer == adam_moments(trained)
+    kind = {"adamw": torch.optim.AdamW, "adafactor": torch.optim.Adafactor}[optimizer]
+    assert told.optimizer == moments(kind, trained)
 
 
 def test_copies_of_the_trained_weights_are_those_that_training_holds():

@@ -26,16 +26,14 @@ def _alone(folder, kind):
         np.random.set_state(state)  # noqa: NPY002
 
 
-def _launched(folder, kind, tmp_path, count=2, fsdp=False):
-    """The results of each of several processes."""
+def _launched(folder, kinds, tmp_path, count=2):
+    """The results of each of several processes, by kind."""
     environment = os.environ | {
         "PYTHONPATH": str(SCRIPT.parent.parent), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
     }  # fmt: skip
-    if fsdp:
-        environment["ACCELERATE_USE_FSDP"] = "true"
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}",
-        str(SCRIPT), folder, kind, str(tmp_path / "result"),
+        str(SCRIPT), folder, str(tmp_path / "result"), *kinds,
     ]  # fmt: skip
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -50,31 +48,24 @@ def _assert_same(found, expected):
             np.testing.assert_allclose(found["history"][column], values, rtol=1e-5, atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", ["pretrained", pytest.param("ce", marks=pytest.mark.slow)])
-def test_two_processes_train_the_model_that_one_would(kind, pretrained_folder, tmp_path):
-    expected = _alone(pretrained_folder, kind)
-    for found in _launched(pretrained_folder, kind, tmp_path):
-        _assert_same(found, expected)
+def test_two_processes_train_the_model_that_one_would(pretrained_folder, tmp_path):
+    """Also where they hold parts of the weights, which are whole again after the fit."""
+    expected = _alone(pretrained_folder, "pretrained")
+    for found in _launched(pretrained_folder, ["pretrained", "pretrained:fsdp"], tmp_path):
+        for result in found.values():
+            _assert_same(result, expected)
+            assert result["types"] == ["Parameter"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["grpo", "whole"])
 @pytest.mark.parametrize("count", [2, 3])
-def test_more_processes_and_methods(kind, count, pretrained_folder, tmp_path):
-    expected = _alone(pretrained_folder, kind)
-    for found in _launched(pretrained_folder, kind, tmp_path, count):
-        _assert_same(found, expected)
-
-
-@pytest.mark.parametrize(
-    "kind",
-    ["pretrained", *(pytest.param(k, marks=pytest.mark.slow) for k in ("whole", "grpo, whole"))],
-)
-def test_sharded_weights_train_to_the_same_model(kind, pretrained_folder, tmp_path):
-    expected = _alone(pretrained_folder, kind)
-    for found in _launched(pretrained_folder, kind, tmp_path, fsdp=True):
-        _assert_same(found, expected)
-        assert found["types"] == ["Parameter"]  # whole again after fit
+def test_more_processes_and_methods(count, pretrained_folder, tmp_path):
+    kinds = ["ce", "grpo", "whole", "whole:fsdp", "grpo, whole:fsdp"]
+    found = _launched(pretrained_folder, kinds, tmp_path, count)
+    for kind in kinds:
+        expected = _alone(pretrained_folder, kind.partition(":")[0])
+        for results in found:
+            _assert_same(results[kind], expected)
 
 
 def test_one_process_has_all_rows_and_sums_nothing():

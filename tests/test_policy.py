@@ -120,6 +120,53 @@ def test_draws_come_with_their_log_probabilities_at_their_temperature(
     assert torch.allclose(found, expected, atol=1e-3 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+@pytest.mark.parametrize("way", [*WAYS, "given"])
+def test_the_steps_of_numbers_are_those_of_the_tree(model, batch, way, temperature):
+    policy = _policy(model, batch, 3)
+    if way == "tree":
+        policy.tree_steps()
+    if way == "scored":
+        model.checkpointing()
+    leaves = policy.sample(3)[0] if way != "given" else torch.tensor([[0, 3, 3], [1, 0, 2]])
+    found = policy.steps_of(leaves, temperature)
+    nodes = model.tree.path_nodes[leaves].long()
+    chosen = nodes < model.tree.n_open
+    expected = _policy(model, batch).tree_steps(temperature)
+    expected = expected[torch.arange(2).view(2, 1, 1), nodes.where(chosen, 0)]
+    found, waiting, expected = found[chosen], found[~chosen], expected[chosen]
+    legal = expected > -1e20
+    assert torch.equal(found > -1e20, legal)
+    assert torch.allclose(found[legal], expected[legal], atol=1e-4)
+    assert ((waiting == 0).sum(-1) == 1).all()
+    found, expected = (_gradient(model, steps[legal].sum()) for steps in (found, expected))
+    assert torch.allclose(found, expected, atol=1e-3 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("n", [3, 40])
+def test_the_steps_of_drawn_numbers_are_not_computed_again(build_model, batch, monkeypatch, n):
+    model, calls = build_model("llama", FOUR), []
+    for name in ("prefill", "node_logits"):
+        method = getattr(model, name)
+        monkeypatch.setattr(
+            model, name, lambda *args, method=method: calls.append(1) or method(*args)
+        )
+    policy = _policy(model, batch, n)
+    leaves, _ = policy.sample(n)
+    policy.steps_of(leaves)
+    assert len(calls) == 1
+    policy.steps_of(leaves.clone())  # other numbers, for all that is known
+    assert len(calls) == (2 if n == 3 else 1)
+
+
+def test_symbols_have_the_values_of_digits(model, batch):
+    found = _policy(model, batch).symbol_values
+    if model.codec is FOUR:
+        assert found.tolist() == [0, 1, 2, 3]
+    else:  # the letters of the ragged codec are no digits
+        assert found.isnan().all()
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_seed_decides_the_draws(model, batch, way):
     first, again, other = (_draw(model, batch, way, 50, seed=seed)[0] for seed in (0, 0, 1))

@@ -9,27 +9,32 @@ import torch
 from llmreg.objectives.rewards import (
     exact_advantages,
     moments,
+    sample_metrics,
     sampled_advantages,
     scale_advantages,
 )
 
 REWARDS = ["mse", "mae", "rail", "crps"]
-BASELINES = ["group", "greedy"]
+BASELINES = ["group", "others", "greedy"]
 
 # One row: samples 0, 1 and 5, target 2, greedy number 3.
 HAND = {
     # rewards −4, −1, −9: mean −14/3; greedy −1
     ("mse", "group"): [2 / 3, 11 / 3, -13 / 3],
+    ("mse", "others"): [-4 + 5, -1 + 6.5, -9 + 2.5],
     ("mse", "greedy"): [-3, 0, -8],
     # rewards −2, −1, −3: mean −2; greedy −1
     ("mae", "group"): [0, 1, -1],
+    ("mae", "others"): [-2 + 2, -1 + 2.5, -3 + 1.5],
     ("mae", "greedy"): [-1, 0, -2],
     # means of the others 3, 2.5, 0.5
     ("rail", "group"): [-2 * 1 * (0 - 3), -2 * 0.5 * (1 - 2.5), -2 * -1.5 * (5 - 0.5)],
+    ("rail", "others"): [-2 * 1 * (0 - 3), -2 * 0.5 * (1 - 2.5), -2 * -1.5 * (5 - 0.5)],
     ("rail", "greedy"): [-2 * 1 * (0 - 3), -2 * 0.5 * (1 - 3), -2 * -1.5 * (5 - 3)],
     # scores: −2 + (1 + 5)/2 = 1, −1 + (1 + 4)/2 = 1.5, −3 + (5 + 4)/2 = 1.5
     # the others' own: −(1 + 3)/2 + 4 = 2, −(2 + 3)/2 + 5 = 2.5, −(2 + 1)/2 + 1 = −0.5
     ("crps", "group"): [1 - 2, 1.5 - 2.5, 1.5 + 0.5],
+    ("crps", "others"): [1 - 2, 1.5 - 2.5, 1.5 + 0.5],
     # greedy among the others: −1 + (2 + 2)/2 = 1, −1 + (3 + 2)/2 = 1.5, −1 + (3 + 2)/2 = 1.5
     ("crps", "greedy"): [1 - 1, 1.5 - 1.5, 1.5 - 1.5],
 }
@@ -60,7 +65,7 @@ def test_rail_judges_a_sample_by_the_mean_of_the_others(seed, baseline):
     found = _sampled(samples, greedy, y, "rail", baseline)
     for row, s in np.ndindex(samples.shape):
         others = np.delete(samples[row], s).mean()
-        start = others if baseline == "group" else greedy[row]
+        start = greedy[row] if baseline == "greedy" else others
         assert found[row, s] == pytest.approx(-2 * (others - y[row]) * (samples[row, s] - start))
 
 
@@ -192,16 +197,25 @@ def test_exact_advantages_are_those_of_infinitely_many_samples(reward, baseline)
 
     for row, leaf in np.ndindex(probs.shape):
         start = score(greedy[row], row)
-        if baseline == "group":
+        if baseline != "greedy":
             start = sum(p * score(v, row) for p, v in zip(probs[row], values, strict=True))
         assert found[row, leaf] == pytest.approx(score(values[leaf], row) - start)
 
 
 @pytest.mark.parametrize("reward", REWARDS)
-def test_the_exact_group_baseline_centres_the_advantages(reward):
+@pytest.mark.parametrize("baseline", ["group", "others"])
+def test_the_exact_group_baseline_centres_the_advantages(reward, baseline):
     values, probs = torch.linspace(-2, 2, 9).double(), torch.rand(3, 9).double().softmax(1)
-    found = exact_advantages(values, probs, values[:3], torch.randn(3).double(), reward, "group")
+    found = exact_advantages(values, probs, values[:3], torch.randn(3).double(), reward, baseline)
     assert torch.allclose((probs * found).sum(1), torch.zeros(3).double(), atol=1e-12)
+
+
+def test_metrics_are_the_weighted_error_and_the_spread_of_each_row():
+    samples = torch.tensor([[0.0, 1.0, 5.0], [2.0, 2.0, 2.0]])
+    weights = torch.tensor([[0.5, 0.25, 0.25], [0.2, 0.3, 0.5]])
+    found = sample_metrics(samples, torch.tensor([1.0, 0.0]), weights)
+    assert found["sample_mse"].tolist() == pytest.approx([0.5 + 4, 4])
+    assert found["sample_spread"].tolist() == pytest.approx([(6.5 - 1.5**2) ** 0.5, 0], abs=1e-6)
 
 
 # Scaling

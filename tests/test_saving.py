@@ -104,6 +104,7 @@ def test_a_loaded_estimator_predicts_bit_identically_and_so_does_one_saved_twice
     assert names <= {".json", ".safetensors", ".jinja"}
 
 
+@pytest.mark.slow  # test_pickling.py has the same for pickles
 def test_another_process_predicts_bit_identically(fit, table, tmp_path):
     ways = ("tiny", "DoRA")
     for way in ways:

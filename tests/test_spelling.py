@@ -8,9 +8,13 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
 from llmreg import DigitCodec
-from llmreg.numbers.codecs import SYMBOLS
+from llmreg.numbers.codecs import END, SYMBOLS
+from llmreg.numbers.decimal_codec import DecimalCodec
+from llmreg.numbers.grid import GridCodec
+from llmreg.numbers.scientific import ScientificCodec
 from llmreg.prompts.chat import special_ids
 from llmreg.prompts.spelling import symbol_tokens
+from llmreg.tiny import train_tokenizer
 
 DIGITS = SYMBOLS[:10]
 
@@ -24,6 +28,50 @@ def test_tokens_read_as_the_symbols_without_spaces(style, symbols, tokenizer_zoo
     assert not special_ids(tokenizer) & set(tokens)
     for (a, i), (b, j) in itertools.product(zip(symbols, tokens, strict=True), repeat=2):
         assert tokenizer.decode([i, j]) == a + b
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize(
+    "codec",
+    [DigitCodec(36, 1), ScientificCodec(), DecimalCodec(1), GridCodec([-4.5, 3, 12, 120])],
+    ids=lambda codec: type(codec).__name__,
+)
+def test_every_tokenizer_spells_every_codec(style, codec, tokenizer_zoo):
+    tokenizer, codec = tokenizer_zoo[style], codec.fit([-4.5, 12.0])
+    tokens = symbol_tokens(tokenizer, codec.symbols, codec)
+    assert len(set(tokens)) == len(codec.symbols)
+    for row in codec.sequences()[:: max(1, len(codec.values_) // 20)]:
+        written = [tokens[i] for i in row if codec.symbols[i] != END]
+        text = "".join(codec.symbols[i] for i in row).split(END)[0]
+        assert tokenizer.decode(written) == text
+        if isinstance(codec, DecimalCodec | GridCodec):
+            assert float(text) == codec.decode([row])[0]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_number_ends_as_a_text_does_or_else_as_a_line(style, tokenizer_zoo):
+    tokenizer = tokenizer_zoo[style]
+    digit, end = symbol_tokens(tokenizer, ("7", END))
+    assert end == tokenizer.eos_token_id != digit
+    tokenizer.eos_token = None
+    digit, end = symbol_tokens(tokenizer, ("7", END))
+    assert tokenizer.decode([digit, end, digit]) == "7\n7"
+
+
+def test_without_an_end_or_a_line_break_there_is_no_end():
+    tokenizer = _word_level(["<unk>", *DIGITS], decoders.Fuse())
+    with pytest.raises(ValueError, match=r"no token of its own for the symbols \['<end>'\]") as e:
+        symbol_tokens(tokenizer, (*DIGITS, END), DecimalCodec(1))
+    assert "Use a model with another tokenizer" in str(e.value)
+
+
+def test_the_embedded_tokenizer_gets_a_token_for_the_end_where_a_codec_has_one():
+    plain, tokenizer = train_tokenizer(["a b"]), train_tokenizer(["a b"], symbols=("-", ".", END))
+    assert len(tokenizer) == len(plain) + 1
+    assert len(train_tokenizer(["a b"], symbols=DigitCodec(36).symbols)) == len(plain)
+    tokens = tokenizer.convert_tokens_to_ids(["-", "+", ".", "7", END])
+    assert len({*tokens, tokenizer.unk_token_id}) == 6
+    assert tokens[-1] in special_ids(tokenizer)
 
 
 @pytest.mark.parametrize("style", ["qwen", "llama2"])

@@ -10,7 +10,7 @@ from llmreg import GRPO, SoftCE
 from llmreg.numbers.policy import ZScale
 from llmreg.objectives import Objective
 from llmreg.training.selection import RunningMean
-from llmreg.training.stage import StageSettings, TrainingData, train_stage
+from llmreg.training.stage import Stage, StageSettings, TrainingData, train_stage
 
 N = 24  # rows of the conftest's problem
 
@@ -374,6 +374,22 @@ def test_weight_decay_shrinks_the_weights(problem):
         _train(model, data, SoftCE(), scale, epochs=10, weight_decay=decay)
         norms.append(float(_weights(model).norm()))
     assert norms[1] < 0.95 * norms[0]
+
+
+def test_adafactor_learns_with_less_memory(problem):
+    kept, losses = {}, {}
+    for optimizer in ("adamw", "adafactor"):
+        model, data, scale = problem()
+        stage = Stage(
+            model, data, SoftCE(), scale, _settings(epochs=25, optimizer=optimizer), validate=None,
+            rng=np.random.RandomState(0), generator=torch.Generator(), report=lambda record: None,
+        )  # fmt: skip
+        losses[optimizer] = [record["loss"] for record in stage.run()]
+        states = stage.optimizer.state_dict()["state"].values()
+        kept[optimizer] = sum(value.numel() for state in states for value in state.values())
+    assert losses["adafactor"][-1] < 0.7 * losses["adafactor"][0]
+    assert losses["adafactor"] != losses["adamw"]
+    assert kept["adafactor"] < 0.1 * kept["adamw"]
 
 
 def test_frozen_weights_stay_where_they_are(problem):

@@ -24,6 +24,9 @@ FITS = {
 }
 
 
+QUICK = ("fresh", "pretrained")
+
+
 class Interrupted(BaseException):
     """Stands in for Ctrl-C, at a moment of the test's choice."""
 
@@ -53,7 +56,13 @@ def _same(found, expected, X):
     pd.testing.assert_frame_equal(found.history_[columns], expected.history_[columns])
 
 
-@pytest.mark.parametrize("kind", FITS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(k for k in FITS if k in QUICK),
+        *(pytest.param(k, marks=pytest.mark.slow) for k in FITS if k not in QUICK),
+    ],
+)
 def test_a_fit_interrupted_at_any_step_ends_where_it_would_have(
     kind, table, pretrained_folder, tmp_path, interrupt, monkeypatch
 ):

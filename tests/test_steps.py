@@ -51,7 +51,7 @@ def _assert_same(found, expected):
 def test_a_batch_in_parts_has_the_gradients_of_the_whole(objective, problem):
     whole = _computed(problem, objective)
     assert torch.cat([g.flatten() for g in whole[1].values()]).abs().max() > 1e-3
-    for size in (1, 3, 7, 100):
+    for size in (1, 3):
         _assert_same(_computed(problem, objective, rows_at_once=size), whole)
 
 
@@ -76,12 +76,11 @@ class _TooMuch:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=repr)
-@pytest.mark.parametrize(("limit", "settled"), [(4, 4), (2, 2), (1, 1)])
-def test_where_memory_runs_out_parts_halve_and_gradients_stay(objective, limit, settled, problem):
-    memory = _TooMuch(limit)
+def test_where_memory_runs_out_parts_halve_and_gradients_stay(objective, problem):
+    memory = _TooMuch(2)
     found = _computed(problem, objective, prepare=memory)
-    assert memory.failures > 0
-    assert found[2].rows_at_once == settled
+    assert memory.failures > 1
+    assert found[2].rows_at_once == 2
     _assert_same(found, _computed(problem, objective))
 
 

@@ -1,12 +1,17 @@
 """The number tree against brute force over prefixes."""
 
 import itertools
+from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.codecs import END, DigitCodec
+from llmreg.numbers.decimal_codec import DecimalCodec
+from llmreg.numbers.grid import GridCodec
+from llmreg.numbers.scientific import ScientificCodec
 from llmreg.numbers.tree import NumberTree, greedy_leaf, keep_nodes, leaf_log_probs, step_log_probs
 
 CODECS = {
@@ -15,6 +20,11 @@ CODECS = {
     "32x2": DigitCodec(32, 2, scale="quantile").fit(np.random.default_rng(0).normal(size=99)),
     "10x1": DigitCodec(10, 1).fit([-1.0, 1.0]),
     "constant": DigitCodec(3, 2).fit([4.0, 4.0]),
+    "scientific": ScientificCodec(1, signs="both").fit([20.0]),
+    "whole": DecimalCodec(0, low=-12, high=123).fit([0.0]),
+    "decimal": DecimalCodec(1, low=-1, high=11).fit([0.0]),
+    "grid": GridCodec([1, 1.5, 10, 15.25, 100, 2, 0.5]).fit([0.0]),
+    "one number": GridCodec([12]).fit([0.0]),
 }
 
 
@@ -30,11 +40,27 @@ def tree(codec):
 
 def _prefixes(tree):
     """The prefix that each node stands for, read off the leaves' paths."""
-    found = {}
+    found = {0: ()}
     for nodes, symbols in zip(tree.path_nodes.tolist(), tree.path_symbols.tolist(), strict=True):
         for level, node in enumerate(nodes):
-            assert found.setdefault(node, tuple(symbols[:level])) == tuple(symbols[:level])
+            if level and node == nodes[level - 1]:  # it waits
+                assert node >= tree.n_open
+                assert symbols[level] == symbols[level - 1] == tree.symbol[node]
+            else:
+                prefix = tuple(symbols[:level])
+                assert found.setdefault(node, prefix) == prefix
     return found
+
+
+def _decided(sequences):
+    """For each sequence its shortest prefix that no other has, and the prefixes that several have,
+    by brute force."""
+    shared = Counter(tuple(s[:k]) for s in sequences for k in range(len(s) + 1))
+    shortest = [
+        next(tuple(s[:k]) for k in range(1, len(s) + 1) if shared[tuple(s[:k])] == 1)
+        for s in sequences
+    ]
+    return shortest, {(), *(prefix for prefix, count in shared.items() if count > 1)}
 
 
 def _random_steps(tree, n_rows, seed=0, temperature=1.0):
@@ -62,14 +88,17 @@ def test_nodes_are_the_proper_prefixes(name, n_nodes, n_leaves):
     assert (tree.n_nodes, len(tree.leaf_value)) == (n_nodes, n_leaves)
 
 
-def test_nodes_are_exactly_the_distinct_prefixes_of_the_sequences(codec, tree):
+def test_nodes_are_the_prefixes_of_several_numbers_and_those_that_wait(codec, tree):
     prefixes = _prefixes(tree)
-    sequences = codec.sequences().tolist()
-    expected = {tuple(s[:level]) for s in sequences for level in range(len(s))}
-    assert tree.path_symbols.tolist() == sequences
+    decided, shared = _decided(codec.sequences().tolist())
+    assert tree.n_levels == max(map(len, decided))
+    waiting = {prefix for prefix in decided if len(prefix) < tree.n_levels}
     assert sorted(prefixes) == list(range(tree.n_nodes))
-    assert set(prefixes.values()) == expected
-    assert len(expected) == tree.n_nodes
+    assert {prefixes[node] for node in range(tree.n_open)} == shared
+    assert {prefixes[node] for node in range(tree.n_open, tree.n_nodes)} == waiting
+    assert tree.n_nodes == len(shared) + len(waiting)
+    for symbols, prefix in zip(tree.path_symbols.tolist(), decided, strict=True):
+        assert tuple(symbols[: len(prefix)]) == prefix
 
 
 def test_node_tables_agree_with_the_prefixes(tree):
@@ -85,31 +114,79 @@ def test_node_tables_agree_with_the_prefixes(tree):
         assert tree.ancestors[node].tolist() == above + padding
 
 
-def test_a_symbol_leads_to_a_child_or_a_leaf_or_is_illegal(tree):
+def test_a_symbol_leads_to_a_child_or_decides_or_is_illegal(codec, tree):
     prefixes = _prefixes(tree)
     node_of = {prefix: node for node, prefix in prefixes.items()}
-    leaf_of = {tuple(symbols): leaf for leaf, symbols in enumerate(tree.path_symbols.tolist())}
+    decided, _ = _decided(codec.sequences().tolist())
+    leaf_of = {prefix: leaf for leaf, prefix in enumerate(decided)}
     for node, prefix in prefixes.items():
         for symbol in range(tree.child.shape[1]):
-            written = (*prefix, symbol)
-            assert tree.child[node, symbol] == node_of.get(written, -1)
-            assert tree.leaf[node, symbol] == leaf_of.get(written, -1)
+            child, leaf = int(tree.child[node, symbol]), int(tree.leaf[node, symbol])
+            if node < tree.n_open:
+                written = (*prefix, symbol)
+                assert child == node_of.get(written, -1)
+                assert leaf == leaf_of.get(written, -1)
+            elif symbol == tree.symbol[node]:
+                assert (child, leaf) == (node, leaf_of[prefix])
+            else:
+                assert (child, leaf) == (-1, -1)
 
 
-def test_spans_cover_exactly_the_leaves_below(codec, tree):
+def test_spans_and_runs_cover_exactly_the_leaves_below(codec, tree):
     for node in range(tree.n_nodes):
         below = (tree.path_nodes == node).any(1).nonzero().squeeze(1)
-        expected = [codec.edges_[below.min()], codec.edges_[below.max() + 1]]
-        assert tree.span[node].tolist() == expected
-        children = [c for c in tree.child[node].tolist() if c >= 0]
-        if children:  # spans nest: the children's spans tile their parent's
-            spans = tree.span[children]
-            assert spans[0, 0] == tree.span[node, 0]
-            assert spans[-1, 1] == tree.span[node, 1]
-            assert torch.equal(spans[:-1, 1], spans[1:, 0])
+        assert tree.span[node].tolist() == [
+            codec.edges_[below.min()],
+            codec.edges_[below.max() + 1],
+        ]
+        if node >= tree.n_open:
+            assert len(below) == 1
+            continue
+        share, runs = tree.run_share[node], tree.runs[node]
+        inside = (runs[:, :1] <= tree.leaf_value) & (tree.leaf_value <= runs[:, 1:])  # (R, L)
+        real = share > 0
+        if len(set(codec.edges_.tolist())) > 1:
+            assert inside[real].any(0).nonzero().squeeze(1).tolist() == below.tolist()
+            assert (share[real] * len(below)).tolist() == pytest.approx(
+                inside[real].sum(1).tolist()
+            )
+        assert float(share.sum()) == pytest.approx(1)
+        assert (runs[real][1:, 0] > runs[real][:-1, 1]).all()  # apart, or they would be one
+        centre = float((share * runs.mean(1)).sum())
+        farthest = (tree.leaf_span[below] - centre).abs().max()
+        assert float(tree.radius[node]) == pytest.approx(float(farthest), abs=1e-12)
     assert tree.leaf_span.tolist() == list(map(list, itertools.pairwise(codec.edges_.tolist())))
     assert tree.leaf_value.tolist() == codec.values_.tolist()
     assert tree.span.dtype == tree.leaf_value.dtype == torch.float64
+
+
+def test_what_people_write_is_not_contiguous_and_what_codecs_write_in_order_is():
+    kinds = {name: NumberTree.from_codec(codec).contiguous for name, codec in CODECS.items()}
+    assert [name for name, contiguous in kinds.items() if not contiguous] == [
+        "whole", "decimal", "grid"
+    ]  # fmt: skip
+
+
+def _broken(**changes):
+    good = dict(symbols=("a", "b", END), edges_=np.arange(3.0), values_=np.array([0.5, 1.5]),
+                sequences=lambda: np.array([[0, 2], [0, 1]]))  # fmt: skip
+    return SimpleNamespace(**good | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(sequences=lambda: np.array([[0, 1], [0, 1]])), r"0 and 1 .* same sequence.*\[0, 1\]"),
+        (dict(sequences=lambda: np.array([[0, 1], [2, 1]])), r"\['<end>', 'b'\] goes on after"),
+        (dict(values_=np.array([0.5, 2.5])), r"Number 1 .*2.5 in \[1, 2\], lies outside its bin"),
+        (dict(edges_=np.array([0.0, 2.0, 1.0])), r"Number 1 .*ascend"),
+        (dict(edges_=np.zeros(3), values_=np.array([0.0, -1.0])), r"not above the one before"),
+    ],
+)
+def test_a_codec_that_breaks_a_rule_is_refused(changes, message):
+    assert NumberTree.from_codec(_broken()).n_open == 2
+    with pytest.raises(ValueError, match=message):
+        NumberTree.from_codec(_broken(**changes))
 
 
 def test_a_moved_tree_has_equal_tensors(tree):
@@ -163,6 +240,13 @@ def test_the_greedy_leaf_follows_the_likeliest_symbol_at_each_step(tree):
         for _ in range(tree.n_levels - 1):
             node = int(tree.child[node, int(steps[row, node].argmax())])
         assert found == tree.leaf[node, int(steps[row, node].argmax())]
+
+
+def test_steps_at_the_open_nodes_are_enough(tree):
+    _, steps = _random_steps(tree, 3)
+    some = steps[:, : tree.n_open]
+    assert torch.allclose(leaf_log_probs(some, tree), leaf_log_probs(steps, tree))
+    assert torch.equal(greedy_leaf(some, tree), greedy_leaf(steps, tree))
 
 
 def test_illegal_symbols_get_no_probability_however_large_their_logits(ragged_codec):

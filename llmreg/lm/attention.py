@@ -48,7 +48,7 @@ def attend_exactly(lm):
         lm.set_attn_implementation("eager")
 
 
-def packed_visibility(prompt_mask, node_visible):
+def packed_visibility(prompt_mask, node_visible, bidirectional=False):
     """Who sees whom in [prompt | nodes].
 
     Parameters
@@ -56,6 +56,8 @@ def packed_visibility(prompt_mask, node_visible):
     prompt_mask : BoolTensor of shape (B, P)
     node_visible : BoolTensor of shape (B, K, K) or None
         Which nodes each node sees; None for the prompt alone.
+    bidirectional : bool, default=False
+        Whether the prompt's tokens see those after them. They never see a node.
 
     Returns
     -------
@@ -67,6 +69,8 @@ def packed_visibility(prompt_mask, node_visible):
     causal = torch.ones(width, width, dtype=torch.bool, device=device).tril()
     itself = torch.eye(width, dtype=torch.bool, device=device)
     prompt = causal & prompt_mask.unsqueeze(1) | itself
+    if bidirectional:
+        prompt = prompt | prompt_mask.unsqueeze(1) & prompt_mask.unsqueeze(2)
     if node_visible is None:
         return prompt
     n_nodes = node_visible.shape[1]
@@ -100,7 +104,8 @@ def attention_masks(config, visible, query, key, dtype, lowest):
     window = getattr(config, "sliding_window", None)
 
     def windowed():
-        return visible & (query.unsqueeze(2) - key.unsqueeze(1) < window)
+        # Only with bidirectional attention is a visible key ever ahead.
+        return visible & ((query.unsqueeze(2) - key.unsqueeze(1)).abs() < window)
 
     def additive(seen):
         mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)

@@ -21,9 +21,11 @@ from llmreg.lm.attention import (
     packing_obstacle,
 )
 from llmreg.lm.embedding import cell_input, cells_added, fix_hidden_cells
-from llmreg.lm.number_rows import number_rows
+from llmreg.lm.new_tokens import one_level
+from llmreg.lm.number_rows import new_rows, number_rows
 from llmreg.lm.placement import base_dtype, place_language_model, precise
 from llmreg.lm.plain import plain_logits
+from llmreg.lm.readout import right_padded
 from llmreg.lm.recompute import recomputing, repeated_layers, switch_checkpointing
 from llmreg.lm.verification import packing_problem, shorten
 from llmreg.lm.weights import TrainableWeights
@@ -69,7 +71,18 @@ class NumberLM(TrainableWeights):
     packs : bool
         Whether prompt and tree share one sequence. False is slower and gives the same numbers;
         :meth:`verify_packing` can turn it off.
+    head : llmreg.lm.heads.Head or None
+        Predicts in the number tree's place. None, unless a method asked for one.
+    leaf_shift : llmreg.lm.heads.LeafShift or None
+        What training has added to the values of the tree's leaves.
+    new_tokens : llmreg.lm.new_tokens.NewTokens or None
+        Output rows of tokens that stand for whole numbers.
+    bidirectional : bool
+        Whether the prompt's tokens see those after them.
     """
+
+    # Parts beside the language model and the cells, which some methods ask for (put_parts).
+    PARTS = ("head", "leaf_shift", "new_tokens")
 
     def __init__(self, lm, cells, symbol_ids, codec, source=None, pretrained=False):
         super().__init__(lm)
@@ -81,6 +94,8 @@ class NumberLM(TrainableWeights):
         self.source = source
         self.pretrained = pretrained
         self.packs = packing_obstacle(lm) is None
+        self.head = self.leaf_shift = self.new_tokens = None
+        self.bidirectional = False
         self._autocast = None
         self._checkpointing = False
         self._compiled = False
@@ -107,6 +122,49 @@ class NumberLM(TrainableWeights):
         """torch.dtype: of the matrix products, and with them of the rounding."""
         return self._autocast or self.dtype
 
+    @property
+    def parts(self):
+        """dict of str to Module: the heads and other small parts that are there, by name."""
+        found = {name: getattr(self, name) for name in self.PARTS}
+        return {name: part for name, part in found.items() if part is not None}
+
+    def add_lora(self, config):
+        """Freeze all weights but those of heads and other parts, which start fresh, and put
+        trainable adapters on the language model (:meth:`TrainableWeights.add_lora`)."""
+        super().add_lora(config)
+        for part in self.parts.values():
+            part.requires_grad_(True)
+
+    def put_parts(self, parts, bidirectional=False):
+        """Put heads and other parts in place, for good.
+
+        Parameters
+        ----------
+        parts : dict of str to Module
+            With ``new_tokens``, each number is written as one token of its own, in place of the
+            codec's symbols: the number tree becomes one of a single level, over the same numbers.
+        bidirectional : bool, default=False
+            Let the prompt's tokens attend to those after them, too. Numbers stay causal: no token
+            of the prompt sees them, and each sees its own beginning.
+
+        Raises
+        ------
+        ValueError
+            If the model is to be bidirectional and takes no attention mask of ours.
+        """
+        if bidirectional and not self.packs:
+            raise ValueError(
+                "bidirectional=True needs a model that attends as our masks tell it, but "
+                f"{type(self.transformer).__name__} (model_type="
+                f"{self.transformer.config.model_type!r}) does not. Set bidirectional=False, or "
+                "use a transformer with attn_implementation='sdpa' or 'eager'."
+            )
+        for name, part in parts.items():
+            setattr(self, name, part)
+        if "new_tokens" in parts:
+            self.tree = one_level(self.tree)
+        self.bidirectional = bidirectional
+
     def place(self, device, dtype=None, autocast=None):
         """Move the weights and the tree.
 
@@ -114,8 +172,8 @@ class NumberLM(TrainableWeights):
         ----------
         device : torch.device or str
         dtype : torch.dtype or None, default=None
-            Of the language model's base weights; None leaves all formats as they are. Adapters and
-            cell vectors keep at least float32; quantised weights stay as they are.
+            Of the language model's base weights; None leaves all formats as they are. Adapters,
+            cell vectors and heads keep at least float32; quantised weights stay as they are.
         autocast : torch.dtype or None, default=None
             What matrix products are computed in (:class:`torch.autocast`); None: in the weights'
             own format, or as before where ``dtype`` is None too.
@@ -128,8 +186,9 @@ class NumberLM(TrainableWeights):
         names = adapter_weights(self.lm) if self.has_lora else ()
         device = place_language_model(self.lm, device, dtype, names)
         self.symbol_ids = self.symbol_ids.to(device)
-        if self.cells is not None:
-            self.cells.to(device=device, dtype=None if dtype is None else precise(dtype))
+        small = [*self.parts.values(), *([] if self.cells is None else [self.cells])]
+        for part in small:
+            part.to(device=device, dtype=None if dtype is None else precise(dtype))
         self.tree = self.tree.to(device)
         if dtype is not None or autocast is not None:
             self._autocast = autocast
@@ -156,7 +215,7 @@ class NumberLM(TrainableWeights):
         if not self.packs:
             return self.plain_logits(batch, nodes)
         ids = torch.cat([batch.ids, self._node_ids(nodes)], 1)
-        visible = packed_visibility(batch.mask, self.tree.visible(nodes, nodes))
+        visible = packed_visibility(batch.mask, self.tree.visible(nodes, nodes), self.bidirectional)
         positions = torch.cat([_positions(batch.mask), self._node_positions(batch, nodes)], 1)
         out = self._masked_pass(ids, batch, visible, positions, positions, use_cache=False)
         return out.logits[:, -nodes.shape[1] - 1 :]
@@ -167,7 +226,8 @@ class NumberLM(TrainableWeights):
         nodes = batch.ids.new_empty(len(batch), 0)
         if not self.packs:
             return self.plain_logits(batch, nodes)[:, 0], TreeCache(batch, None, nodes)
-        visible, positions = packed_visibility(batch.mask, None), _positions(batch.mask)
+        visible = packed_visibility(batch.mask, None, self.bidirectional)
+        positions = _positions(batch.mask)
         # Without a configuration no layer forgets what lies before its window: a later node may
         # be nearer to it than the last column is.
         out = self._masked_pass(
@@ -197,6 +257,56 @@ class NumberLM(TrainableWeights):
         cache.nodes, cache.past = seen, out.past_key_values
         return out.logits
 
+    def head_output(self, batch):
+        """What the head makes of the prompts, with gradients.
+
+        Parameters
+        ----------
+        batch : llmreg.prompts.cell_prompts.PromptBatch of B rows
+
+        Returns
+        -------
+        Tensor of shape (B,) or (B, K)
+            At least float32: numbers in z-units, or a histogram's log-probabilities.
+        """
+        read = self.head.read(self, self.fix_hidden_cells(batch))
+        kind = next(self.head.parameters()).dtype
+        with torch.autocast(self.device.type, enabled=False):
+            return self.head(*(x.to(kind) if x.is_floating_point() else x for x in read))
+
+    def prompt_pass(self, batch, output, keep):
+        """A pass over the prompts alone, with another output layer.
+
+        Parameters
+        ----------
+        batch : llmreg.prompts.cell_prompts.PromptBatch of B rows
+        output : callable
+            ``output(layer, at)`` gives a context in which the output layer answers as wanted
+            (:mod:`llmreg.lm.number_rows`). ``at`` picks the prompts' last states (B, 1, d) of those
+            that the layer gets.
+        keep : int
+            How many of the last columns the layer gets, at least; 1 where the last is enough.
+
+        Returns
+        -------
+        Tensor
+            The output layer's answer, after what the family does to logits; at least float32.
+        """
+        layer = self.lm.get_output_embeddings()
+        if self.packs:
+            visible = packed_visibility(batch.mask, None, self.bidirectional)
+            positions = _positions(batch.mask)
+            context = output(layer, lambda hidden: hidden[:, -1:])
+            return self._masked_pass(
+                batch.ids, batch, visible, positions, positions, keep=keep, output=context,
+                use_cache=False,
+            ).logits  # fmt: skip
+        ids, real, cells = right_padded(self, batch)
+        rows, last = torch.arange(len(ids), device=ids.device), real.sum(1) - 1
+        context = output(layer, lambda hidden: hidden[rows, last].unsqueeze(1))
+        kwargs = {"attention_mask": real.long()} if self._takes_mask else {}
+        return self._forward(ids, cells, use_cache=False, output=context, **kwargs).logits
+
     def fix_hidden_cells(self, batch):
         """The batch with its hidden cells drawn: every pass over it then hides the same ones.
 
@@ -220,12 +330,14 @@ class NumberLM(TrainableWeights):
     def _node_positions(self, batch, nodes):
         return batch.mask.sum(1, keepdim=True) + self.tree.depth[nodes.clamp(min=0)] - 1
 
-    def _masked_pass(self, ids, batch, visible, query, key, **kwargs):
-        """A pass with a mask and positions of our own; logits at the last tokens."""
+    def _masked_pass(self, ids, batch, visible, query, key, keep=None, **kwargs):
+        """A pass with a mask and positions of our own; logits at the last ``keep`` tokens, by
+        default at the prompt's last one and all after it."""
         kwargs = {"use_cache": True, **kwargs}
         lowest = torch.finfo(self.compute_dtype).min
         mask = attention_masks(self.transformer.config, visible, query, key, self.dtype, lowest)
-        keep = ids.shape[1] - (0 if batch is None else batch.ids.shape[1] - 1)
+        if keep is None:
+            keep = ids.shape[1] - (0 if batch is None else batch.ids.shape[1] - 1)
         cells = None if batch is None else cell_input(self.cells, batch)
         return self._forward(
             ids, cells, attention_mask=mask, position_ids=query, logits_to_keep=keep, **kwargs
@@ -236,19 +348,32 @@ class NumberLM(TrainableWeights):
         (B, K), and their ancestors need not be among them."""
 
         def forward(ids, mask, cells):
-            kwargs = {"attention_mask": mask.long()} if takes_mask else {}
+            kwargs = {"attention_mask": mask.long()} if self._takes_mask else {}
             return self._forward(ids, cells, use_cache=False, **kwargs).logits
 
-        takes_mask = "attention_mask" in signature(self.transformer.forward).parameters
         nodes, cells = nodes.expand(len(batch), -1), cell_input(self.cells, batch)
         return plain_logits(forward, self.tree, self.symbol_ids, batch, cells, nodes)
 
-    def _forward(self, ids, cells, use_cache, **kwargs):
-        """Call the language model once; logits of the symbols alone, in at least float32."""
+    @property
+    def _takes_mask(self):
+        return "attention_mask" in signature(self.transformer.forward).parameters
+
+    def _number_rows(self):
+        """The context in which the output layer gives the symbols' logits alone."""
+        layer = self.lm.get_output_embeddings()
+        if self.new_tokens is not None:
+            return new_rows(layer, self.new_tokens.weight)
+        return number_rows(layer, self.symbol_ids)
+
+    def _forward(self, ids, cells, use_cache, output=None, **kwargs):
+        """Call the language model once; logits of the symbols alone, in at least float32.
+
+        ``output`` is another context for the output layer.
+        """
         with ExitStack() as stack:
             stack.enter_context(self._pass_lock)
             stack.enter_context(self._autocasting())
-            stack.enter_context(number_rows(self.lm.get_output_embeddings(), self.symbol_ids))
+            stack.enter_context(self._number_rows() if output is None else output)
             stack.enter_context(cells_added(self.lm.get_input_embeddings(), cells))
             if self._checkpointing:
                 active = torch.is_grad_enabled() and not use_cache

@@ -1,19 +1,22 @@
-"""The output layer, for a while, computes the number symbols' rows alone."""
+"""The output layer, for a while, answers something else than all of its logits.
+
+Patching the layer, not calling the body without it, keeps what a family does to its logits
+(scaling, soft caps).
+"""
 
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import nn
 
-__all__ = ["number_rows"]
+__all__ = ["all_rows", "new_rows", "number_rows", "states_kept"]
 
 
-@contextmanager
-def number_rows(head, rows):
+def number_rows(head, rows, at=None):
     """Within this context an output layer gives the logits of some tokens only.
 
-    Patching the layer, not calling the body without it, keeps what a family does to its logits
-    (scaling, soft caps). Logits are computed in at least float32.
+    Logits are computed in at least float32.
 
     Parameters
     ----------
@@ -21,8 +24,60 @@ def number_rows(head, rows):
         A linear layer, or peft's wrapper around a trained copy of one. Layers that compute in a way
         of their own (quantised ones) are asked for all their logits, of which the rows are kept.
     rows : LongTensor of shape (S,)
+    at : callable or None, default=None
+        Chooses the hidden states that are asked about; None: all that the layer gets.
     """
-    undo = [_patch(layer, rows) for layer in _layers(head)]
+
+    def forward(layer, own, hidden):
+        hidden = hidden if at is None else at(hidden)
+        if type(layer).forward is nn.Linear.forward:
+            bias = None if layer.bias is None else layer.bias[rows.to(layer.bias.device)]
+            return _product(layer.weight[rows.to(layer.weight.device)], bias, hidden)
+        logits = own(hidden)
+        return logits.index_select(-1, rows.to(logits.device))
+
+    return _answering(head, forward)
+
+
+def new_rows(head, weight):
+    """Within this context an output layer gives the logits of tokens that it does not have.
+
+    The vocabulary is not resized: the rows of the new tokens are weights of their own, without a
+    bias. Logits are computed in at least float32.
+
+    Parameters
+    ----------
+    head : Module
+    weight : Tensor of shape (S, d)
+    """
+    return _answering(head, lambda layer, own, hidden: _product(weight, None, hidden))
+
+
+def all_rows(head, at):
+    """Within this context an output layer gives all its logits, at hidden states that ``at``
+    chooses from what the layer gets."""
+    return _answering(head, lambda layer, own, hidden: own(at(hidden)))
+
+
+def states_kept(head, kept):
+    """Within this context an output layer appends what it gets to the list ``kept``.
+
+    These are the final hidden states (B, T, d), after the last norm. The logits are no logits
+    then, so that nothing is computed for them.
+    """
+
+    def forward(layer, own, hidden):
+        kept.append(hidden)
+        return hidden[..., :1]
+
+    return _answering(head, forward)
+
+
+@contextmanager
+def _answering(head, forward):
+    """Within this context an output layer answers ``forward(layer, own, hidden)``; ``own`` is
+    what the layer itself computes."""
+    undo = [_patch(layer, forward) for layer in _layers(head)]
     try:
         yield
     finally:
@@ -38,7 +93,7 @@ def _layers(head):
     return [head] if copies is None else [head.original_module, *copies.values()]
 
 
-def _patch(layer, rows):
+def _patch(layer, forward):
     """Replace a layer's forward on the instance; returns how to undo it.
 
     accelerate's hooks (offloading, several devices) wrap ``forward`` and call ``_old_forward``:
@@ -46,24 +101,15 @@ def _patch(layer, rows):
     """
     name = "_old_forward" if hasattr(layer, "_hf_hook") else "forward"
     before, own = vars(layer).get(name), getattr(layer, name)
-    if type(layer).forward is nn.Linear.forward:
-
-        def forward(hidden):
-            return _rows_of(layer, rows, hidden)
-    else:
-
-        def forward(hidden):
-            logits = own(hidden)
-            return logits.index_select(-1, rows.to(logits.device))
-
-    setattr(layer, name, forward)
+    setattr(layer, name, partial(forward, layer, own))
     return layer, name, before
 
 
-def _rows_of(layer, rows, hidden):
-    rows = rows.to(layer.weight.device)
+def _product(weight, bias, hidden):
+    """``hidden @ weight.T + bias`` in at least float32."""
     precise = torch.promote_types(hidden.dtype, torch.float32)
-    weight = layer.weight[rows].to(precise)
-    bias = None if layer.bias is None else layer.bias[rows].to(precise)
+    weight = weight.to(device=hidden.device, dtype=precise)
     with torch.autocast(hidden.device.type, enabled=False):
-        return nn.functional.linear(hidden.to(precise), weight, bias)
+        return nn.functional.linear(
+            hidden.to(precise), weight, None if bias is None else bias.to(weight)
+        )

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils.validation import _num_samples
 
+from llmreg.checks import check_adapters, check_methods, check_training_data
+
 __all__ = ["MemoryEstimate", "StageMemory", "estimate_memory"]
 
 
@@ -24,7 +26,7 @@ class StageMemory:
     gradients : int
         Of all weights that train.
     optimizer : int
-        AdamW's two moments.
+        AdamW's two moments, or Adafactor's sums.
     copies : int
         Of the weights that train: their running mean, those of the best epoch (with validation)
         and, for a KL penalty (``beta`` above 0), the reference twice.
@@ -239,8 +241,7 @@ def estimate_memory(model, X, y=None):
     Examples
     --------
     >>> import pandas as pd
-    >>> from llmreg import LLMRegressor
-    >>> from llmreg.memory.estimate import estimate_memory
+    >>> from llmreg import LLMRegressor, estimate_memory
     >>> X = pd.DataFrame({"size": [30.0, 45, 60, 80], "city": list("ABAB")})
     >>> estimate = estimate_memory(LLMRegressor(device="cpu"), X)
     >>> estimate.largest_micro_batch(2**30) > estimate.sft.rows
@@ -250,10 +251,10 @@ def estimate_memory(model, X, y=None):
 
     reader = type(model)(**model.get_params(deep=False))  # reading a table sets attributes
     reader._validate_params()
-    methods = reader._methods()
-    reader._check_adapters()
+    methods = check_methods(reader)
+    check_adapters(reader)
     y = np.linspace(0.0, 1.0, _num_samples(X)) if y is None else y
-    frame, y, _, target = reader._check_training_data(X, y, None)
-    fit = VirtualFit(model.get_params(deep=False), frame, y, target)
+    frame, y, _, target = check_training_data(reader, X, y, None)
+    fit = VirtualFit(model.get_params(deep=False), frame, y, target, methods)
     stages = [None if kept is None else StageMemory(**kept) for kept in fit.stages(methods)]
     return MemoryEstimate(str(fit.device), fit.prompt_tokens, *stages, *fit.prediction())

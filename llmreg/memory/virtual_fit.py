@@ -18,7 +18,7 @@ from llmreg.lm.hub import load_config, load_tokenizer
 from llmreg.memory.quantised import quantised_bytes
 from llmreg.memory.virtual_model import VirtualModel, equal_layers
 from llmreg.numbers.codecs import DigitCodec
-from llmreg.predicting import TOKENS_PER_BATCH
+from llmreg.predicting import TOKENS_PER_BATCH, tokens_after_prompt
 from llmreg.settings import auto_validation, stage_settings
 from llmreg.tables.serialization import RowSerializer
 
@@ -38,9 +38,11 @@ class VirtualFit:
     frame : DataFrame of n rows
     y : ndarray of shape (n,)
     target_name : str or None
+    methods : (Objective, Objective or None)
+        Of both stages.
     """
 
-    def __init__(self, params, frame, y, target_name):
+    def __init__(self, params, frame, y, target_name, methods):
         self.params = params
         self.device = training_device(params["device"])
         self.precision = precision_of(params, self.device)
@@ -53,7 +55,7 @@ class VirtualFit:
             built = params | {"dropout": 0.0, "model": _without_weights(params, dtype)}
             _, self.encoded, self.model = assemble(
                 built, serializer.serialize(frame), codec.fit(y), serializer.max_text_tokens, 0,
-                dtype, verify=False,
+                dtype, verify=False, methods=methods,
             )  # fmt: skip
             self.model.place("meta", dtype)
         self._require_packing()
@@ -116,11 +118,19 @@ class VirtualFit:
         return dict(
             method=type(method).__name__,
             rows=min(settings.micro_batch_size or settings.batch_size, settings.batch_size),
-            weights=weights, adapters=adapters, gradients=trained, optimizer=2 * trained,
+            weights=weights, adapters=adapters, gradients=trained, optimizer=self._moments(trained),
             copies=copies, activations_per_row=saved_per_row,
             working_per_row=working_per_row, working=working + self._unpacked(),
             update=self._update(trained), validation=validation,
         )  # fmt: skip
+
+    def _moments(self, trained):
+        """Two numbers per weight for AdamW; sums over rows and over columns for Adafactor."""
+        if self.params["optimizer"] == "adamw":
+            return 2 * trained
+        matrices = [p for p in self.model.trainable().values() if p.ndim > 1 and p.numel()]
+        sums = sum(p[..., 0, :].nbytes + p[..., 0].nbytes for p in matrices)
+        return sums + trained - _bytes(matrices)
 
     def _update(self, trained):
         """AdamW works on all weights at once on CUDA, and on one after the other elsewhere."""
@@ -140,7 +150,8 @@ class VirtualFit:
         return sum(weights.values()) + adapters, working + self._unpacked()
 
     def _rows_of_a_prediction(self):
-        return max(1, TOKENS_PER_BATCH // (self.prompt_tokens[0] + self.model.tree.n_nodes))
+        tokens = self.prompt_tokens[0] + tokens_after_prompt(self.model)
+        return max(1, TOKENS_PER_BATCH // tokens)
 
     def _measured(self, measure, precision, checkpointing=False):
         """What ``measure`` tells of a :class:`VirtualModel`: a list of bytes.

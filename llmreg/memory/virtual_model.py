@@ -75,12 +75,14 @@ class VirtualModel:
         self.mode = FakeTensorMode()
         self.encoded, self.autocast = encoded, autocast
         self.longest = int(np.argmax(encoded.lengths))
-        self.sizes = _level_sizes(model.codec.sequences())
+        # A tree of new tokens has one level, whatever the codec spells.
+        self.sizes = _level_sizes(model.codec.sequences()) if model.new_tokens is None else [1]
         with self.mode, torch.device(device):
             memo = {id(p): _fake(p) for p in [*model.parameters(), *model.buffers()]}
-            lm, cells = copy.deepcopy((model.lm, model.cells), memo)
+            lm, cells, parts = copy.deepcopy((model.lm, model.cells, model.parts), memo)
             symbol_ids = torch.empty(model.symbol_ids.shape, dtype=torch.long)
             self.model = NumberLM(lm, cells, symbol_ids, model.codec)
+            self.model.put_parts(parts, model.bidirectional)
             if n_layers is not None:
                 del equal_layers(lm)[n_layers:]
             if checkpointing:
@@ -148,6 +150,9 @@ class VirtualModel:
             batch = self.encoded.batch(np.full(n_rows, self.longest), model.device, model.dtype)
             nodes = torch.arange(tree.n_nodes)
             with self._autocasting():
+                if model.head is not None:
+                    model.head_output(batch)
+                    return peak.peak
                 logits = model.node_logits(batch, nodes[1:])
             leaf_log_probs(step_log_probs(logits, tree, nodes), tree).exp().double()
         return peak.peak

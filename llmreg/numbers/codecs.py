@@ -1,24 +1,26 @@
 """Target codecs: a number y ↔ the sequence of symbols that the language model writes for it.
 
 A codec is the only place that knows how a number is spelled. It says which symbols exist, which
-sequence of them stands for a given y, and which interval of y every prefix of such a sequence
-pins down; :mod:`llmreg.numbers.tree` turns that into the number tree.
+sequence of them stands for a given y, and which interval of y each sequence names;
+:mod:`llmreg.numbers.tree` turns that into the number tree. Here is the codec of digits; the others
+are in :mod:`~llmreg.numbers.scientific`, :mod:`~llmreg.numbers.grid` and
+:mod:`~llmreg.numbers.decimal_codec`.
 """
 
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["SYMBOLS", "DigitCodec"]
+from llmreg.numbers.codec_base import END, MAX_LEAVES, TargetCodec
+
+__all__ = ["END", "SYMBOLS", "DigitCodec", "TargetCodec"]
 
 SYMBOLS = "0123456789abcdefghijklmnopqrstuvwxyz"
-MAX_LEAVES = 10**6
 
 
-class DigitCodec(BaseEstimator):
+class DigitCodec(TargetCodec):
     """Write y as a fixed number of digits of its rescaled value, most significant first.
 
     ``y`` is mapped monotonically to z in [0, 1), then k = floor(z · base**n_digits) is written
@@ -104,9 +106,7 @@ class DigitCodec(BaseEstimator):
             ``scale="quantile"``.
         """
         self._validate_params()
-        y = np.asarray(y, dtype=np.float64)
-        if sample_weight is not None:
-            y = y[np.asarray(sample_weight) > 0]
+        y = self._counted(y, sample_weight)
         n_bins = self._check_size()
         low, high = self._range(y)
         grid = np.linspace(0.0, 1.0, n_bins + 1)
@@ -173,17 +173,10 @@ class DigitCodec(BaseEstimator):
         place = self.base ** np.arange(self.n_digits - 1, -1, -1, dtype=np.int64)
         return (k[:, None] // place) % self.base
 
-    def leaf_of(self, y):
-        """Index of the bin that holds each y; y outside the range falls in the nearest bin."""
-        check_is_fitted(self)
-        y = np.asarray(y, dtype=np.float64)
-        return np.clip(np.searchsorted(self.edges_, y, side="right") - 1, 0, len(self.values_) - 1)
-
-    def n_clipped(self, y):
-        """Number of targets outside the range, which :meth:`encode` moves to its nearest end."""
-        check_is_fitted(self)
-        y = np.asarray(y, dtype=np.float64)
-        return int(((y < self.edges_[0]) | (y > self.edges_[-1])).sum())
+    @property
+    def max_length(self):
+        """int: ``n_digits``."""
+        return int(self.n_digits)
 
     def encode(self, y):
         """Numbers to symbol sequences.

@@ -6,7 +6,9 @@ import torch
 from llmreg.numbers.distribution import NumericDistribution
 from llmreg.numbers.tree import greedy_leaf, keep_nodes, leaf_log_probs, step_log_probs
 
-__all__ = ["bounded_distribution", "exact_distribution"]
+__all__ = ["bounded_distribution", "exact_distribution", "open_steps"]
+
+NODES_PER_PASS = 2048
 
 
 def _numpy(tensor):
@@ -14,7 +16,10 @@ def _numpy(tensor):
 
 
 def exact_distribution(model, batch):
-    """Every leaf's probability, in one forward pass over prompt and tree.
+    """Every leaf's probability.
+
+    Large trees take several forward passes (:func:`open_steps`): exact, and slow where there are
+    tens of thousands of nodes. :func:`bounded_distribution` evaluates only those that matter.
 
     Parameters
     ----------
@@ -26,8 +31,7 @@ def exact_distribution(model, batch):
     NumericDistribution
     """
     tree = model.tree
-    nodes = torch.arange(tree.n_nodes, device=model.device)
-    steps = step_log_probs(model.node_logits(batch, nodes[1:]), tree, nodes)
+    steps = open_steps(model, batch)
     span, value = _numpy(tree.leaf_span), _numpy(tree.leaf_value)
     return NumericDistribution(
         _numpy(leaf_log_probs(steps, tree).exp()), span[:, 0], span[:, 1], values=value,
@@ -35,11 +39,49 @@ def exact_distribution(model, batch):
     )  # fmt: skip
 
 
+def open_steps(model, batch):
+    """Log-probabilities of the next symbol at all nodes that leave a choice.
+
+    Up to 2,048 nodes take one pass over prompt and tree. More take a pass for every 1,024 of them,
+    with the prompt and the nodes above them: the same numbers, and memory that stays within bounds.
+
+    Parameters
+    ----------
+    model : llmreg.lm.backbone.NumberLM
+    batch : llmreg.prompts.cell_prompts.PromptBatch of B rows
+
+    Returns
+    -------
+    Tensor of shape (B, n_open, S)
+    """
+    tree = model.tree
+    nodes = torch.arange(tree.n_open, device=model.device)
+    if len(nodes) <= NODES_PER_PASS:
+        return step_log_probs(model.node_logits(batch, nodes[1:]), tree, nodes)
+    steps = None
+    for part in _subtrees(tree):
+        found = step_log_probs(model.node_logits(batch, part[1:]), tree, part)
+        if steps is None:
+            steps = found.new_empty(len(batch), len(nodes), found.shape[2])
+        steps[:, part] = found
+    return steps
+
+
+def _subtrees(tree):
+    """All open nodes, in parts with their ancestors; each ascends, so parents come first."""
+    # Nodes of a level are in the order of their prefixes: neighbours share most ancestors.
+    for part in torch.arange(tree.n_open).split(NODES_PER_PASS // 2):
+        nodes = tree.ancestors[part.to(tree.ancestors.device)].unique()
+        yield nodes[nodes >= 0].long()
+
+
 def bounded_distribution(model, batch, tolerance):
     """Leaves where the mass is, whole intervals elsewhere.
 
     Level by level on the cached prompt, only those nodes are expanded that could still move the
-    mean: what is left out moves it by at most ``tolerance``.
+    mean: what is left out moves it by at most ``tolerance``. A node that is not expanded stands for
+    the intervals of y below it (one for digits; what begins with "1" may be 1, 10 to 19, 100 to
+    199), with the mass shared among them by their numbers of leaves.
 
     Parameters
     ----------
@@ -57,42 +99,89 @@ def bounded_distribution(model, batch, tolerance):
     logits, cache = model.prefill(batch)
     nodes = torch.zeros(len(batch), 1, dtype=torch.long, device=model.device)
     mass, greedy = torch.ones_like(nodes, dtype=logits.dtype), torch.zeros_like(nodes)
-    logits, support, greedy_value = logits.unsqueeze(1), [], None
+    logits, cells, chosen = logits.unsqueeze(1), _Cells(tree), torch.full_like(nodes, -1)
     # Errors are compared as shares of y's range: float32 cannot hold every unit of y.
-    unit = float(tree.span[0].diff()) or 1.0
+    unit = float(tree.radius[0]) or 1.0
+    share = tolerance / unit / max(tree.n_levels - 1, 1)
     for level in range(tree.n_levels):
         probs = step_log_probs(logits, tree, nodes).exp() * mass.unsqueeze(2)  # (B, K, S)
         # The greedy path is always expanded, so that greedy decoding is exact.
         symbol = probs[rows, greedy].argmax(-1)  # (B, 1)
+        at = nodes.gather(1, greedy).clamp(min=0)
+        chosen = torch.where(chosen < 0, tree.leaf[at, symbol], chosen)
         following = nodes.clamp(min=0)
+        cells.add_leaves(probs.flatten(1), tree.leaf[following].flatten(1))
         if level == tree.n_levels - 1:
-            leaves = tree.leaf[following]
-            support.append(_cells(probs, leaves, tree.leaf_span))
-            greedy_value = tree.leaf_value[leaves[rows, greedy, symbol]].squeeze(1)
-            # Intervals that merge many numbers don't compete for the likeliest number.
-            likeliest = leaves.flatten(1).gather(1, probs.flatten(1).argmax(1, keepdim=True))
             break
+        # Waiting nodes are numbers, which are in the cells already.
         children = tree.child[following].flatten(1)
-        probs = probs.flatten(1) * (children >= 0)
-        best = tree.child[nodes.gather(1, greedy), symbol]
-        width = (tree.span[children.clamp(min=0)].diff(dim=-1).squeeze(-1) / unit).to(probs)
-        share = tolerance / unit / (tree.n_levels - 1)
-        keep = keep_nodes(probs, width, share) | (children == best)
-        support.append(_cells(probs.masked_fill(keep, 0.0), children, tree.span))
+        opens = (children >= 0) & (children < tree.n_open)
+        children, probs = children.masked_fill(~opens, -1), probs.flatten(1) * opens
+        best = torch.where(chosen < 0, tree.child[at, symbol], tree.n_nodes)
+        radius = (tree.radius[children.clamp(min=0)] / unit).to(probs)
+        keep = keep_nodes(probs, 2 * radius, share) & opens | (children == best)
+        cells.add_intervals(probs.masked_fill(keep, 0.0), children)
+        if not keep.any():
+            break
         nodes, mass = _compact(children, probs, keep)
         greedy = (nodes == best).long().argmax(1, keepdim=True)
-        logits = model.extend(cache, nodes)
-    probabilities, lower, upper = (np.concatenate(part, 1) for part in zip(*support, strict=True))
-    return NumericDistribution(
-        probabilities, lower, upper, greedy=_numpy(greedy_value),
-        mode=_numpy(tree.leaf_value[likeliest.squeeze(1)]),
-    )  # fmt: skip
+        logits = _extended(model, cache, nodes)
+    return cells.distribution(chosen.squeeze(1))
 
 
-def _cells(probs, index, spans):
-    """Probabilities and intervals as numpy arrays of shape (B, K)."""
-    ends = _numpy(spans[index.clamp(min=0)].flatten(1, -2))
-    return _numpy(probs.flatten(1)), ends[..., 0], ends[..., 1]
+class _Cells:
+    """The support of bounded distributions as it grows, and each row's likeliest number."""
+
+    def __init__(self, tree):
+        self.tree = tree
+        self.parts = []
+        self.likeliest, self.mode = None, None
+
+    def add_leaves(self, probs, leaves):
+        """Numbers with their probabilities, both (B, K); -1 is none."""
+        decided = leaves >= 0
+        if not decided.any():
+            return
+        found = leaves.clamp(min=0)
+        values = _numpy(self.tree.leaf_value[found])
+        self._add(probs * decided, self.tree.leaf_span[found], values)
+        # Intervals that merge many numbers don't compete for the likeliest number.
+        best, place = probs.masked_fill(~decided, -1.0).max(1)
+        mode = leaves.gather(1, place.unsqueeze(1)).squeeze(1)
+        if self.mode is not None:
+            mode = torch.where(best > self.likeliest, mode, self.mode)
+            best = torch.maximum(best, self.likeliest)
+        self.likeliest, self.mode = best, mode
+
+    def add_intervals(self, probs, nodes):
+        """What is below open nodes with their probabilities, both (B, K); -1 is none."""
+        found = nodes.clamp(min=0)
+        share = self.tree.run_share[found].to(probs)
+        runs = self.tree.runs[found].flatten(1, 2)
+        self._add((probs.unsqueeze(2) * share).flatten(1), runs, None)
+
+    def _add(self, probs, spans, values):
+        ends = _numpy(spans)
+        lower, upper = ends[..., 0], ends[..., 1]
+        values = lower / 2 + upper / 2 if values is None else values
+        self.parts.append((_numpy(probs), lower, upper, values))
+
+    def distribution(self, greedy):
+        """The finished distributions; ``greedy`` are leaves (B,)."""
+        value = self.tree.leaf_value
+        probabilities, lower, upper, values = (
+            np.concatenate(part, 1) for part in zip(*self.parts, strict=True)
+        )
+        return NumericDistribution(
+            probabilities, lower, upper, values=values, greedy=_numpy(value[greedy]),
+            mode=_numpy(value[self.mode]),
+        )  # fmt: skip
+
+
+def _extended(model, cache, nodes):
+    """Logits (B, K, S) at further nodes, 2,048 at a time; none of a level sees another."""
+    parts = [model.extend(cache, part) for part in nodes.split(NODES_PER_PASS, 1)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
 
 def _compact(children, probs, keep):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from llmreg.numbers.symbol_values import symbol_values
 from llmreg.numbers.tree import greedy_leaf, leaf_log_probs, step_log_probs
 from llmreg.objectives.functional import categorical_kl
 
@@ -63,10 +64,45 @@ class NumberPolicy:
         self._logits = None
         self._greedy = None
         self._drawn = {}
+        self._scored = None, None, None  # numbers whose paths were evaluated last, and how
+
+    @property
+    def symbol_values(self):
+        """Tensor of shape (S,): value of each symbol as a digit; NaN for signs, point and end."""
+        return self.leaf_z.new_tensor(symbol_values(self.model.codec.symbols))
 
     def leaf_log_probs(self, temperature=1.0):
         """Log-probability of every number of the codec, (B, L)."""
-        return leaf_log_probs(self._steps(temperature), self.tree)
+        return leaf_log_probs(self.tree_steps(temperature), self.tree)
+
+    def tree_steps(self, temperature=1.0):
+        """Log-probabilities of the next symbol at every open node of the tree, (B, n_open, S)."""
+        nodes = torch.arange(self.tree.n_open, device=self.model.device)
+        if self._logits is None:
+            self._logits = self.model.node_logits(self.batch, nodes[1:])
+        return step_log_probs(self._logits, self.tree, nodes, temperature)
+
+    def steps_of(self, leaves, temperature=1.0):
+        """Log-probabilities of the next symbol at each step on the way to some numbers.
+
+        What :meth:`sample` evaluated is not evaluated again for the numbers that it gave (the very
+        tensor).
+
+        Parameters
+        ----------
+        leaves : LongTensor of shape (B, G)
+        temperature : float, default=1.0
+
+        Returns
+        -------
+        Tensor of shape (B, G, N, S)
+            Where a number is decided before step N, its steps from there on are certain.
+        """
+        nodes = self.tree.path_nodes[leaves].long()  # (B, G, N)
+        logits, slot = self._evaluated(leaves, nodes)
+        rows = torch.arange(len(leaves), device=leaves.device).unsqueeze(1)
+        steps = step_log_probs(logits[rows, slot], self.tree, nodes.flatten(1), temperature)
+        return steps.view(*nodes.shape, -1)
 
     def log_prob_of(self, leaf):
         """Log-probability of one number per row, (B,); costs its path alone."""
@@ -88,11 +124,13 @@ class NumberPolicy:
 
     def _sample(self, noise, temperature):
         width = noise.shape[1] * (self.tree.n_levels - 1)
-        if self._logits is not None or self.tree.n_nodes - 1 <= width:
-            leaves = _descend(self._steps(temperature).detach(), self.tree, noise)
+        if self._logits is not None or self.tree.n_open - 1 <= width:
+            leaves = _descend(self.tree_steps(temperature).detach(), self.tree, noise)
             return leaves, self.leaf_log_probs(temperature).gather(1, leaves)
         if self.model.caches_gradients or not torch.is_grad_enabled():
-            return self._walk(noise, temperature)
+            leaves, log_probs = self._walk(noise, temperature)
+            self._scored = leaves, *self._walked
+            return leaves, log_probs
         with torch.no_grad():
             leaves, _ = self._walk(noise, temperature)
         return leaves, self._score(leaves, temperature)
@@ -100,7 +138,7 @@ class NumberPolicy:
     def greedy(self):
         """Number written by the likeliest symbol at each step, (B,)."""
         if self._greedy is None:
-            self._greedy = greedy_leaf(self._steps(1.0).detach(), self.tree)
+            self._greedy = greedy_leaf(self.tree_steps(1.0).detach(), self.tree)
         return self._greedy
 
     def kl_to_reference(self):
@@ -112,22 +150,28 @@ class NumberPolicy:
             ).leaf_log_probs()
         return categorical_kl(log_probs, reference)
 
-    def _steps(self, temperature):
-        nodes = torch.arange(self.tree.n_nodes, device=self.model.device)
-        if self._logits is None:
-            self._logits = self.model.node_logits(self.batch, nodes[1:])
-        return step_log_probs(self._logits, self.tree, nodes, temperature)
-
     def _score(self, leaves, temperature):
         """Log-probabilities (B, G) of numbers, from their paths packed behind the prompt."""
-        paths = self.tree.path_nodes[leaves]  # (B, G, N)
+        symbols = self.tree.path_symbols[leaves].unsqueeze(3)
+        return self.steps_of(leaves, temperature).gather(3, symbols).squeeze(3).sum(2)
+
+    def _evaluated(self, leaves, nodes):
+        """Logits (B, U, S), and which of them belong to the nodes (B, G, N) on numbers' paths,
+        (B, G * N); any do where the next symbol is certain."""
+        known, logits, slot = self._scored
+        if known is leaves:
+            return logits, slot
+        if self._logits is not None:
+            return self._logits, nodes.flatten(1).clamp(max=self.tree.n_open - 1)
         # The root comes first in what node_logits gives, so it is the first of the nodes here.
-        nodes, slot = self._distinct(paths.flatten(1))
-        logits = self.model.node_logits(self.batch, nodes[:, 1:])
-        steps = step_log_probs(logits, self.tree, nodes, temperature)  # (B, U, S)
-        symbols = self.tree.path_symbols[leaves].flatten(1)
-        rows = torch.arange(len(leaves), device=leaves.device).unsqueeze(1)
-        return steps[rows, slot, symbols].view(paths.shape).sum(2)
+        unique, slot = self._distinct(nodes.flatten(1))
+        logits = self.model.node_logits(self.batch, self._open(unique[:, 1:]))
+        self._scored = leaves, logits, slot
+        return logits, slot
+
+    def _open(self, nodes):
+        """Nodes to evaluate: where the next symbol is certain, there is nothing to ask."""
+        return nodes.masked_fill(nodes >= self.tree.n_open, -1)
 
     @staticmethod
     def _distinct(nodes):
@@ -141,8 +185,10 @@ class NumberPolicy:
         logits, cache = self.model.prefill(self.batch)
         nodes = torch.zeros(len(self.batch), 1, dtype=torch.long, device=self.model.device)
         slot = nodes.expand(-1, noise.shape[1] + 1)  # which of `nodes` each track is at
-        logits, total = logits.unsqueeze(1), 0
+        logits, total, seen, slots = logits.unsqueeze(1), 0, [], []
         for level in range(self.tree.n_levels):
+            slots.append(slot[:, :-1] + sum(some.shape[1] for some in seen))
+            seen.append(logits)
             steps = step_log_probs(logits, self.tree, nodes, temperature)  # (B, U, S)
             tracks = steps.gather(1, slot.unsqueeze(2).expand(-1, -1, steps.shape[2]))
             likeliest = tracks[:, -1:].argmax(-1)
@@ -152,9 +198,10 @@ class NumberPolicy:
             at = nodes.gather(1, slot)
             if level < self.tree.n_levels - 1:
                 nodes, slot = self._distinct(self.tree.child[at, symbols])
-                logits = self.model.extend(cache, nodes)
+                logits = self.model.extend(cache, self._open(nodes))
         leaves = self.tree.leaf[at, symbols]
         self._greedy = leaves[:, -1]
+        self._walked = torch.cat(seen, 1), torch.stack(slots, 2).flatten(1)
         return leaves[:, :-1], total[:, :-1]
 
 
@@ -168,12 +215,16 @@ def _draw(log_probs, noise):
 
 
 def _descend(steps, tree, noise):
-    """Leaves (B, G) drawn digit by digit from the log-probabilities (B, M, S) of all steps."""
+    """Leaves (B, G) drawn digit by digit from the log-probabilities (B, n_open, S) of all steps."""
     rows = torch.arange(len(steps), device=steps.device).unsqueeze(1)
     node = torch.zeros(noise.shape[:2], dtype=torch.long, device=steps.device)
-    for level in range(tree.n_levels - 1):
-        node = tree.child[node, _draw(steps[rows, node], noise[:, :, level])]
-    return tree.leaf[node, _draw(steps[rows, node], noise[:, :, -1])]
+    for level in range(tree.n_levels):
+        open_node = node.clamp(max=tree.n_open - 1)
+        symbol = _draw(steps[rows, open_node], noise[:, :, level])
+        symbol = torch.where(node < tree.n_open, symbol, tree.symbol[node])
+        if level < tree.n_levels - 1:
+            node = tree.child[node, symbol]
+    return tree.leaf[node, symbol]
 
 
 def distinct(nodes):

@@ -1,16 +1,24 @@
 """The number tree: every sequence of number symbols, and the mathematics on its probabilities.
 
 Nodes are prefixes; node 0 is the root (nothing written yet). The model's next-symbol
-distribution at a node is one row of logits; the last symbol of a sequence needs no node of its
-own, so a tree of N symbols over base B has 1 + B + … + B**(N-1) nodes and B**N leaves. All
-functions here are pure functions of tensors; which nodes are evaluated, and how, is the business
-of :mod:`llmreg.numbers.policy`.
+distribution at a node is one row of logits; the symbol after which only one number is left needs no
+node of its own, so a tree of N symbols over base B has 1 + B + … + B**(N-1) nodes and B**N leaves.
+All functions here are pure functions of tensors; which nodes are evaluated, and how, is the
+business of :mod:`llmreg.numbers.policy` and :mod:`llmreg.numbers.decoding`.
+
+Numbers may be decided at different depths. One that is decided early waits at a node of its own,
+from which a symbol leads back to the node: every number has a path of N nodes and symbols. The
+waiting nodes come last; they need no evaluation, since one legal symbol has probability 1 whatever
+its logit.
 """
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import torch
+
+from llmreg.numbers.trie import Trie, check_numbers
 
 __all__ = ["NumberTree", "greedy_leaf", "keep_nodes", "leaf_log_probs", "step_log_probs"]
 
@@ -20,55 +28,46 @@ class NumberTree:
     """A trie over the codec's sequences, as tensors.
 
     M nodes with the root first and parents before children, S symbols, L leaves in ascending
-    order of value, N levels.
+    order of value, N levels. The first ``n_open`` nodes leave the model a choice; at the others,
+    which wait (see the module), the legal symbol is the one that led to them.
+
+    What lies below a node need not be one interval of y: it is at most R runs of neighbouring
+    leaves, and its span is the interval from the first to the last.
     """
 
     symbol: torch.Tensor  # (M,) symbol that leads to the node; 0 for the root
     depth: torch.Tensor  # (M,) number of symbols written at the node
     ancestors: torch.Tensor  # (M, N) ancestor-or-self of the node at each depth; -1 below it
     child: torch.Tensor  # (M, S) node that a symbol leads to, or -1
-    leaf: torch.Tensor  # (M, S) leaf that a symbol completes, or -1
-    path_nodes: torch.Tensor  # (L, N) nodes passed on the way to a leaf, root first
+    leaf: torch.Tensor  # (M, S) leaf that a symbol decides on, or -1
+    path_nodes: torch.Tensor  # (L, N) nodes passed on the way to a leaf, root first, int32
     path_symbols: torch.Tensor  # (L, N) symbols written on the way
-    span: torch.Tensor  # (M, 2) interval of y that a node pins down, float64
+    span: torch.Tensor  # (M, 2) interval of y that holds all below a node, float64
+    runs: torch.Tensor  # (n_open, R, 2) intervals of y below an open node; empty ones fill up
+    run_share: torch.Tensor  # (n_open, R) share of the leaves below that are in a run
     leaf_span: torch.Tensor  # (L, 2)
     leaf_value: torch.Tensor  # (L,) number a leaf stands for, in the units of y, float64
 
     @classmethod
     def from_codec(cls, codec):
-        """Build the trie of a fitted codec's fixed-length sequences."""
-        sequences = codec.sequences()  # (L, N)
-        n_leaves, n_levels = sequences.shape
-        nodes = np.zeros((n_leaves, n_levels), dtype=np.int64)
-        parent, symbol, depth, first, last = [[0]], [[0]], [[0]], [[0]], [[n_leaves - 1]]
-        n_nodes = 1
-        for level in range(1, n_levels):
-            prefixes, start, which, count = np.unique(
-                sequences[:, :level], axis=0, return_index=True, return_inverse=True,
-                return_counts=True,
-            )  # fmt: skip
-            nodes[:, level] = n_nodes + which.reshape(-1)
-            parent.append(nodes[start, level - 1])
-            symbol.append(prefixes[:, -1])
-            depth.append(np.full(len(prefixes), level))
-            first.append(start)
-            last.append(start + count - 1)
-            n_nodes += len(prefixes)
-        parent, symbol, depth, first, last = map(
-            np.concatenate, (parent, symbol, depth, first, last)
-        )
-        child = np.full((n_nodes, len(codec.symbols)), -1)
-        child[parent[1:], symbol[1:]] = np.arange(1, n_nodes)
-        leaf = np.full_like(child, -1)
-        leaf[nodes[:, -1], sequences[:, -1]] = np.arange(n_leaves)
-        levels = np.arange(n_levels)
-        ancestors = np.where(levels <= depth[:, None], nodes[first], -1)
-        lower, upper = codec.edges_[:-1], codec.edges_[1:]
+        """Build the trie of a fitted codec's sequences.
+
+        Raises
+        ------
+        ValueError
+            If the codec breaks a rule of :class:`llmreg.numbers.codecs.TargetCodec`: its numbers
+            don't ascend, two share a sequence, or something follows an END.
+        """
+        check_numbers(codec)
+        trie = Trie.from_sequences(codec.sequences(), codec.symbols)
+        edges = np.asarray(codec.edges_)
+        first, stop, share = trie.runs()
         tensors = dict(
-            symbol=symbol, depth=depth, ancestors=ancestors, child=child, leaf=leaf,
-            path_nodes=nodes, path_symbols=sequences,
-            span=np.stack([lower[first], upper[last]], 1), leaf_span=np.stack([lower, upper], 1),
-            leaf_value=codec.values_,
+            symbol=trie.symbol, depth=trie.depth, ancestors=trie.ancestors, child=trie.child,
+            leaf=trie.leaf, path_nodes=trie.path_nodes, path_symbols=trie.path_symbols,
+            span=np.stack([edges[trie.first], edges[trie.stop]], 1),
+            runs=np.stack([edges[first], edges[stop]], 2), run_share=share,
+            leaf_span=np.stack([edges[:-1], edges[1:]], 1), leaf_value=codec.values_,
         )  # fmt: skip
         return cls(**{name: torch.as_tensor(np.array(value)) for name, value in tensors.items()})
 
@@ -85,13 +84,35 @@ class NumberTree:
 
     @property
     def n_nodes(self):
-        """int: prefixes whose next-symbol distribution matters, the root included."""
+        """int: all nodes, the root and the waiting ones included."""
         return len(self.symbol)
 
     @property
+    def n_open(self):
+        """int: nodes whose next-symbol distribution matters, the root included. They come first."""
+        return min(self.n_nodes, len(self.run_share))
+
+    @property
     def n_levels(self):
-        """int: symbols in a sequence."""
+        """int: symbols of which the last decides on a number, at most."""
         return self.path_nodes.shape[1]
+
+    @property
+    def contiguous(self):
+        """bool: whether all below each node is one run of neighbouring numbers."""
+        return self.run_share.shape[1] == 1
+
+    @cached_property
+    def radius(self):
+        """Tensor of shape (n_open,): how far numbers below a node can be from its centre.
+
+        The centre is the mean over its runs' midpoints, weighted by their shares.
+        """
+        lower, upper = self.span[: self.n_open].unbind(1)
+        if self.contiguous:  # the centre is the midpoint, which rounding must not move
+            return upper / 2 - lower / 2
+        centre = (self.run_share * self.runs.mean(2)).sum(1)[: self.n_open]
+        return torch.maximum(centre - lower, upper - centre)
 
     def visible(self, query, key):
         """Which key nodes each query node may attend to: its ancestors and itself.
@@ -139,17 +160,21 @@ def leaf_log_probs(steps, tree):
     Parameters
     ----------
     steps : Tensor of shape (B, M, S)
-        :func:`step_log_probs` at all nodes of the tree, in order.
+        :func:`step_log_probs` at all nodes of the tree, in order, or at the open ones.
 
     Returns
     -------
     Tensor of shape (B, L)
     """
-    n_symbols = steps.shape[-1]
-    flat = steps.flatten(1)  # (B, M * S)
+    n_open, n_symbols = tree.n_open, steps.shape[-1]
+    # Waiting costs nothing: it reads a zero behind the open nodes' steps.
+    flat = steps[:, :n_open].flatten(1)  # (B, M * S)
+    if n_open < tree.n_nodes:
+        flat = torch.cat([flat, flat.new_zeros(len(flat), 1)], 1)
     total = 0
     for level in range(tree.n_levels):
-        total = total + flat[:, tree.path_nodes[:, level] * n_symbols + tree.path_symbols[:, level]]
+        nodes, symbols = tree.path_nodes[:, level], tree.path_symbols[:, level]
+        total = total + flat[:, torch.where(nodes < n_open, nodes * n_symbols + symbols, -1)]
     return total
 
 
@@ -158,7 +183,7 @@ def greedy_leaf(steps, tree):
 
     Parameters
     ----------
-    steps : Tensor of shape (B, M, S), at all nodes of the tree
+    steps : Tensor of shape (B, M, S), at all nodes of the tree or at the open ones
 
     Returns
     -------
@@ -166,9 +191,12 @@ def greedy_leaf(steps, tree):
     """
     rows = torch.arange(len(steps), device=steps.device)
     node = torch.zeros_like(rows)
-    for _ in range(tree.n_levels - 1):
-        node = tree.child[node, steps[rows, node].argmax(-1)]
-    return tree.leaf[node, steps[rows, node].argmax(-1)]
+    for level in range(tree.n_levels):
+        likeliest = steps[rows, node.clamp(max=tree.n_open - 1)].argmax(-1)
+        symbol = torch.where(node < tree.n_open, likeliest, tree.symbol[node])
+        if level < tree.n_levels - 1:
+            node = tree.child[node, symbol]
+    return tree.leaf[node, symbol]
 
 
 def keep_nodes(mass, width, tolerance):

@@ -1,8 +1,11 @@
 """What every objective is: parameters and a loss per row."""
 
 from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import StrOptions
 
-__all__ = ["Objective"]
+__all__ = ["STAGES", "Objective"]
+
+STAGES = [StrOptions({"sft", "align"})]  # legal values, for methods that leave the choice
 
 
 class Objective(BaseEstimator):
@@ -16,15 +19,37 @@ class Objective(BaseEstimator):
     ----------
     stage : {"sft", "align"}
         "sft": trains from fresh or pretrained weights, in one stage. "align": starts from the
-        best weights of a first stage.
+        best weights of a first stage. A method that can do either has it as a parameter.
+    name : str or None
+        What the method is called in ``LLMRegressor(fit_method=...)``; None: it has no name and is
+        passed as an object.
+    trains : str
+        Which property of the predictive distribution the loss is about, for
+        :func:`llmreg.fit_methods`; and ``paper`` and ``equation``, where it comes from and what it
+        computes for one row.
     """
 
     _parameter_constraints: dict = {}
     stage = "align"
+    name = None
+    trains = paper = equation = ""
 
     def validate(self):
         """Check the parameters; raises ``InvalidParameterError`` (a ValueError)."""
         self._validate_params()
+
+    def check_codec(self, codec):
+        """Refuse a codec that the method cannot learn with.
+
+        Parameters
+        ----------
+        codec : codec, fitted or not
+
+        Raises
+        ------
+        ValueError
+            Saying why, and what to use instead. By default nothing is refused.
+        """
 
     @property
     def num_draws(self):

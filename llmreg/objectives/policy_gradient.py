@@ -10,13 +10,17 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from llmreg.objectives.base import Objective
 
-__all__ = ["GRPO", "REWARDS", "PolicyGradient", "ReMax"]
+__all__ = ["GRPO", "REWARDS", "RLOO", "PolicyGradient", "ReMax"]
 
 REWARDS = ("mse", "mae", "rail", "crps")  # computed in llmreg.objectives.rewards
 
 
 class PolicyGradient(Objective):
-    """What GRPO and ReMax share; see there."""
+    """What the policy gradients share; see GRPO.
+
+    A subclass says what a number's reward is compared with: ``baseline`` is one of those of
+    :func:`llmreg.objectives.rewards.sampled_advantages`.
+    """
 
     _parameter_constraints: dict = {
         "num_generations": [Interval(Integral, 3, None, closed="left"), StrOptions({"exact"})],
@@ -26,9 +30,10 @@ class PolicyGradient(Objective):
         "scale_rewards": [StrOptions({"group", "batch"}), Options(bool, {False})],
     }
     baseline = "group"
+    trains = "written numbers, by their reward"
 
-    def __init__(self, num_generations=16, *, reward="crps", temperature=1.0, beta=0.0,
-                 scale_rewards="batch"):  # fmt: skip
+    def __init__(self, num_generations=16, *, reward="mse", temperature=1.0, beta=0.0,
+                 scale_rewards=False):  # fmt: skip
         self.num_generations = num_generations
         self.reward = reward
         self.temperature = temperature
@@ -51,13 +56,14 @@ class PolicyGradient(Objective):
 
     def loss(self, policy, targets, statistics=None):
         """−Σ_s w_s A_s log p(v_s) + beta · KL(p ‖ first stage's p), per row."""
-        from llmreg.objectives.rewards import scale_advantages
+        from llmreg.objectives.rewards import sample_metrics, scale_advantages
 
         if statistics is None:
             statistics = self.statistics(policy, targets)
         values, log_probs, weights, advantages = self._judged(policy, targets)
         scaled = scale_advantages(advantages, weights, self.scale_rewards, statistics)
-        loss, metrics = -(weights * scaled * log_probs).sum(1), _metrics(values, targets, weights)
+        loss = -(weights * scaled * log_probs).sum(1)
+        metrics = sample_metrics(values, targets.z, weights)
         if self.beta:
             kl = policy.kl_to_reference()
             loss = loss + self.beta * kl
@@ -79,15 +85,6 @@ class PolicyGradient(Objective):
         greedy = policy.leaf_z[policy.greedy()]
         advantages = judge(*group, greedy, targets.z, self.reward, self.baseline)
         return values, log_probs, weights, advantages
-
-
-def _metrics(values, targets, weights):
-    """Mean squared error of the samples and their spread, in z-units; "sample_spread" at 0 means
-    that all samples of all rows agree, so there is nothing to learn from."""
-    error = (weights * (values - targets.z[:, None]) ** 2).sum(1)
-    mean = (weights * values).sum(1, keepdim=True)
-    spread = (weights * (values - mean) ** 2).sum(1).clamp(min=0).sqrt()
-    return {"sample_mse": error, "sample_spread": spread}
 
 
 class GRPO(PolicyGradient):
@@ -133,6 +130,20 @@ class GRPO(PolicyGradient):
     'exact'
     """
 
+    name = "grpo"
+    equation = "−mean_s A_s log p(v_s), A_s = (r_s − mean r) / deviation"
+    paper = "Shao et al. 2024 (arXiv 2402.03300); GenRe² (arXiv 2512.06533)"
+
+    def __init__(self, num_generations=16, *, reward="crps", temperature=1.0, beta=0.0,
+                 scale_rewards="batch"):  # fmt: skip
+        super().__init__(
+            num_generations,
+            reward=reward,
+            temperature=temperature,
+            beta=beta,
+            scale_rewards=scale_rewards,
+        )
+
 
 class ReMax(PolicyGradient):
     """REINFORCE with the greedy number as the baseline.
@@ -160,13 +171,39 @@ class ReMax(PolicyGradient):
     """
 
     baseline = "greedy"
+    name = "remax"
+    equation = "−mean_s A_s log p(v_s), A_s = r_s − r(greedy number)"
+    paper = "Li et al. 2023 (arXiv 2310.10505); GenRe² (arXiv 2512.06533)"
 
-    def __init__(self, num_generations=16, *, reward="mse", temperature=1.0, beta=0.0,
-                 scale_rewards=False):  # fmt: skip
-        super().__init__(
-            num_generations,
-            reward=reward,
-            temperature=temperature,
-            beta=beta,
-            scale_rewards=scale_rewards,
-        )
+
+class RLOO(PolicyGradient):
+    """REINFORCE with the mean reward of the row's other draws as the baseline.
+
+    A_s = r_s − mean of the others' r. Unbiased: on average the gradient is the exact one, where
+    GRPO's is smaller by 1 − 1/G. Draws are compared with one another, as in GRPO, and nothing is
+    divided by a standard deviation by default, as in ReMax.
+
+    Parameters
+    ----------
+    num_generations : int or "exact", default=16
+    reward : {"mse", "mae", "rail", "crps"} or callable, default="mse"
+    temperature : float, default=1.0
+    beta : float, default=0.0
+    scale_rewards : {"group", "batch"} or False, default=False
+        The parameters mean what they mean in :class:`GRPO`, with ReMax's defaults.
+
+    References
+    ----------
+    RLOO: Kool et al. 2019; Ahmadian et al. 2024, "Back to Basics" (arXiv 2402.14740).
+
+    Examples
+    --------
+    >>> from llmreg.objectives import RLOO
+    >>> RLOO(reward="crps").num_draws
+    16
+    """
+
+    baseline = "others"
+    name = "rloo"
+    equation = "−mean_s A_s log p(v_s), A_s = r_s − mean of the other r"
+    paper = "Ahmadian et al. 2024 (arXiv 2402.14740)"

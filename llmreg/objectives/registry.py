@@ -6,13 +6,34 @@ import pandas as pd
 from sklearn.base import clone
 
 from llmreg.objectives.base import Objective
-from llmreg.objectives.policy_gradient import GRPO, ReMax
-from llmreg.objectives.regression_aware import RAFT
+from llmreg.objectives.genre2 import GenRe2
+from llmreg.objectives.heads import (
+    Histogram,
+    LastStateHead,
+    LogitsMLPHead,
+    MaxPoolHead,
+    MeanPoolHead,
+    MinPoolHead,
+    Pointwise,
+    ProbabilitiesHead,
+    SpecialTokenHead,
+)
+from llmreg.objectives.learnt import LearnableRAFT, NewTokens
+from llmreg.objectives.number_tokens import DIST2, NTLMSE, NTLWAS
+from llmreg.objectives.policy_gradient import GRPO, RLOO, ReMax
+from llmreg.objectives.regression_aware import CRPS, MBR, RAFT
 from llmreg.objectives.token_level import CE, SoftCE
+from llmreg.objectives.untrained import ZeroShot
 
 __all__ = ["METHODS", "fit_methods", "resolve_method"]
 
-METHODS = {"ce": CE, "soft_ce": SoftCE, "raft": RAFT, "remax": ReMax, "grpo": GRPO}
+# A new method is a class with a name, and an entry here.
+CLASSES = (
+    CE, SoftCE, NTLMSE, NTLWAS, DIST2, RAFT, LearnableRAFT, MBR, CRPS, ReMax, GRPO, RLOO, GenRe2,
+    NewTokens, SpecialTokenHead, LogitsMLPHead, LastStateHead, MeanPoolHead, MinPoolHead,
+    MaxPoolHead, ProbabilitiesHead, Pointwise, Histogram, ZeroShot,
+)  # fmt: skip
+METHODS = {method.name: method for method in CLASSES}
 
 
 def fit_methods():
@@ -21,19 +42,26 @@ def fit_methods():
     Returns
     -------
     pandas.DataFrame
-        One row per name: the class to build for non-default parameters, the stage it trains in,
-        its parameters with their defaults, and what it does.
+        One row per name: the class to build for non-default parameters, the stage it trains in, the
+        paper and the loss of one row, what it trains, its parameters with their defaults, and a
+        summary.
 
     Examples
     --------
     >>> from llmreg import fit_methods
-    >>> fit_methods()["class"].to_dict()
-    {'ce': 'CE', 'soft_ce': 'SoftCE', 'raft': 'RAFT', 'remax': 'ReMax', 'grpo': 'GRPO'}
+    >>> table = fit_methods()
+    >>> table.loc["raft", ["class", "stage", "equation"]].tolist()
+    ['RAFT', 'align', '(y − Σ_v p(v) v)²']
+    >>> list(table.columns)
+    ['class', 'stage', 'paper', 'equation', 'trains', 'parameters', 'summary']
     """
     rows = {
         name: {
             "class": method.__name__,
             "stage": method.stage,
+            "paper": method.paper,
+            "equation": method.equation,
+            "trains": method.trains,
             "parameters": method().get_params(),
             "summary": inspect.getdoc(method).split("\n")[0],
         }
@@ -67,10 +95,9 @@ def resolve_method(value, parameter, reward=None):
     """
     if isinstance(value, str):
         if value not in METHODS:
-            table = "\n".join(
-                f"  {row.Index!r}: {row.summary}" for row in fit_methods().itertuples()
+            raise ValueError(
+                f"{parameter}={value!r} is not a method. The methods are:\n{_listed()}"
             )
-            raise ValueError(f"{parameter}={value!r} is not a method. The methods are:\n{table}")
         objective = METHODS[value]()
     elif isinstance(value, Objective):
         objective = clone(value)
@@ -85,11 +112,19 @@ def resolve_method(value, parameter, reward=None):
     return objective
 
 
+def _listed():
+    return "\n".join(
+        f"  {row.Index!r} ({row.stage}): {row.summary} [{row.paper}]"
+        for row in fit_methods().itertuples()
+    )
+
+
 def _set_reward(objective, value, parameter, reward):
     if "reward" not in objective.get_params():
+        rewarded = [name for name, method in METHODS.items() if "reward" in method().get_params()]
         raise ValueError(
             f"reward={reward!r} has no meaning with {parameter}={value!r}, which learns without a "
-            "reward. Leave reward=None, or choose 'grpo' or 'remax'."
+            f"reward. Leave reward=None, or choose one of {rewarded}."
         )
     if not isinstance(value, str):
         raise ValueError(

@@ -1,8 +1,26 @@
-"""Regression-aware objectives: the loss is on the number that decoding predicts."""
+"""Regression-aware objectives: the loss is on the numbers, not on how they are spelled.
 
-from llmreg.objectives.base import Objective
+The grid of numbers is the codec's: all of its bins, or the values of an explicit grid.
+"""
 
-__all__ = ["RAFT"]
+from numbers import Integral
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from llmreg.objectives.base import STAGES, Objective
+
+__all__ = ["CRPS", "MBR", "RAFT"]
+
+
+def check_bounded(method, codec):
+    """Refuse codecs whose numbers have no common size: their mean is that of the largest alone."""
+    if not getattr(codec, "bounded", True):
+        raise ValueError(
+            f"{type(method).__name__} averages over all numbers that the codec writes, and "
+            f"{codec!r} has numbers of any size: the least probability of the largest outweighs "
+            "all others. Use a bounded codec such as DigitCodec(), or a method that scores the "
+            "target alone, such as 'ce'."
+        )
 
 
 class RAFT(Objective):
@@ -11,18 +29,170 @@ class RAFT(Objective):
     The prediction (RAIL) is trained directly. The loss says nothing about the distribution's
     shape: intervals, mode and greedy decoding are not trained.
 
+    Parameters
+    ----------
+    criterion : {"squared", "log"}, default="squared"
+        "squared": eq. 9–10. "log": cross-entropy between target and mean, both as shares of the way
+        from the codec's lowest number to its highest (appendix E.6): steeper where the mean is at
+        the wrong end.
+    stage : {"sft", "align"}, default="align"
+        "align": from the weights of a first stage. "sft": at once, as published, where the weights
+        are pretrained. On fresh weights that fits the mean and leaves a distribution without a
+        meaning.
+    bidirectional : bool, default=False
+        Let the prompt's tokens see those after them too, in both stages (appendix of the paper).
+        Not for models that take the plain road.
+
+    Notes
+    -----
+    Probabilities are normalised over the codec's numbers, which the paper found to make no
+    difference (Table 16). A grid of one's own is the codec's business; a grid that holds only the
+    extremes is enough (Lemma 3).
+
     References
     ----------
-    RAFT: regression-aware fine-tuning, eq. 9–10, with the codec's bins as the grid.
+    RAFT: Lukasik et al., "Better autoregressive regression with LLMs via regression-aware
+    fine-tuning" (ICLR 2025), eq. 9–10 and appendix E.6.
+
+    Examples
+    --------
+    >>> from llmreg import RAFT, LLMRegressor
+    >>> model = LLMRegressor(fit_method="raft")
+    >>> model = LLMRegressor(fit_method=RAFT(criterion="log"), sft_method="ce")
+    """
+
+    _parameter_constraints: dict = {
+        "criterion": [StrOptions({"squared", "log"})],
+        "stage": STAGES,
+        "bidirectional": ["boolean"],
+    }
+    name = "raft"
+    trains = "the mean alone"
+    equation = "(y − Σ_v p(v) v)²"
+    paper = "RAFT (Lukasik et al. 2025), eq. 9–10"
+
+    def __init__(self, criterion="squared", *, stage="align", bidirectional=False):
+        self.criterion = criterion
+        self.stage = stage
+        self.bidirectional = bidirectional
+
+    def check_codec(self, codec):
+        """The codec's numbers must be bounded."""
+        check_bounded(self, codec)
+
+    def loss(self, policy, targets, statistics=None):
+        """(y − E v)² in z-units, or the log loss of E v, per row."""
+        from llmreg.objectives import functional as F
+
+        kinds = {"squared": F.expected_squared_error, "log": F.mean_log_loss}
+        return kinds[self.criterion](policy.leaf_log_probs(), policy.leaf_z, targets.z), {}
+
+
+class MBR(Objective):
+    """Mean squared error of the written numbers: E_p (y − v)², minimum Bayes risk.
+
+    That is RAFT's loss plus the variance of p. Its optimum puts all mass on the one number next to
+    the conditional mean (Lemma 4): predictions are rounded to the codec's numbers and intervals
+    collapse. For comparison.
+
+    Parameters
+    ----------
+    num_generations : int or "exact", default="exact"
+        "exact": all numbers of the codec (eq. 14). A number, at least 2: this many are drawn per
+        row, and the gradient is that of the policy gradient with the mean of the other draws as
+        baseline, unbiased and noisy.
+    stage : {"sft", "align"}, default="align"
+        "align": from the weights of a first stage. "sft": at once, for pretrained weights.
+
+    References
+    ----------
+    RAFT: Lukasik et al. 2025, Definition 2, eq. 13–14, Lemma 4. Baseline of the sampled form:
+    Shannon 2017 (arXiv 1706.02776).
+
+    Examples
+    --------
+    >>> from llmreg.objectives import MBR
+    >>> MBR(num_generations=8).num_draws
+    8
+    """
+
+    _parameter_constraints: dict = {
+        "num_generations": [Interval(Integral, 2, None, closed="left"), StrOptions({"exact"})],
+        "stage": STAGES,
+    }
+    name = "mbr"
+    trains = "the mode: ends certain of one number"
+    equation = "Σ_v p(v) (y − v)²"
+    paper = "RAFT (Lukasik et al. 2025), Definition 2, eq. 13–14"
+
+    def __init__(self, num_generations="exact", *, stage="align"):
+        self.num_generations = num_generations
+        self.stage = stage
+
+    @property
+    def num_draws(self):
+        """int: ``num_generations``, or 0 for "exact"."""
+        return 0 if self.num_generations == "exact" else self.num_generations
+
+    def check_codec(self, codec):
+        """The codec's numbers must be bounded."""
+        check_bounded(self, codec)
+
+    def loss(self, policy, targets, statistics=None):
+        """E (y − v)² in z-units, or its mean over draws, with the gradient of the former."""
+        from llmreg.objectives import functional as F
+        from llmreg.objectives.rewards import sample_metrics, sampled_advantages
+
+        if self.num_generations == "exact":
+            return F.mean_sample_error(policy.leaf_log_probs(), policy.leaf_z, targets.z), {}
+        leaves, log_probs = policy.sample(self.num_generations)
+        samples = policy.leaf_z[leaves]  # (B, G)
+        advantages = sampled_advantages(samples, targets.z, targets.z, "mse", "others")
+        through = -(advantages * log_probs).mean(1)
+        weights = samples.new_full(samples.shape, 1 / self.num_draws)
+        metrics = sample_metrics(samples, targets.z, weights)
+        # Worth the error of the draws, with the gradient of the expected one.
+        return metrics["sample_mse"] + through - through.detach(), metrics
+
+
+class CRPS(Objective):
+    """Continuous ranked probability score of the whole distribution: ∫ (F(t) − 1[t ≥ y])² dt.
+
+    A proper score: smallest where the distribution is the true one, and aware of distance. Trains
+    the mean, the median and the intervals together.
+
+    Parameters
+    ----------
+    stage : {"sft", "align"}, default="align"
+        "align": from the weights of a first stage. "sft": at once; being a proper score, it needs
+        no first stage, also on fresh weights.
+
+    References
+    ----------
+    Gneiting & Raftery 2007, "Strictly proper scoring rules, prediction, and estimation", eq. 20–21.
 
     Examples
     --------
     >>> from llmreg import LLMRegressor
-    >>> model = LLMRegressor(fit_method="raft")
+    >>> from llmreg.objectives import CRPS
+    >>> model = LLMRegressor(fit_method=CRPS(stage="sft"))
     """
 
+    _parameter_constraints: dict = {"stage": STAGES}
+    name = "crps"
+    trains = "the whole distribution"
+    equation = "E|v − y| − ½ E|v − v'|"
+    paper = "Gneiting & Raftery 2007, eq. 20–21"
+
+    def __init__(self, stage="align"):
+        self.stage = stage
+
+    def check_codec(self, codec):
+        """The codec's numbers must be bounded."""
+        check_bounded(self, codec)
+
     def loss(self, policy, targets, statistics=None):
-        """(y − E v)² in z-units, per row."""
+        """CRPS in z-units, per row."""
         from llmreg.objectives import functional as F
 
-        return F.expected_squared_error(policy.leaf_log_probs(), policy.leaf_z, targets.z), {}
+        return F.crps(policy.leaf_log_probs(), policy.leaf_z, targets.z), {}

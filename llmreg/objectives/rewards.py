@@ -12,7 +12,13 @@ over-sharpening as its limit.
 import numpy as np
 import torch
 
-__all__ = ["exact_advantages", "moments", "sampled_advantages", "scale_advantages"]
+__all__ = [
+    "exact_advantages",
+    "moments",
+    "sample_metrics",
+    "sampled_advantages",
+    "scale_advantages",
+]
 
 
 def sampled_advantages(samples, greedy, y, reward, baseline):
@@ -20,29 +26,31 @@ def sampled_advantages(samples, greedy, y, reward, baseline):
 
     Parameters
     ----------
-    samples : Tensor of shape (B, G), G ≥ 2 (G ≥ 3 for "crps")
+    samples : Tensor of shape (B, G), G ≥ 2 (G ≥ 3 for "crps" among samples)
     greedy : Tensor of shape (B,)
         The number that greedy decoding writes.
     y : Tensor of shape (B,)
     reward : {"mse", "mae", "rail", "crps"} or callable
         A callable gets numpy arrays ``samples`` (B, C) and ``y`` (B, 1) and returns (B, C).
-    baseline : {"group", "greedy"}
-        "group": the samples' mean reward (GRPO). "greedy": the reward of the greedy number (ReMax).
+    baseline : {"group", "others", "greedy"}
+        "group": the samples' mean reward (GRPO). "others": that of the other samples (RLOO).
+        "greedy": the reward of the greedy number (ReMax).
 
     Returns
     -------
     Tensor of shape (B, G)
         For "mse", "mae" and callables: r − baseline. For "rail": −2 (v̄₋ₛ − y)(v_s − b), v̄₋ₛ the
         mean of the other samples and b = v̄₋ₛ or the greedy number. For "crps":
-        −|v_s − y| + mean over the others of |v_s − v'|, less the same for the baseline, which for
-        "group" is averaged over the other samples only, so that the gradient stays unbiased.
+        −|v_s − y| + mean over the others of |v_s − v'|, less the same for the baseline. Rewards
+        that judge the group average the baseline over the other samples only, for "group" as for
+        "others", so that the gradient stays unbiased.
     """
     y = y.unsqueeze(1)  # (B, 1)
     greedy = greedy.unsqueeze(1)
     n_samples = samples.shape[1]
     others = (samples.sum(1, keepdim=True) - samples) / (n_samples - 1)  # (B, G): v̄₋ₛ
     if reward == "rail":
-        start = others if baseline == "group" else greedy
+        start = greedy if baseline == "greedy" else others
         return -2 * (others - y) * (samples - start)
     if reward == "crps":
         gaps = (samples.unsqueeze(2) - samples.unsqueeze(1)).abs()  # (B, G, G)
@@ -56,7 +64,9 @@ def sampled_advantages(samples, greedy, y, reward, baseline):
     value = _plain_reward(reward, samples, y)
     if baseline == "greedy":
         return value - _plain_reward(reward, greedy, y)
-    return value - value.mean(1, keepdim=True)
+    centred = value - value.mean(1, keepdim=True)
+    # r_s − mean of the others = G / (G − 1) · (r_s − mean of all)
+    return centred * (n_samples / (n_samples - 1)) if baseline == "others" else centred
 
 
 def _crps_of_others(samples, y, apart):
@@ -77,7 +87,7 @@ def exact_advantages(values, probs, greedy, y, reward, baseline):
     probs : Tensor of shape (B, L)
         The policy's probabilities, without gradient.
     greedy, y, reward, baseline
-        As in :func:`sampled_advantages`.
+        As in :func:`sampled_advantages`; "group" and "others" are the same here.
 
     Returns
     -------
@@ -87,20 +97,20 @@ def exact_advantages(values, probs, greedy, y, reward, baseline):
     """
     y = y.unsqueeze(1)
     mean = (probs @ values).unsqueeze(1)
-    start = mean if baseline == "group" else greedy.unsqueeze(1)
+    start = greedy.unsqueeze(1) if baseline == "greedy" else mean
     if reward == "rail":
         return -2 * (mean - y) * (values - start)
     if reward == "crps":
         gaps = (values.unsqueeze(1) - values).abs()  # (L, L)
         score = -(values - y).abs() + probs @ gaps
-        if baseline == "group":
+        if baseline != "greedy":
             return score - (probs * score).sum(1, keepdim=True)
         to_greedy = (values - greedy.unsqueeze(1)).abs()
         return score + (start - y).abs() - (probs * to_greedy).sum(1, keepdim=True)
     value = _plain_reward(reward, values.expand_as(probs), y)
-    if baseline == "group":
-        return value - (probs * value).sum(1, keepdim=True)
-    return value - _plain_reward(reward, start, y)
+    if baseline == "greedy":
+        return value - _plain_reward(reward, start, y)
+    return value - (probs * value).sum(1, keepdim=True)
 
 
 def _plain_reward(reward, samples, y):
@@ -123,6 +133,28 @@ def _plain_reward(reward, samples, y):
             "standard deviations of the training targets from their mean."
         )
     return torch.as_tensor(result).to(samples)
+
+
+def sample_metrics(samples, y, weights):
+    """Mean squared error of the samples and their spread per row, in z-units.
+
+    Parameters
+    ----------
+    samples : Tensor of shape (B, G) or (G,)
+    y : Tensor of shape (B,)
+    weights : Tensor of shape (B, G)
+        Sum to one over each row.
+
+    Returns
+    -------
+    dict of str to Tensor of shape (B,)
+        "sample_mse" and "sample_spread". Where the latter is 0, all samples of the row agree: there
+        is nothing to learn from.
+    """
+    error = (weights * (samples - y[:, None]) ** 2).sum(1)
+    mean = (weights * samples).sum(1, keepdim=True)
+    spread = (weights * (samples - mean) ** 2).sum(1).clamp(min=0).sqrt()
+    return {"sample_mse": error, "sample_spread": spread}
 
 
 def moments(advantages, weights, row_weight):

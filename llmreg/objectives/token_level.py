@@ -22,6 +22,10 @@ class CE(Objective):
     """
 
     stage = "sft"
+    name = "ce"
+    trains = "each symbol of the target"
+    equation = "−Σ_k log p(t_k | x, t_<k)"
+    paper = "RAFT (Lukasik et al. 2025), eq. 8; GenRe² (arXiv 2512.06533)"
 
     def loss(self, policy, targets, statistics=None):
         """−log p of the target's sequence, per row."""
@@ -57,6 +61,10 @@ class SoftCE(Objective):
         "mean_weight": [Interval(Real, 0, None, closed="left")],
     }
     stage = "sft"
+    name = "soft_ce"
+    trains = "the whole distribution, smoothed, and its mean"
+    equation = "−Σ_b w_b log p_b + mean_weight · (y − E v)²"
+    paper = "Gaussian targets: Imani & White 2018 (arXiv 1806.04613); the mean: RAFT, eq. 9"
 
     def __init__(self, sigma=0.2, *, mean_weight=1.0):
         self.sigma = sigma

@@ -19,6 +19,7 @@ __all__ = [
     "is_whole",
     "model_class",
     "model_state",
+    "part_state",
     "rebuild",
     "refuse_quantised",
 ]
@@ -34,8 +35,10 @@ def is_whole(model):
     So it is with fresh weights, with tuned ones, with those of a model in memory, and with adapters
     whose start has changed the base.
     """
-    if model.source is None or not model.has_lora:
+    if model.source is None:
         return True
+    if not model.has_lora:  # tuned, or frozen because nothing was to be trained
+        return any(p.requires_grad for p in model.lm.parameters())
     start = getattr(_adapter_config(model), "init_lora_weights", True)
     return isinstance(start, str) and start not in GENTLE_STARTS
 
@@ -67,6 +70,8 @@ def describe(model, whole):
         "pretrained": model.pretrained,
         "adapters": _adapter_config(model) if model.has_lora else None,
         "cells": None if model.cells is None else model.cells.recipe,
+        "parts": {name: part.recipe for name, part in model.parts.items()},
+        "bidirectional": model.bidirectional,
         "symbol_ids": model.symbol_ids.tolist(),
         "packs": model.packs,
         "loaded_dtype": _dtype_name(model.transformer.config.dtype or model.dtype),
@@ -115,6 +120,8 @@ def _dtype_name(dtype):
 
 def adapter_state(model):
     """What training changed on a pretrained base, in peft's names."""
+    if not model.has_lora:
+        return {}
     from peft import get_peft_model_state_dict
 
     from llmreg.lm.adapters import ADAPTER
@@ -138,6 +145,15 @@ def model_state(model):
 def cell_state(model):
     """Weights of the cell vectors."""
     return {} if model.cells is None else model.cells.state_dict()
+
+
+def part_state(model):
+    """Weights of heads, leaf values and new tokens, with the part's name in front."""
+    return {
+        f"{name}.{key}": tensor
+        for name, part in model.parts.items()
+        for key, tensor in part.state_dict().items()
+    }
 
 
 def cpu_state(state):
@@ -180,7 +196,7 @@ def _pinned(parts):
     return source if parts["revision"] is None else replace(source, revision=parts["revision"])
 
 
-def rebuild(parts, lm, weights, cell_weights):
+def rebuild(parts, lm, weights, cell_weights, part_weights):
     """A model on the CPU, ready to predict, from :func:`describe`'s parts and its weights.
 
     Parameters
@@ -192,7 +208,8 @@ def rebuild(parts, lm, weights, cell_weights):
     weights : dict of str to Tensor
         From :func:`adapter_state` where ``lm`` has the base's weights, from :func:`model_state`
         where it has none yet; empty where it has all that there are.
-    cell_weights : dict of str to Tensor
+    cell_weights, part_weights : dict of str to Tensor
+        From :func:`cell_state` and :func:`part_state`.
 
     Raises
     ------
@@ -202,6 +219,7 @@ def rebuild(parts, lm, weights, cell_weights):
         If weights are missing or don't fit.
     """
     from llmreg.lm.backbone import NumberLM
+    from llmreg.lm.parts import restore_parts
     from llmreg.prompts.cell_encoder import CellEncoder
 
     cells = None if parts["cells"] is None else CellEncoder.from_recipe(parts["cells"])
@@ -212,13 +230,21 @@ def rebuild(parts, lm, weights, cell_weights):
         model.add_lora(_without_start(parts["adapters"]))
         if cells is not None:
             model.cells.requires_grad_(True)  # as after fit, for warm_start
+    elif source is not None:
+        model.lm.requires_grad_(False)  # nothing was trained
     autocast = parts["autocast"] and getattr(torch, parts["autocast"])
+    model.packs = parts["packs"]
+    restore_parts(model, parts["parts"], parts["bidirectional"])
     # In the final dtype before loading: weights trained in float64 keep all their digits.
     model.place("cpu", getattr(torch, parts["dtype"]), autocast).eval()
-    model.packs = parts["packs"]
     _load_weights(model, weights)
     if cells is not None:
         cells.load_state_dict(cell_weights)
+    for name, part in model.parts.items():
+        part.load_state_dict(
+            {key.removeprefix(f"{name}."): tensor for key, tensor in part_weights.items()
+             if key.startswith(f"{name}.")}
+        )  # fmt: skip
     if source is not None:
         _check_base(model, parts)
     return model

@@ -19,6 +19,7 @@ from llmreg.persistence.model_parts import (
     is_whole,
     model_class,
     model_state,
+    part_state,
     rebuild,
     refuse_quantised,
 )
@@ -31,7 +32,7 @@ def pack_model(model):
 
     Fresh weights, tuned ones and those of a model that was given in memory are packed whole. A
     model with adapters on a pretrained base keeps the base's name, revision and checksum, the
-    adapter and the cell vectors; never the hub token.
+    adapter, the cell vectors and heads; never the hub token.
 
     Returns
     -------
@@ -49,6 +50,7 @@ def pack_model(model):
     parts["codec"] = model.codec
     parts["weights"] = save(cpu_state(model_state(model) if whole else adapter_state(model)))
     parts["cell_weights"] = save(cpu_state(cell_state(model)))
+    parts["part_weights"] = save(cpu_state(part_state(model)))
     return parts
 
 
@@ -73,7 +75,8 @@ def unpack_model(parts):
     # state as it was.
     with torch.random.fork_rng(devices=[]):
         lm = base_model(parts) if parts["shape"] is None else _untrained(parts["shape"])
-        return rebuild(parts, lm, load(parts["weights"]), load(parts["cell_weights"]))
+        names = ("weights", "cell_weights", "part_weights")
+        return rebuild(parts, lm, *(load(parts[name]) for name in names))
 
 
 def _untrained(shape):

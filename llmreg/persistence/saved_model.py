@@ -16,6 +16,7 @@ from llmreg.persistence.model_parts import (
     describe,
     is_whole,
     model_class,
+    part_state,
     rebuild,
 )
 
@@ -23,6 +24,7 @@ __all__ = ["code_asked_for", "read_model", "read_tokenizer", "write_model"]
 
 ADAPTER_FILE = "adapter_model.safetensors"  # peft's name for it
 CELLS_FILE = "cells.safetensors"
+PARTS_FILE = "heads.safetensors"  # heads, leaf values and new tokens
 BASE = "base"  # subfolder of the weights beneath adapters, where nothing else can give them
 # Arguments of from_pretrained that a saved model may bring along; others may run code.
 HARMLESS_ARGUMENTS = {
@@ -65,6 +67,8 @@ def write_model(model, tokenizer, folder, keep_base):
         tokenizer.save_pretrained(folder / parts["folder"])
     if model.cells is not None:
         save_file(cpu_state(cell_state(model)), folder / CELLS_FILE)
+    if model.parts:
+        save_file(cpu_state(part_state(model)), folder / PARTS_FILE)
     return parts
 
 
@@ -151,7 +155,8 @@ def read_model(parts, codec, folder, online):
         lm = _read_transformer(parts, folder / parts["folder"]) if whole else base_model(parts)
         weights = load_file(folder / ADAPTER_FILE) if parts["adapters"] is not None else {}
         cells = load_file(folder / CELLS_FILE) if parts["cells"] is not None else {}
-        return rebuild(parts, lm, weights, cells)
+        heads = load_file(folder / PARTS_FILE) if parts["parts"] else {}
+        return rebuild(parts, lm, weights, cells, heads)
 
 
 def _read_transformer(parts, folder):

@@ -195,6 +195,12 @@ def _merged(model):
             "merge=False, or fit a pretrained model with number_input='text' and "
             "text_features=False."
         )
+    if model.parts or model.bidirectional:
+        added = ", ".join(model.parts) or "attention in both directions"
+        raise ValueError(
+            f"merge=True needs a model that writes its numbers, but the method gave this one parts "
+            f"that a plain language model does not have ({added}). Save with merge=False."
+        )
     if getattr(model.transformer, "hf_quantizer", None) is not None:
         raise ValueError(
             "merge=True would round the adapters to the few levels of the quantised weights. Save "

@@ -2,6 +2,7 @@
 
 import re
 
+from llmreg.numbers.codecs import END, SYMBOLS
 from llmreg.prompts.chat import special_ids
 
 __all__ = ["symbol_tokens"]
@@ -16,21 +17,22 @@ def symbol_tokens(tokenizer, symbols, codec=None):
     """The token of each symbol as a number goes on, without a space before it.
 
     It is the one that the tokenizer itself writes after other digits, wherever it writes digits
-    one by one. Where it merges them, it is the vocabulary's token for the symbol alone.
+    one by one. Where it merges them, it is the vocabulary's token for the symbol alone. A number's
+    end is written as a text's end, or as a line's where the tokenizer has no token for that.
 
     Parameters
     ----------
     tokenizer : transformers tokenizer
     symbols : sequence of str
-        Single characters, such as ``codec.symbols``.
+        Single characters or END, such as ``codec.symbols``.
     codec : codec or None
         Named in the error.
 
     Returns
     -------
     list of int
-        Distinct ids, none of a special token. Joined in any order they decode to the symbols
-        joined.
+        Distinct ids, none of a special token but for END. Those of the others decode to the symbols
+        joined, in whatever order they are.
 
     Raises
     ------
@@ -41,13 +43,11 @@ def symbol_tokens(tokenizer, symbols, codec=None):
     absent = [symbol for symbol, token in zip(symbols, found, strict=True) if token is None]
     if absent:
         raise ValueError(_complaint(tokenizer, symbols, absent, codec, "has no token of its own"))
+    written = [pair for pair in zip(symbols, found, strict=True) if pair[0] != END]
     spoilt = [
         symbol
-        for symbol, token in zip(symbols, found, strict=True)
-        if any(
-            _decoded(tokenizer, [before, token]) != other + symbol
-            for other, before in zip(symbols, found, strict=True)
-        )
+        for symbol, token in written
+        if any(_decoded(tokenizer, [before, token]) != other + symbol for other, before in written)
     ]
     if spoilt or len(set(found)) < len(found):
         said = "writes something else, such as a space, with its tokens"
@@ -56,6 +56,9 @@ def symbol_tokens(tokenizer, symbols, codec=None):
 
 
 def _token(tokenizer, symbol):
+    if symbol == END:
+        end = tokenizer.eos_token_id
+        return _token(tokenizer, "\n") if end is None else end
     candidates = [_continuation(tokenizer, before, symbol) for before in CONTEXTS]
     candidates.append(tokenizer.get_vocab().get(symbol))
     barred = special_ids(tokenizer) | {None, tokenizer.unk_token_id}
@@ -81,12 +84,11 @@ def _decoded(tokenizer, tokens):
 
 
 def _complaint(tokenizer, symbols, wrong, codec, said):
-    bad = {symbol: True for symbol in wrong}
-    usable = next((i for i, symbol in enumerate(symbols) if symbol in bad), len(symbols))
+    usable = next((i for i, symbol in enumerate(symbols) if symbol in wrong), len(symbols))
     name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
     writer = f"a codec of {len(symbols)} symbols" if codec is None else repr(codec)
     remedy = "Use a model with another tokenizer."
-    if usable >= 2:
+    if usable >= 2 and tuple(symbols) == tuple(SYMBOLS[: len(symbols)]):
         remedy = f"Use a codec with a smaller base (at most {usable}), or another model."
     return (
         f"The tokenizer of {name!r} {said} for the symbols {list(wrong)} that {writer} writes. "

@@ -1,5 +1,6 @@
 """Prompts of models with a vocabulary of their own: the serialised text, plain or as a chat."""
 
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -62,6 +63,32 @@ class TextPrompts(Prompts):
                 f"max_prompt_tokens={self.max_prompt_tokens} leaves no room for rows: what stands "
                 f"around them takes {needed} tokens by itself. Raise max_prompt_tokens"
                 + (", or set chat_template=False." if as_chat else ".")
+            )
+
+    def show(self, rows, answers):
+        """Put solved rows in front of the text of every prompt from now on.
+
+        Parameters
+        ----------
+        rows : llmreg.tables.serialization.SerializedRows
+        answers : list of str
+            The rows' numbers as the model would write them.
+
+        Raises
+        ------
+        ValueError
+            If they leave no room for a row within ``max_prompt_tokens``.
+        """
+        pieces, _ = self._pieces(rows)
+        texts = map("".join, zip(*pieces[1:-1], strict=True))
+        solved = [f"{text}{answer}\n\n" for text, answer in zip(texts, answers, strict=True)]
+        self.frame = replace(self.frame, before=self.frame.before + "".join(solved))
+        needed = len(self.frame.tokens(self.tokenizer, ""))
+        if needed >= self.max_prompt_tokens:
+            raise ValueError(
+                f"num_examples={len(solved)} examples take {needed} tokens of max_prompt_tokens="
+                f"{self.max_prompt_tokens}, which leaves no room for a row. Show fewer, or raise "
+                "max_prompt_tokens."
             )
 
     def _n_columns(self, rows):

@@ -137,7 +137,7 @@ class RowSerializer(TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> import pandas as pd
-    >>> from llmreg.tables.serialization import RowSerializer
+    >>> from llmreg import RowSerializer
     >>> X = pd.DataFrame({"area": [54.5, None], "city": ["Graz", "Linz"]})
     >>> y = pd.Series([850, 990], name="rent")
     >>> RowSerializer().fit(X, y).transform(X).ravel().tolist()

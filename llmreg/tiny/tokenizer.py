@@ -10,7 +10,7 @@ __all__ = ["CELL_TOKENS", "train_tokenizer"]
 CELL_TOKENS = {"number": "<num>", "category": "<cat>", "soft": "<soft>", "answer": "<answer>"}
 
 
-def train_tokenizer(texts, vocab_size=1000):
+def train_tokenizer(texts, vocab_size=1000, symbols=()):
     """Fit a tokenizer whose digits are always single tokens and that knows every byte.
 
     Parameters
@@ -19,6 +19,8 @@ def train_tokenizer(texts, vocab_size=1000):
         Training cells; may be empty, which leaves bytes alone.
     vocab_size : int, default=1000
         Upper bound on the number of tokens (at least the 256 bytes and the special tokens).
+    symbols : sequence of str, default=()
+        What a codec writes. Those that are no characters, such as END, become special tokens.
 
     Returns
     -------
@@ -31,9 +33,10 @@ def train_tokenizer(texts, vocab_size=1000):
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
+    further = [symbol for symbol in symbols if len(symbol) > 1]
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=["<pad>", "<unk>", *CELL_TOKENS.values()],
+        special_tokens=["<pad>", "<unk>", *CELL_TOKENS.values(), *further],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         min_frequency=2,
         show_progress=False,

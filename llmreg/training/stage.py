@@ -53,6 +53,7 @@ class StageSettings:
     batch_size: int
     weight_decay: float
     n_iter_no_change: int | None
+    optimizer: str = "adamw"
     micro_batch_size: int | None = None  # rows computed at once; None: as many as fit
     by_length: bool = False  # batches of rows of like length: less padding
     warmup: float = 0.15  # share of the steps with a rising learning rate
@@ -249,10 +250,9 @@ def _by_length(batches, lengths, rng):
 
 
 def _optimizer(model, settings, n_steps):
-    params = list(model.trainable().values())
-    optimizer = torch.optim.AdamW(
-        params, lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    params = [p for p in model.trainable().values() if p.numel()]  # Adafactor divides by the size
+    kind = {"adamw": torch.optim.AdamW, "adafactor": torch.optim.Adafactor}[settings.optimizer]
+    optimizer = kind(params, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=n_steps + 1, pct_start=settings.warmup,
         cycle_momentum=False,

@@ -109,7 +109,8 @@ def fit_name(model, data, plan, seed, *further):
         for objective, settings in plan
     ]
     return fingerprint(
-        __version__, torch.__version__, seed, methods, model.lm.config, model.codec.get_params(),
+        __version__, torch.__version__, seed, methods, model.lm.config,
+        type(model.codec).__qualname__, model.codec.get_params(),
         weights_checksum(model.lm), [p for p in model.trainable().values()],
         rows.ids, rows.slots, rows.starts, rows.lengths, cells, data.z, data.leaf, data.weight,
         *further,

@@ -1,0 +1,104 @@
+"""Checks of what a fit gets, beyond the legal values of single parameters."""
+
+import numpy as np
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length
+
+from llmreg.numbers.codecs import DigitCodec
+from llmreg.objectives import METHODS, NewTokens, resolve_method
+from llmreg.objectives.number_tokens import DigitDistance
+from llmreg.parameters import LORA_DEFAULTS, is_pretrained
+from llmreg.tables.reading import read_table
+
+__all__ = ["check_adapters", "check_methods", "check_training_data"]
+
+
+def check_methods(estimator):
+    """Objectives of stage one and of stage two (None where there is no stage two).
+
+    What needs no training is the objective of stage one, which then has no steps.
+    """
+    codec = DigitCodec() if estimator.codec is None else estimator.codec
+    method = resolve_method(estimator.fit_method, "fit_method", estimator.reward)
+    method.check_codec(codec)
+    if method.stage == "none" and not is_pretrained(estimator.model):
+        raise ValueError(
+            f"model={estimator.model!r} starts from fresh weights and knows nothing before it is "
+            f"trained, so fit_method={estimator.fit_method!r} would guess. Choose a pretrained "
+            "model, or a method that trains."
+        )
+    if method.stage in ("sft", "none"):
+        return method, None
+    sft_method = resolve_method(estimator.sft_method, "sft_method")
+    if sft_method.stage != "sft":
+        legal = [name for name, kind in METHODS.items() if kind.stage == "sft"]
+        raise ValueError(
+            f"sft_method={estimator.sft_method!r} needs a first stage itself. Choose one of "
+            f"{legal} or an objective of stage 'sft'."
+        )
+    if getattr(sft_method, "head_spec", lambda: None)() is not None:
+        raise ValueError(
+            f"sft_method={estimator.sft_method!r} trains a head, which leaves fit_method="
+            f"{estimator.fit_method!r} no distribution over the codec's numbers to start from. "
+            "Choose a first stage that writes numbers, such as 'ce' or 'soft_ce'."
+        )
+    if isinstance(sft_method, NewTokens) and isinstance(method, DigitDistance):
+        raise ValueError(
+            f"fit_method={estimator.fit_method!r} compares digits, and sft_method="
+            f"{estimator.sft_method!r} writes each number as one new token, without digits. Choose "
+            "another first stage, such as 'ce'."
+        )
+    sft_method.check_codec(codec)
+    return sft_method, method
+
+
+def check_adapters(estimator):
+    """ValueError if adapters are described twice."""
+    changed = [n for n, default in LORA_DEFAULTS.items() if getattr(estimator, n) != default]
+    if estimator.peft_config is not None and changed:
+        raise ValueError(
+            f"peft_config was given beside {', '.join(changed)}, which it replaces. Set them "
+            "in the peft_config and leave them at their defaults here."
+        )
+
+
+def check_training_data(estimator, X, y, sample_weight, reset=True):
+    """Training rows as a fit needs them.
+
+    Parameters
+    ----------
+    estimator : LLMRegressor
+        Gets ``n_features_in_`` and ``feature_names_in_``, or is asked for them.
+    X, y, sample_weight
+        As in ``fit``.
+    reset : bool, default=True
+        Whether the columns are new; False: they must be those of the last fit.
+
+    Returns
+    -------
+    frame : DataFrame of n rows
+    y, weight : ndarray of shape (n,), float64
+    target : str or None
+        Name of y.
+
+    Raises
+    ------
+    ValueError
+        See ``LLMRegressor.fit``.
+    """
+    name = type(estimator).__name__
+    if y is None:
+        raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+    target = None if getattr(y, "ndim", 1) > 1 else getattr(y, "name", None)
+    frame = read_table(estimator, X, reset=reset)
+    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=name)
+    y = column_or_1d(y, warn=True)
+    check_consistent_length(frame, y)
+    weight = _check_sample_weight(sample_weight, frame, dtype=np.float64)
+    if weight.min() < 0 or weight.max() == 0:
+        raise ValueError(
+            f"sample_weight goes from {weight.min():g} to {weight.max():g}; weights must be "
+            "non-negative, and at least one positive. Rows of weight zero are left out."
+        )
+    used = weight > 0
+    return frame[used], y[used], weight[used], target

@@ -1,0 +1,157 @@
+"""An explicit list of numbers, spelled as people write them."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+
+from llmreg.numbers.codec_base import END, MAX_LEAVES, TargetCodec
+
+__all__ = ["GridCodec"]
+
+LONGEST = 40  # characters
+
+
+class GridCodec(TargetCodec):
+    """Write one of a list of numbers: stars from 1 to 5, ages, 0 to 100 in steps of 5.
+
+    Spelled as people write them, "4.5", "-3", "12", one character at a time, which every tokenizer
+    can; where one spelling begins another ("1", "12") END says that it ends here. y is rounded to
+    the nearest number of the list, so predictions by "mode" or "greedy" are always on it.
+
+    Parameters
+    ----------
+    values : array-like of shape (L,) or None, default=None
+        The numbers, in the units of y, in any order. None: the training targets, each once.
+    max_values : int, default=256
+        With ``values=None`` and more distinct targets than this: about so many of their quantiles.
+    n_decimals : int or None, default=None
+        Round the numbers to so many decimals. None: spell them in full, quantiles with as many
+        decimals as keep them apart.
+
+    Attributes
+    ----------
+    edges_ : ndarray of shape (L + 1,)
+        Midpoints between the numbers, in the units of y; the outermost bins are symmetric.
+    values_ : ndarray of shape (L,)
+        The numbers, ascending and distinct.
+
+    References
+    ----------
+    RAIL and RAFT (Lukasik et al. 2024, 2025): expectation over a grid of numbers.
+
+    Examples
+    --------
+    >>> from llmreg.numbers.grid import GridCodec
+    >>> codec = GridCodec([1, 1.5, 2, 10]).fit([1.0, 9.0])
+    >>> ["".join(codec.symbols[i] for i in row) for row in codec.sequences()]
+    ['1<end><end>', '1.5', '2<end><end>', '10<end>']
+    >>> codec.decode(codec.encode([1.6, 7.0])).tolist()
+    [1.5, 10.0]
+    """
+
+    _parameter_constraints: dict = {
+        "values": ["array-like", None],
+        "max_values": [Interval(Integral, 2, MAX_LEAVES, closed="both")],
+        "n_decimals": [None, Interval(Integral, 0, 15, closed="both")],
+    }
+
+    def __init__(self, values=None, *, max_values=256, n_decimals=None):
+        self.values = values
+        self.max_values = max_values
+        self.n_decimals = n_decimals
+
+    def fit(self, y, sample_weight=None):
+        """Take the numbers from the list, or from the targets.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_rows,)
+            Finite targets.
+        sample_weight : array-like of shape (n_rows,) or None
+            Rows of weight zero do not count.
+
+        Returns
+        -------
+        self : GridCodec
+
+        Raises
+        ------
+        ValueError
+            For illegal parameters, values that are no finite numbers or more than 1,000,000, or
+            numbers that take more than 40 characters.
+        """
+        self._validate_params()
+        values = self._observed(y, sample_weight) if self.values is None else self._given()
+        if self.n_decimals is not None:
+            values = values.round(self.n_decimals)
+        self._place(np.unique(values) + 0.0)  # no -0
+        texts = [_spelled(value) for value in self.values_]
+        self._check(texts)
+        self.characters_ = "".join(sorted(set("".join(texts))))
+        self.ragged_ = len({len(text) for text in texts}) > 1
+        return self
+
+    def _given(self):
+        values = np.asarray(self.values, dtype=np.float64).reshape(-1)
+        bad = values[~np.isfinite(values)]
+        if bad.size or not 0 < len(values) <= MAX_LEAVES:
+            what = f"contain {bad[0]}" if bad.size else f"are {len(values):,} numbers"
+            raise ValueError(
+                f"GridCodec's values {what}; give 1 to {MAX_LEAVES:,} finite numbers, or None to "
+                "take them from the training targets."
+            )
+        return values
+
+    def _observed(self, y, sample_weight):
+        values = np.unique(self._counted(y, sample_weight))
+        if len(values) <= self.max_values:
+            return values
+        y = np.sort(self._counted(y, sample_weight))
+        at = np.linspace(0, len(y) - 1, self.max_values).round().astype(int)
+        return _shortened(np.unique(y[at]))
+
+    def _check(self, texts):
+        longest = max(texts, key=len)
+        if len(longest) > LONGEST:
+            raise ValueError(
+                f"GridCodec writes {float(longest):g} with {len(longest)} characters; at most "
+                f"{LONGEST} are supported. Round with n_decimals, or use a ScientificCodec."
+            )
+
+    @property
+    def symbols(self):
+        """tuple of str: the characters that occur, and END if spellings differ in length."""
+        check_is_fitted(self)
+        return (*self.characters_, *([END] if self.ragged_ else []))
+
+    def sequences(self):
+        """All sequences, in ascending order of the number they name.
+
+        Returns
+        -------
+        ndarray of shape (L, N), int64
+            Indices into :attr:`symbols`, filled up with END.
+        """
+        check_is_fitted(self)
+        texts = [_spelled(value) for value in self.values_]
+        width = max(map(len, texts))
+        place = {symbol: k for k, symbol in enumerate(self.characters_)}
+        end = len(place)
+        rows = [[place[c] for c in text] + [end] * (width - len(text)) for text in texts]
+        return np.array(rows, dtype=np.int64)
+
+
+def _spelled(value):
+    """The shortest text that reads back as the number, without an exponent."""
+    return np.format_float_positional(value, trim="-")
+
+
+def _shortened(values):
+    """Ascending distinct numbers, rounded to the fewest decimals that keep them distinct."""
+    for n_decimals in range(16):
+        short = values.round(n_decimals)
+        if (np.diff(short) > 0).all():
+            return short
+    return values

@@ -1,0 +1,46 @@
+"""One way to draw any codec with targets that suit it, for property tests."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.decimal_codec import DecimalCodec
+from llmreg.numbers.grid import GridCodec
+from llmreg.numbers.scientific import ScientificCodec
+
+KINDS = ("digit", "scientific", "grid", "decimal")
+MODERATE = st.floats(-100, 100, allow_subnormal=False).map(lambda y: round(y, 3))
+# Of like magnitude, which may be any: all at once would make trees of 100,000 numbers.
+LIKE = st.lists(st.tuples(st.floats(-10, 10), st.integers(0, 4)), min_size=1, max_size=8)
+
+
+@st.composite
+def _magnitudes(draw):
+    largest = draw(st.integers(-307, 302))
+    return np.array([m * 10.0 ** max(-307, largest + e) for m, e in draw(LIKE)])
+
+
+@st.composite
+def fitted(draw, kinds=KINDS):
+    """(codec, targets): a fitted codec of one of the kinds, and what it was fitted on."""
+    kind = draw(st.sampled_from(kinds))
+    if kind == "scientific":
+        y = draw(_magnitudes())
+        codec = ScientificCodec(
+            draw(st.sampled_from([1, 2])), exponent_margin=draw(st.integers(0, 2)),
+            signs=draw(st.sampled_from(["auto", "both"])),
+        )  # fmt: skip
+        return codec.fit(y), y
+    y = np.array(draw(st.lists(MODERATE, min_size=1, max_size=8)))
+    if kind == "digit":
+        base, n_digits = draw(st.sampled_from([(2, 5), (10, 2), (36, 1)]))
+        codec = DigitCodec(base, n_digits, scale=draw(st.sampled_from(["minmax", "log"])))
+    elif kind == "grid":
+        codec = GridCodec(
+            values=draw(st.none() | st.lists(MODERATE, min_size=1, max_size=30)),
+            max_values=draw(st.sampled_from([2, 5, 256])),
+            n_decimals=draw(st.sampled_from([None, 0, 2])),
+        )
+    else:
+        codec = DecimalCodec(draw(st.sampled_from([0, 1])), margin=draw(st.sampled_from([0, 0.1])))
+    return codec.fit(y), y
