@@ -20,7 +20,7 @@ class ZeroShot(Objective):
     ----------
     num_examples : int, default=0
         Training rows, chosen at random, that stand solved in front of every prompt. They count in
-        ``max_prompt_tokens`` and are computed once for all rows of a table.
+        ``max_prompt_tokens``, and in the time of every prediction.
 
     Notes
     -----
