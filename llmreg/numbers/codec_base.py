@@ -49,14 +49,34 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
 
     bounded = True
 
-    @abstractmethod
     def fit(self, y, sample_weight=None):
-        """Set ``edges_`` and ``values_`` from targets (n_rows,); rows of weight zero do not count.
+        """Settle the numbers that can be written, from the targets and the parameters.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_rows,)
+            Finite targets.
+        sample_weight : array-like of shape (n_rows,) or None
+            Rows of weight zero do not count.
 
         Returns
         -------
         self : TargetCodec
+
+        Raises
+        ------
+        ValueError
+            For illegal parameters, parameters that contradict one another or the targets, or more
+            than 1,000,000 numbers.
         """
+        self._validate_params()
+        y = np.asarray(y, dtype=np.float64)
+        self._fit(y if sample_weight is None else y[np.asarray(sample_weight) > 0])
+        return self
+
+    @abstractmethod
+    def _fit(self, y):
+        """Set ``edges_`` and ``values_`` from targets (n_rows,) that count."""
 
     @property
     @abstractmethod
@@ -134,11 +154,6 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
                 "gave, of a codec with the same parameters and training targets."
             )
         return self.values_[leaf]
-
-    def _counted(self, y, sample_weight):
-        """Targets that count, as float64."""
-        y = np.asarray(y, dtype=np.float64)
-        return y if sample_weight is None else y[np.asarray(sample_weight) > 0]
 
     def _place(self, values):
         """Set values, and as edges the midpoints between them; the outermost bins are symmetric."""

@@ -85,28 +85,7 @@ class DigitCodec(TargetCodec):
         self.low = low
         self.high = high
 
-    def fit(self, y, sample_weight=None):
-        """Place the bins over the targets.
-
-        Parameters
-        ----------
-        y : array-like of shape (n_rows,)
-            Finite targets.
-        sample_weight : array-like of shape (n_rows,) or None
-            Rows of weight zero do not count.
-
-        Returns
-        -------
-        self : DigitCodec
-
-        Raises
-        ------
-        ValueError
-            For illegal parameters, more than 1,000,000 bins, ``low >= high``, or ``margin`` with
-            ``scale="quantile"``.
-        """
-        self._validate_params()
-        y = self._counted(y, sample_weight)
+    def _fit(self, y):
         n_bins = self._check_size()
         low, high = self._range(y)
         grid = np.linspace(0.0, 1.0, n_bins + 1)
@@ -126,7 +105,6 @@ class DigitCodec(TargetCodec):
         self.edges_[[0, -1]] = low, high
         self.edges_ = np.maximum.accumulate(np.clip(self.edges_, low, high))
         self.values_ = (self.edges_[1:] + self.edges_[:-1]) / 2
-        return self
 
     def _check_size(self):
         n_bins = int(self.base) ** int(self.n_digits)

@@ -46,7 +46,7 @@ class DecimalCodec(TargetCodec):
 
     Examples
     --------
-    >>> from llmreg.numbers.decimal_codec import DecimalCodec
+    >>> from llmreg import DecimalCodec
     >>> codec = DecimalCodec(n_decimals=1).fit([-12.5, 7.0])
     >>> ["".join(codec.symbols[i] for i in row) for row in codec.encode([-12.5, 7.04])]
     ['-12.5', '7.0<end><end>']
@@ -67,28 +67,8 @@ class DecimalCodec(TargetCodec):
         self.high = high
         self.margin = margin
 
-    def fit(self, y, sample_weight=None):
-        """Take the range from the targets.
-
-        Parameters
-        ----------
-        y : array-like of shape (n_rows,)
-            Finite targets.
-        sample_weight : array-like of shape (n_rows,) or None
-            Rows of weight zero do not count.
-
-        Returns
-        -------
-        self : DecimalCodec
-
-        Raises
-        ------
-        ValueError
-            For illegal parameters, more than 1,000,000 numbers, decimals finer than a float
-            resolves, or ``low`` above ``high``.
-        """
-        self._validate_params()
-        low, high = self._range(self._counted(y, sample_weight))
+    def _fit(self, y):
+        low, high = self._range(y)
         unit = 10.0**self.n_decimals
         n_numbers = (high - low) * unit + 1
         if n_numbers > MAX_LEAVES:
@@ -107,7 +87,6 @@ class DecimalCodec(TargetCodec):
         k = self.first_ + np.arange(round(high * unit) - self.first_ + 1)
         self.values_ = k / unit
         self.edges_ = np.append(2 * k - 1, 2 * k[-1] + 1) / (2 * unit)
-        return self
 
     def _range(self, y):
         widen = self.margin * (y.max() / 2 - y.min() / 2) * 2

@@ -43,7 +43,7 @@ class GridCodec(TargetCodec):
 
     Examples
     --------
-    >>> from llmreg.numbers.grid import GridCodec
+    >>> from llmreg import GridCodec
     >>> codec = GridCodec([1, 1.5, 2, 10]).fit([1.0, 9.0])
     >>> ["".join(codec.symbols[i] for i in row) for row in codec.sequences()]
     ['1<end><end>', '1.5', '2<end><end>', '10<end>']
@@ -62,28 +62,8 @@ class GridCodec(TargetCodec):
         self.max_values = max_values
         self.n_decimals = n_decimals
 
-    def fit(self, y, sample_weight=None):
-        """Take the numbers from the list, or from the targets.
-
-        Parameters
-        ----------
-        y : array-like of shape (n_rows,)
-            Finite targets.
-        sample_weight : array-like of shape (n_rows,) or None
-            Rows of weight zero do not count.
-
-        Returns
-        -------
-        self : GridCodec
-
-        Raises
-        ------
-        ValueError
-            For illegal parameters, values that are no finite numbers or more than 1,000,000, or
-            numbers that take more than 40 characters.
-        """
-        self._validate_params()
-        values = self._observed(y, sample_weight) if self.values is None else self._given()
+    def _fit(self, y):
+        values = self._observed(y) if self.values is None else self._given()
         if self.n_decimals is not None:
             values = values.round(self.n_decimals)
         self._place(np.unique(values) + 0.0)  # no -0
@@ -91,7 +71,6 @@ class GridCodec(TargetCodec):
         self._check(texts)
         self.characters_ = "".join(sorted(set("".join(texts))))
         self.ragged_ = len({len(text) for text in texts}) > 1
-        return self
 
     def _given(self):
         values = np.asarray(self.values, dtype=np.float64).reshape(-1)
@@ -104,11 +83,11 @@ class GridCodec(TargetCodec):
             )
         return values
 
-    def _observed(self, y, sample_weight):
-        values = np.unique(self._counted(y, sample_weight))
+    def _observed(self, y):
+        values = np.unique(y)
         if len(values) <= self.max_values:
             return values
-        y = np.sort(self._counted(y, sample_weight))
+        y = np.sort(y)
         at = np.linspace(0, len(y) - 1, self.max_values).round().astype(int)
         return _shortened(np.unique(y[at]))
 

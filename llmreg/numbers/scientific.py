@@ -58,7 +58,7 @@ class ScientificCodec(TargetCodec):
 
     Examples
     --------
-    >>> from llmreg.numbers.scientific import ScientificCodec
+    >>> from llmreg import ScientificCodec
     >>> codec = ScientificCodec().fit([0.02, 15.0, 1250.0])
     >>> " ".join(codec.symbols[i] for i in codec.encode([1250.0])[0])
     '+ + 3 1 3'
@@ -85,28 +85,7 @@ class ScientificCodec(TargetCodec):
         self.min_exponent = min_exponent
         self.max_exponent = max_exponent
 
-    def fit(self, y, sample_weight=None):
-        """Take the signs and the exponents from the targets.
-
-        Parameters
-        ----------
-        y : array-like of shape (n_rows,)
-            Finite targets.
-        sample_weight : array-like of shape (n_rows,) or None
-            Rows of weight zero do not count.
-
-        Returns
-        -------
-        self : ScientificCodec
-
-        Raises
-        ------
-        ValueError
-            For illegal parameters, more than 1,000,000 numbers, or ``min_exponent`` above the
-            largest exponent.
-        """
-        self._validate_params()
-        y = self._counted(y, sample_weight)
+    def _fit(self, y):
         both = self.signs == "both"
         self.negative_ = bool(both or (y < 0).any())
         self.positive_ = bool(both or (y > 0).any() or not self.negative_)
@@ -121,7 +100,7 @@ class ScientificCodec(TargetCodec):
         exponent, mantissa = self._magnitudes()
         size = _scaled(mantissa, exponent - self.n_mantissa + 1)
         below, above = size[::-1][: self.negative_ * len(size)], size[: self.positive_ * len(size)]
-        return self._place(np.concatenate([-below, [0.0], above]))
+        self._place(np.concatenate([-below, [0.0], above]))
 
     @property
     def _n_signs(self):
