@@ -126,6 +126,7 @@ def test_grpo_grows_with_prompt_plus_numbers_not_with_their_product(source):
 
     short, long = bytes_per_row(30, 4), bytes_per_row(90, 4)
     more, both = bytes_per_row(30, 32), bytes_per_row(90, 32)
+    print(f"kept per row, bytes: {short} {long} with G = 4, {more} {both} with G = 32")
     # Were every number's prompt kept, the longer prompt would cost eight times as much with 32.
     assert both - more < 1.3 * (long - short)
     assert both - long < 1.3 * (more - short)

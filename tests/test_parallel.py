@@ -41,6 +41,8 @@ def _launched(folder, kinds, tmp_path, count=2):
 
 
 def _assert_same(found, expected):
+    gap = np.abs(np.array(found["predictions"]) / expected["predictions"] - 1).max()
+    print(f"largest relative difference of a prediction: {gap:.1e}")
     np.testing.assert_allclose(found["predictions"], expected["predictions"], rtol=1e-5)
     assert found["history"]["kept"] == expected["history"]["kept"]
     for column, values in expected["history"].items():
