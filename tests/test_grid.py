@@ -77,3 +77,29 @@ def test_values_that_cannot_be_spelled_are_named(values, message):
 def test_illegal_parameters_are_named(name, value):
     with pytest.raises(InvalidParameterError, match=f"'{name}' parameter of GridCodec"):
         GridCodec(**{name: value}).fit([1.0])
+
+
+def test_words_can_stand_for_the_numbers():
+    codec = GridCodec([5, 1, 3], spellings=["good", "poor", "fair"]).fit([3.0])
+    assert codec.values_.tolist() == [1, 3, 5] and _texts(codec) == ["poor", "fair", "good"]
+    assert codec.spell([1.2, 4.9]) == ["poor", "good"]
+    assert codec.decode(codec.encode([4.9])).tolist() == [5.0]
+    assert GridCodec([1, 2], spellings=["A", "Ab"]).fit([1.0]).symbols == ("A", "b", END)
+
+
+@pytest.mark.parametrize(
+    "values, spellings",
+    [([1, 2], ["A"]), ([1, 2], ["A", "A"]), ([1, 2], ["A", ""]), ([1, 2], [1, 2]),
+     ([1, 1, 2], ["A", "B"]), ([1, 1, 2], ["A", "B", "C"]), (None, ["A", "B"])],
+)  # fmt: skip
+def test_spellings_that_do_not_fit_are_refused(values, spellings):
+    with pytest.raises(ValueError, match=r"spellings=.* must be distinct strings"):
+        GridCodec(values, spellings=spellings).fit([1.0, 2.0])
+
+
+def test_a_model_learns_words_for_numbers(quick_fit, table):
+    from llmreg import RAFT
+
+    grades = GridCodec([30, 50, 70], spellings=["low", "middle", "high"])
+    model = quick_fit(table.X, table.y, fit_method=RAFT(stage="sft"), codec=grades, sft_epochs=15)
+    assert model.score(table.X, table.y) > 0.3

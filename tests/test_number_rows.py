@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from llmreg.lm.number_rows import number_rows
+from llmreg.lm.number_rows import number_rows, shares_of_all, whole_rows
 
 ROWS = torch.tensor([7, 2, 9])
 
@@ -76,3 +76,17 @@ def test_logits_of_coarse_weights_are_computed_in_float32(head, hidden, autocast
         logits = head(hidden)
     assert logits.dtype == torch.float32
     assert torch.allclose(logits.double(), exact[..., ROWS], atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_shares_are_those_among_all_tokens(head, hidden, dtype):
+    head, hidden = head.to(dtype), hidden.to(dtype)
+    with whole_rows(head, ROWS):
+        found = shares_of_all(head(hidden), ROWS)
+    exact = hidden.double() @ head.weight.double().T + head.bias.double()
+    expected = exact.softmax(-1)[..., ROWS].log()
+    assert found.dtype == torch.promote_types(dtype, torch.float32)
+    # Of coarse weights, the asked tokens are precise; the rest enters the sum in its own format.
+    assert torch.allclose(found.double(), expected, atol=1e-12 if dtype == torch.float64 else 5e-3)
+    assert torch.allclose(found.diff().double(), expected.diff(), atol=1e-6)
+    assert "forward" not in vars(head)

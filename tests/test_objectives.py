@@ -62,6 +62,7 @@ PARAMETERS = {
     RAFT: {
         "criterion": (["log"], ["absolute", None]),
         "bidirectional": ([], [None, 1]),  # the model's business: test_head_objectives.py
+        "normalised": ([], [None, "grid"]),  # among the vocabulary: test_regression_aware.py
         **STAGE,
     },
     MBR: {"num_generations": ([2, 6], [1, 2.0, "all", None]), **STAGE},

@@ -1,6 +1,7 @@
 """RAFT, MBR and CRPS as objectives, against enumeration."""
 
 import itertools
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,11 +17,28 @@ from free_policies import (
     tree_rows,
 )
 
+from llmreg import LLMRegressor
+from llmreg.checks import check_methods
+from llmreg.lm.heads import build_head
 from llmreg.numbers.codecs import DigitCodec
-from llmreg.objectives import CRPS, MBR, RAFT, RLOO
+from llmreg.numbers.policy import NumberPolicy, ZScale
+from llmreg.numbers.scientific import ScientificCodec
+from llmreg.objectives import (
+    CE,
+    CRPS,
+    GRPO,
+    MBR,
+    RAFT,
+    RLOO,
+    LearnableRAFT,
+    NewTokens,
+    ReMax,
+    SoftCE,
+)
 from llmreg.objectives import functional as F
 
 METHODS = [RAFT, MBR, CRPS]
+FAR = [ScientificCodec(exponent_margin=2), ScientificCodec(max_exponent=40)]
 
 
 def test_raft_is_its_equation_10_enumerated_over_all_strings_of_digits():
@@ -82,11 +100,38 @@ def test_gradients_reach_every_node_of_the_tree(method):
     assert (tree_gradients(method()).abs().sum(2) > 1e-6).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [RAFT, MBR, LearnableRAFT])
 def test_a_codec_without_bounds_is_refused(method):
     method().check_codec(DigitCodec())
     with pytest.raises(ValueError, match=f"{method.__name__} averages over all numbers"):
         method().check_codec(SimpleNamespace(bounded=False))
+
+
+@pytest.mark.parametrize("codec", FAR, ids=str)
+@pytest.mark.parametrize("method", [CRPS(), SoftCE(), GRPO(), ReMax(reward="mae")], ids=str)
+def test_numbers_far_beyond_the_targets_are_refused_where_their_size_counts(method, codec):
+    method.check_codec(ScientificCodec())
+    with pytest.raises(ValueError, match="numbers far beyond the training targets") as error:
+        method.check_codec(codec)
+    assert "exponent_margin=1" in str(error.value) and repr(codec) in str(error.value)
+
+
+def test_numbers_of_any_size_do_where_the_target_alone_is_scored():
+    for codec, method in itertools.product(
+        FAR, [CE(), SoftCE(mean_weight=0.0), GRPO(reward=lambda v, y: -np.abs(np.sign(v) - y))]
+    ):
+        method.check_codec(codec)
+
+
+def test_the_mean_of_numbers_of_any_size_is_warned_about():
+    far = dict(fit_method="ce", codec=FAR[1])
+    with pytest.warns(UserWarning, match=r"takes the mean over all numbers.*decoding=.median."):
+        check_methods(LLMRegressor(**far))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_methods(LLMRegressor(**far, decoding="median"))
+        check_methods(LLMRegressor(fit_method="ce", codec=ScientificCodec()))
+        check_methods(LLMRegressor(fit_method="pointwise", codec=FAR[1]))
 
 
 def test_methods_train_at_once_or_after_a_first_stage(table, quick_fit):
@@ -95,3 +140,96 @@ def test_methods_train_at_once_or_after_a_first_stage(table, quick_fit):
     both = quick_fit(table.X, table.y, fit_method=CRPS(), sft_method=RAFT(stage="sft"))
     assert both.history_["stage"].tolist() == ["sft", "align"]
     assert np.isfinite(both.predict(table.X)).all()
+
+
+# -- probabilities among the whole vocabulary ------------------------------------------------
+
+TERNARY = DigitCodec(3, 2).fit([1.0, 10.0])
+MEAN, STD = 2.0, 4.0
+
+
+def _unnormalised(model):
+    vocabulary, size = model.lm.get_output_embeddings().weight.shape
+    sizes = {"size": size, "vocabulary": vocabulary, "nodes": model.tree.n_open}
+    model.put_parts({"head": build_head(
+        {**RAFT(normalised=False).head_spec(), "sizes": sizes, "mean": MEAN, "std": STD}
+    )})  # fmt: skip
+    return model
+
+
+def _sum_over_the_grid(model, prompt):
+    """Σ p(str(y) | x) · y by plain forward passes, one for each beginning of a number."""
+    total = 0.0
+    for sequence, value in zip(model.codec.sequences(), model.codec.values_, strict=True):
+        tokens, p = model.symbol_ids[torch.as_tensor(sequence)], 1.0
+        for k, token in enumerate(tokens):
+            ids = torch.cat([prompt, tokens[:k]])[None]
+            logits = model.transformer(input_ids=ids, use_cache=False).logits[0, -1]
+            p = p * logits.softmax(-1)[token]
+        total = total + p * value
+    return total
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "mamba"])  # plain, capped, not packed
+def test_without_normalising_raft_is_its_equation_10_by_plain_forward_passes(
+    family, build_model, random_prompts, as_batch
+):
+    model = _unnormalised(build_model(family, TERNARY, dtype=torch.float64))
+    prompts, z = random_prompts((5, 1, 8)), torch.tensor([0.3, -1.0, 2.0], dtype=torch.float64)
+    policy = NumberPolicy(model, as_batch(prompts), ZScale.from_tree(model.tree, MEAN, STD, "cpu",
+                                                                     torch.float64))  # fmt: skip
+    loss, _ = RAFT(normalised=False).loss(policy, SimpleNamespace(z=z))
+    sums = torch.stack([_sum_over_the_grid(model, prompt) for prompt in prompts])
+    expected = (z - (sums - MEAN) / STD) ** 2
+    assert torch.allclose(loss, expected, rtol=1e-7)
+    weights = [p for p in model.parameters() if p.requires_grad]
+    found = torch.autograd.grad(loss.sum(), weights)
+    for a, b in zip(found, torch.autograd.grad(expected.sum(), weights), strict=True):
+        # Some families compute norms and caps in float32, whatever their weights are.
+        assert (a - b).abs().max() <= 1e-4 * b.abs().max() + 1e-12
+    # The prediction is the sum that was trained.
+    with torch.no_grad():
+        predicted = model.head.distribution(model.head_output(policy.batch)).decode("rail")
+    assert np.allclose(predicted, sums.detach())
+
+
+def test_where_every_token_is_a_number_there_is_nothing_to_normalise(build_model, random_batch):
+    codec = SimpleNamespace(
+        symbols=[f"s{i}" for i in range(60)], sequences=lambda: np.arange(60)[:, None],
+        edges_=np.arange(61) - 0.5, values_=np.arange(60.0),
+    )  # fmt: skip
+    model = _unnormalised(build_model("llama", codec, dtype=torch.float64))
+    scale = ZScale.from_tree(model.tree, MEAN, STD, "cpu", torch.float64)
+    policy = NumberPolicy(model, random_batch((4, 6)), scale)
+    targets = SimpleNamespace(z=torch.tensor([0.5, 5.0], dtype=torch.float64))
+    losses = [RAFT(normalised=kind).loss(policy, targets)[0] for kind in (True, False)]
+    assert torch.allclose(*losses)
+
+
+def test_without_normalising_a_fit_learns_and_comes_back(table, quick_fit, tmp_path):
+    y = table.y - table.y.min()
+    model = quick_fit(
+        table.X, y, fit_method=RAFT(stage="sft", normalised=False), sft_epochs=25,
+        codec=DigitCodec(4, 1), validation_fraction=None, sft_learning_rate=1e-2, dropout=0.0,
+    )  # fmt: skip
+    assert model.score(table.X, y) > 0.5
+    assert model.predict_distribution(table.X).std().max() == 0
+    model.save(tmp_path / "model")
+    assert np.array_equal(LLMRegressor.load(tmp_path / "model").predict(table.X),
+                          model.predict(table.X))  # fmt: skip
+
+
+def test_the_log_loss_needs_normalised_probabilities():
+    with pytest.raises(ValueError, match="Set normalised=True or criterion='squared'"):
+        RAFT("log", normalised=False).validate()
+
+
+@pytest.mark.parametrize("method", [RAFT(normalised=False), LearnableRAFT("vocabulary")])
+def test_all_tokens_count_only_where_training_reaches_them(method):
+    with pytest.raises(ValueError, match=r"others would keep nearly all the mass.*stage='sft'"):
+        check_methods(LLMRegressor(fit_method=method))
+    assert check_methods(LLMRegressor("some/model", fit_method=method))[1] is not None
+    with pytest.raises(ValueError, match="new tokens that are not in it"):
+        check_methods(LLMRegressor("some/model", fit_method=method, sft_method=NewTokens()))
+    at_once = method.set_params(stage="sft")
+    assert check_methods(LLMRegressor(fit_method=at_once))[1] is None
