@@ -1,5 +1,7 @@
 """Checks of what a fit gets, beyond the legal values of single parameters."""
 
+import warnings
+
 import numpy as np
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length
@@ -21,6 +23,7 @@ def check_methods(estimator):
     codec = DigitCodec() if estimator.codec is None else estimator.codec
     method = resolve_method(estimator.fit_method, "fit_method", estimator.reward)
     method.check_codec(codec)
+    _warn_of_far_means(estimator, method, codec)
     if method.stage == "none" and not is_pretrained(estimator.model):
         raise ValueError(
             f"model={estimator.model!r} starts from fresh weights and knows nothing before it is "
@@ -29,6 +32,13 @@ def check_methods(estimator):
         )
     if method.stage in ("sft", "none"):
         return method, None
+    if method.weighs_vocabulary and not is_pretrained(estimator.model):
+        raise ValueError(
+            f"fit_method={estimator.fit_method!r} weighs the probabilities of all tokens, "
+            f"but model={estimator.model!r} starts from fresh weights, and a first stage trains no "
+            "token but those that write numbers: the others would keep nearly all the mass. Train "
+            "it at once, with stage='sft', or choose a pretrained model."
+        )
     sft_method = resolve_method(estimator.sft_method, "sft_method")
     if sft_method.stage != "sft":
         legal = [name for name, kind in METHODS.items() if kind.stage == "sft"]
@@ -48,8 +58,28 @@ def check_methods(estimator):
             f"{estimator.sft_method!r} writes each number as one new token, without digits. Choose "
             "another first stage, such as 'ce'."
         )
+    if isinstance(sft_method, NewTokens) and method.weighs_vocabulary:
+        raise ValueError(
+            f"fit_method={estimator.fit_method!r} weighs the probabilities of all tokens, "
+            f"and sft_method={estimator.sft_method!r} writes numbers as new tokens that are not in "
+            "it. Choose another first stage, such as 'ce'."
+        )
     sft_method.check_codec(codec)
     return sft_method, method
+
+
+def _warn_of_far_means(estimator, method, codec):
+    """A mean over numbers of any size is a matter of the largest; heads write no numbers."""
+    head = getattr(method, "head_spec", lambda: None)()
+    means = estimator.decoding in ("rail", "sampled_rail")
+    if means and head is None and getattr(codec, "far_reaching", False):
+        warnings.warn(
+            f"decoding={estimator.decoding!r} takes the mean over all numbers, and {codec!r} "
+            "writes some far beyond the training targets, whose least probability decides it. "
+            "Set decoding='median', which also judges the epochs on the validation rows.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def check_adapters(estimator):

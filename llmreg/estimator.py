@@ -9,13 +9,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.checks import check_adapters, check_methods, check_training_data
+from llmreg.numbers.calibration import check_temperature
 from llmreg.numbers.codecs import DigitCodec
-from llmreg.numbers.distribution import DECODINGS, NumericDistribution
+from llmreg.numbers.distribution import DECODINGS
 from llmreg.objectives import resolve_method
 from llmreg.parameters import CONSTRAINTS, LASTING, LASTING_ADAPTERS
 from llmreg.persistence.saving import SavingMixin
 from llmreg.tables.reading import read_table
 from llmreg.tables.serialization import RowSerializer
+from llmreg.uncertainty import UncertaintyMixin
 
 __all__ = ["LLMRegressor"]
 
@@ -29,7 +31,7 @@ HISTORY = (
 STATE = ("serializer_", "codec_", "prompts_", "model_", "y_mean_", "y_std_")
 
 
-class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
+class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator):
     """Predict a number from a table row with a language model.
 
     Each row is serialised to text; a causal language model learns to write the target's digits,
@@ -73,10 +75,16 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
         What ``predict`` returns of the distribution: its mean (best for squared error), its median
         (best for absolute error), its likeliest number, the number written digit by digit, one
         draw, or the mean of 32 draws.
-    tree_tolerance : float, default=0.0
+    temperature_scaling : bool or "auto", default="auto"
+        Whether predicted distributions are widened or narrowed by a temperature that minimises the
+        CRPS of (at most 2,000) validation rows, which also chose the epoch. It moves all decodings
+        but "greedy". Fewer than 30 validation rows leave it at 1, with a warning if this is True.
+        "auto": True, but for ``fit_method="zero_shot"``.
+    tree_tolerance : float, default=0.001
         Largest error of the mean, in standard deviations of the training targets, that may be
         traded for speed: parts of the number tree that cannot move the mean by more are not
-        computed, and the mode is the likeliest of the numbers that were. 0: everything is computed.
+        computed, and the mode is the likeliest of the numbers that were. 0: everything is computed,
+        as are trees of up to 32 nodes (two decimal digits) in any case.
     sft_epochs, align_epochs : int or "auto", default="auto"
         Passes over the training rows in each stage. 0 leaves the stage out.
     sft_learning_rate, align_learning_rate : float or "auto", default="auto"
@@ -160,6 +168,9 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
         A row per epoch: stage, epoch, step, loss, learning_rate, validation_rmse (in the units of
         y, as decoded), seconds, kept (whether the stage ended with this epoch's weights), and
         what the method reports.
+    temperature_ : float
+        What the log-probabilities of the next symbol are divided by in predictions. May be set:
+        1.0 gives the distributions as the model has them, more widens, less narrows them.
     model_ : llmreg.lm.backbone.NumberLM
     serializer_, codec_, prompts_
         The fitted parts.
@@ -204,7 +215,8 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
         text_features="auto",
         chat_template=True,
         decoding="rail",
-        tree_tolerance=0.0,
+        temperature_scaling="auto",
+        tree_tolerance=1e-3,
         sft_epochs="auto",
         sft_learning_rate="auto",
         align_epochs="auto",
@@ -247,6 +259,7 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
         self.text_features = text_features
         self.chat_template = chat_template
         self.decoding = decoding
+        self.temperature_scaling = temperature_scaling
         self.tree_tolerance = tree_tolerance
         self.sft_epochs = sft_epochs
         self.sft_learning_rate = sft_learning_rate
@@ -350,7 +363,8 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            If targets are clipped, texts or prompts cut, or a stage cannot learn.
+            If targets are clipped, texts or prompts cut, a stage cannot learn, or
+            ``temperature_scaling=True`` has too few validation rows.
         """
         sft_method, align_method = check_methods(self)
         check_adapters(self)
@@ -396,7 +410,7 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
 
     # -- predict ------------------------------------------------------------------------------
 
-    def predict(self, X, decoding=None):
+    def predict(self, X, decoding=None, return_std=False):
         """Predict a number for each row.
 
         Parameters
@@ -405,18 +419,23 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
             Rows with the columns seen in ``fit``.
         decoding : str or None, default=None
             Overrides the parameter ``decoding`` for this call.
+        return_std : bool, default=False
+            Also return the standard deviations of the rows' distributions, whatever the decoding.
 
         Returns
         -------
-        ndarray of shape (n_rows,), float64
+        y_hat : ndarray of shape (n_rows,), float64
             In the units of y.
+        y_std : ndarray of shape (n_rows,), float64
+            Only if ``return_std`` is True.
 
         Raises
         ------
         NotFittedError
             Before ``fit``.
         ValueError
-            For columns that differ from those of ``fit``, or an unknown decoding.
+            For columns that differ from those of ``fit``, an unknown decoding, or the standard
+            deviation of a method that predicts one number and no distribution.
         """
         decoding = self.decoding if decoding is None else decoding
         if decoding not in DECODINGS:
@@ -424,27 +443,19 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
         # One seed for all blocks, drawn anew in each call: the same call gives the same draws.
         drawn = decoding in ("sample", "sampled_rail")
         seed = check_random_state(self.random_state) if drawn else None
-        parts = [part.decode(decoding, seed) for part in self._blocks(X)]
-        return np.concatenate(parts)
+        if not return_std:
+            return np.concatenate([part.decode(decoding, seed) for part in self._blocks(X)])
+        blocks = self._blocks(X, spread_for="standard deviation")
+        both = [(part.decode(decoding, seed), part.std()) for part in blocks]
+        return tuple(map(np.concatenate, zip(*both, strict=True)))
 
-    def predict_distribution(self, X):
-        """Predict a distribution over numbers for each row.
-
-        Parameters
-        ----------
-        X : as in :meth:`predict`
-
-        Returns
-        -------
-        NumericDistribution
-            With mean, median, quantile, interval, std, cdf, crps and sample. Holds one probability
-            per row and bin: for very long tables, work in slices.
-        """
-        return NumericDistribution.concatenate(self._blocks(X))
-
-    def _blocks(self, X):
-        """Distributions of blocks of rows, in order."""
+    def _blocks(self, X, spread_for=None):
+        """Distributions of blocks of rows, in order. ``spread_for`` names what is read of them if
+        it needs a method that predicts distributions."""
         check_is_fitted(self, "model_")
+        if spread_for is not None:
+            self._check_spread(spread_for)
+        temperature = check_temperature(self.temperature_)
         frame = read_table(self, X, reset=False)
         from llmreg.predicting import distributions, ready
 
@@ -452,4 +463,4 @@ class LLMRegressor(SavingMixin, RegressorMixin, BaseEstimator):
         tolerance = self.tree_tolerance * self.y_std_
         for start in range(0, len(frame), ROWS_PER_BLOCK):
             rows = self.serializer_.serialize(frame.iloc[start : start + ROWS_PER_BLOCK])
-            yield distributions(model, self.prompts_.encode(rows), tolerance)
+            yield distributions(model, self.prompts_.encode(rows), tolerance, temperature)

@@ -10,6 +10,7 @@ import torch
 from sklearn.model_selection import train_test_split
 
 from llmreg.assembly import assemble, lora_config
+from llmreg.calibrating import fitted_temperature
 from llmreg.devices import precision_of, training_device
 from llmreg.lm.parts import check_parts
 from llmreg.numbers.policy import ZScale
@@ -25,7 +26,7 @@ __all__ = ["fit_model"]
 # Parameters that change what training does and that a checkpoint's name does not know otherwise.
 DECISIVE = (
     "decoding", "dropout", "lora_r", "lora_alpha", "lora_dropout", "target_modules", "peft_config",
-    "dtype", "gradient_checkpointing", "torch_compile",
+    "dtype", "gradient_checkpointing", "torch_compile", "tree_tolerance",
 )  # fmt: skip
 
 
@@ -85,6 +86,9 @@ def fit_model(
             rejoin()
             model.checkpointing(False)
             model.place(device, *precision.prediction).eval()
+            temperature = _temperature(params, state, encoded, y, weight, sft_method, seed)
+            # Processes on unlike devices may differ in the last digits.
+            state["temperature_"] = processes.agree(temperature)
     return state, history
 
 
@@ -165,6 +169,8 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed, pr
     model, codec = state["model_"], state["codec_"]
     if codec.edges_[0] == codec.edges_[-1]:
         return []  # a constant target: every number of the codec is that constant
+    if model.shares_prefix:
+        encoded = encoded.share_prefix(model.device)
     data = TrainingData(encoded, (y - state["y_mean_"]) / state["y_std_"], codec.leaf_of(y), weight)
     scale = ZScale.from_tree(
         model.tree, state["y_mean_"], state["y_std_"], model.device, model.dtype
@@ -198,6 +204,18 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed, pr
         report=_printer(params["verbose"] and processes.index == 0),
         processes=processes,
     )  # fmt: skip
+
+
+def _temperature(params, state, encoded, y, weight, method, seed):
+    """What the steps' log-probabilities are divided by, from the validation rows."""
+    asked = params["temperature_scaling"]
+    # A model that is asked as it is answers as it is, unless its user wants otherwise.
+    wanted = method.stage != "none" if isinstance(asked, str) else asked
+    if not wanted:
+        return 1.0
+    _, held_out = _split(params, len(y), seed)
+    rows, explicit = encoded.take(held_out), not isinstance(asked, str)
+    return fitted_temperature(state["model_"], rows, y[held_out], weight[held_out], explicit)
 
 
 def _check_sharded(model, align_method, lora):
@@ -257,9 +275,10 @@ def _validator(params, model, encoded, y, weight, held_out, spread, processes):
     # Draws would make the best epoch a matter of luck: they are judged by what they estimate.
     sampled = params["decoding"] in ("sample", "sampled_rail")
     decoding = "rail" if sampled else params["decoding"]
+    tolerance = params["tree_tolerance"] * spread
 
     def validate():
-        found = distributions(model, rows, 0.0).decode(decoding) if len(mine) else np.zeros(0)
+        found = distributions(model, rows, tolerance).decode(decoding) if len(mine) else np.zeros(0)
         error, weights = processes.join((found - y[mine], weight[mine]))
         relative = error / spread  # squares of errors in the units of y may overflow
         return _root_mean_square(error, weights), relative**2 * weights / weights.mean()

@@ -29,6 +29,7 @@ CONSTRAINTS: dict = {
     "text_features": [StrOptions({"auto"}), bool, HasMethods(["fit_transform", "transform"])],
     "chat_template": ["boolean"],
     "decoding": [StrOptions(set(DECODINGS))],
+    "temperature_scaling": [StrOptions({"auto"}), "boolean"],
     "tree_tolerance": [Interval(Real, 0, None, closed="left")],
     "sft_epochs": EPOCHS,
     "sft_learning_rate": RATE,

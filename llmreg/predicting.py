@@ -1,24 +1,34 @@
 """From a fitted model and encoded rows to distributions, in batches that fit the memory."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from llmreg.devices import resolve_device
+from llmreg.lm.heads import Histogram
+from llmreg.numbers.calibration import tempered
 from llmreg.numbers.decoding import (
     NODES_PER_PASS,
     bounded_distribution,
-    exact_distribution,
     open_steps,
+    tree_distribution,
 )
 from llmreg.numbers.distribution import NumericDistribution
-from llmreg.numbers.tree import greedy_leaf, leaf_log_probs
 from llmreg.training.steps import split_on_memory_error
 
-__all__ = ["distributions", "ready", "tokens_after_prompt"]
+__all__ = [
+    "distributions",
+    "has_spread",
+    "outputs",
+    "ready",
+    "tempered_distribution",
+    "tokens_after_prompt",
+]
 
 TOKENS_PER_BATCH = 16384
+SMALL_TREE = 32  # nodes that one pass evaluates faster than several passes find those that matter
 
 
 def ready(model, device):
@@ -36,7 +46,7 @@ def ready(model, device):
 
 
 @torch.inference_mode()
-def distributions(model, encoded, tolerance):
+def distributions(model, encoded, tolerance, temperature=1.0):
     """Predictive distributions of encoded rows, in their order.
 
     Parameters
@@ -44,8 +54,10 @@ def distributions(model, encoded, tolerance):
     model : llmreg.lm.backbone.NumberLM
     encoded : llmreg.prompts.cell_prompts.EncodedRows
     tolerance : float
-        Largest error of the mean in the units of y; 0 computes everything. Heads and learnt values
-        are computed exactly in any case.
+        Largest error of the mean in the units of y; 0 computes everything. Heads, learnt values and
+        trees of up to 32 nodes are computed exactly in any case.
+    temperature : float, default=1.0
+        Of the model's steps, or of a histogram's bins.
 
     Returns
     -------
@@ -54,26 +66,86 @@ def distributions(model, encoded, tolerance):
         a histogram: its bins; greedy is the likeliest one's centre. Of learnt values: all mass on
         these, in ascending order, whatever bins they came from.
     """
+    writes = _head(model) is None and model.leaf_shift is None
+    bounded = tolerance > 0 and writes and model.tree.n_open > SMALL_TREE
+
+    def compute(batch):
+        if bounded:
+            return bounded_distribution(model, batch, tolerance, temperature)
+        return tempered_distribution(model, _output(model, batch), temperature)
+
+    parts, place = _in_batches(model, encoded, compute)
+    whole = parts[0] if len(parts) == 1 else NumericDistribution.concatenate(parts)
+    return whole if (np.diff(place, prepend=-1) == 1).all() else whole[place]
+
+
+@torch.inference_mode()
+def outputs(model, encoded):
+    """What the model says of rows before a temperature is applied.
+
+    Returns
+    -------
+    Tensor of shape (n, ...)
+        For :func:`tempered_distribution`: log-probabilities (n, n_open, S) of all steps, or the
+        head's output. On the model's device.
+    """
+    parts, place = _in_batches(model, encoded, lambda batch: _output(model, batch))
+    return torch.cat(parts)[place]
+
+
+def _head(model):
+    """The head that predicts, if one does."""
     # A constant target leaves nothing to train: every number of the tree is that constant.
-    head = model.head if float(model.tree.span[0].diff()) else None
+    return model.head if float(model.tree.span[0].diff()) else None
+
+
+def has_spread(model):
+    """Whether the model predicts distributions: not so a head that predicts one number."""
+    head = _head(model)
+    return head is None or isinstance(head, Histogram)
+
+
+def _output(model, batch):
+    return open_steps(model, batch) if _head(model) is None else model.head_output(batch)
+
+
+def tempered_distribution(model, output, temperature):
+    """The distributions of rows from :func:`outputs`."""
+    if _head(model) is not None:
+        return model.head.distribution(
+            tempered(output, temperature) if has_spread(model) else output
+        )
+    values = None
+    if model.leaf_shift is not None:
+        values = model.leaf_shift.values(model.tree.leaf_value).numpy()
+    return tree_distribution(model.tree, output, temperature, values)
+
+
+def _in_batches(model, encoded, compute):
+    """Parts with what ``compute`` makes of batches of distinct rows, and the place of each row in
+    their concatenation."""
+    unique, kind = encoded.distinct()
+    encoded = _shared(model, encoded.take(unique))
     order = np.argsort(encoded.lengths, kind="stable")  # rows of like length pad little
     parts = []
     precise = torch.promote_types(model.dtype, torch.float32)  # cells are, in any case
 
-    def compute(rows):
-        batch = encoded.batch(rows, model.device, precise)
-        if head is not None:
-            return head.distribution(model.head_output(batch))
-        if model.leaf_shift is not None:
-            return _learnt_distribution(model, batch)
-        if tolerance > 0:
-            return bounded_distribution(model, batch, tolerance)
-        return exact_distribution(model, batch)
+    def of_rows(rows):
+        return compute(encoded.batch(rows, model.device, precise))
 
     for rows in _batches(order, encoded.lengths, tokens_after_prompt(model)):
-        parts += split_on_memory_error(compute, rows)
-    whole = parts[0] if len(parts) == 1 else NumericDistribution.concatenate(parts)
-    return whole if (np.diff(order) == 1).all() else whole[np.argsort(order)]
+        parts += split_on_memory_error(of_rows, rows)
+    return parts, np.argsort(order)[kind]
+
+
+def _shared(model, encoded):
+    """The rows with what all prompts begin with read by the model, once."""
+    if model.shares_prefix and encoded.prefix is None:
+        encoded = encoded.share_prefix(model.device)
+    prefix = encoded.prefix
+    if prefix is None:
+        return encoded
+    return replace(encoded, prefix=replace(prefix, past=model.read_prefix(prefix.ids)))
 
 
 def tokens_after_prompt(model):
@@ -82,16 +154,6 @@ def tokens_after_prompt(model):
     if model.head is None:
         return min(model.tree.n_open, NODES_PER_PASS)
     return model.head.n_logits // model.head.sizes["size"]
-
-
-def _learnt_distribution(model, batch):
-    """All leaves as atoms at their learnt values."""
-    tree, steps = model.tree, open_steps(model, batch)
-    probs = leaf_log_probs(steps, tree).exp().double().cpu().numpy()
-    values = model.leaf_shift.values(tree.leaf_value).numpy()
-    return NumericDistribution(
-        probs, values, values, greedy=values[greedy_leaf(steps, tree).cpu().numpy()]
-    )
 
 
 def _batches(order, lengths, width):

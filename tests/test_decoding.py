@@ -9,7 +9,7 @@ import torch
 from llmreg.numbers import decoding
 from llmreg.numbers.codecs import DigitCodec
 from llmreg.numbers.decimal_codec import DecimalCodec
-from llmreg.numbers.decoding import bounded_distribution, exact_distribution
+from llmreg.numbers.decoding import bounded_distribution, open_steps, tree_distribution
 from llmreg.numbers.grid import GridCodec
 from llmreg.numbers.tree import greedy_leaf, leaf_log_probs, step_log_probs
 
@@ -47,6 +47,10 @@ def _sharpen(model, factor):
 def _steps(model, batch):
     nodes = torch.arange(model.tree.n_nodes)
     return step_log_probs(model.node_logits(batch, nodes[1:]), model.tree, nodes)
+
+
+def exact_distribution(model, batch, temperature=1.0):
+    return tree_distribution(model.tree, open_steps(model, batch), temperature)
 
 
 def test_mean_mode_and_greedy_are_those_of_all_leaves(build_model, random_batch, codec):
@@ -285,3 +289,24 @@ def test_a_model_in_half_precision_predicts_too(build_model, random_batch, toler
     else:
         found = bounded_distribution(model, batch, tolerance)
     assert found.mean() == pytest.approx(expected, abs=0.2)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 3.0])
+def test_a_temperature_acts_on_every_step_of_exact_and_bounded_trees(
+    temperature, build_model, random_batch, codec
+):
+    model, batch = build_model("llama", codec), random_batch(LENGTHS)
+    tree, nodes = model.tree, torch.arange(model.tree.n_nodes)
+    logits = model.node_logits(batch, nodes[1:])
+    steps = step_log_probs(logits, tree, nodes, temperature)  # of the logits themselves
+    expected = leaf_log_probs(steps, tree).exp().double().numpy()
+    found = exact_distribution(model, batch, temperature)
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-6)
+    untouched = exact_distribution(model, batch)
+    assert found.greedy().tolist() == untouched.greedy().tolist()
+    if tree.n_levels > 1 and len(tree.leaf_value) > 5 and np.ptp(codec.values_):
+        assert np.abs(found.mean() - untouched.mean()).max() > 1e-3
+    tolerance = 0.01 * np.ptp(codec.values_)
+    bounded = bounded_distribution(model, batch, tolerance, temperature)
+    assert np.abs(bounded.mean() - found.mean()).max() <= tolerance + 1e-6
+    assert bounded.greedy().tolist() == untouched.greedy().tolist()

@@ -807,8 +807,11 @@ def test_a_stage_stops_after_so_many_epochs_without_a_better_one(patience, table
     assert len(longer.history_) == 40
 
 
-def test_the_tolerance_bounds_the_error_of_the_mean(table, predictions, fitted):
+def test_the_tolerance_bounds_the_error_of_the_mean(table, predictions, fitted, monkeypatch):
     tolerance = 0.3
+    unchanged = copy.copy(fitted).set_params(tree_tolerance=tolerance).predict(table.X)
+    assert np.array_equal(unchanged, predictions)  # a small tree is computed whole
+    monkeypatch.setattr("llmreg.predicting.SMALL_TREE", 0)
     coarse = copy.copy(fitted).set_params(tree_tolerance=tolerance)
     error = np.abs(coarse.predict(table.X) - predictions)
     assert 0 < error.max() <= tolerance * table.y.std()

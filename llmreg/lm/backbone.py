@@ -6,7 +6,7 @@ sequence; models that cannot do that take the plain one (:mod:`llmreg.lm.plain`)
 
 import threading
 import warnings
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from inspect import signature
 
@@ -21,12 +21,15 @@ from llmreg.lm.attention import (
     packing_obstacle,
 )
 from llmreg.lm.embedding import cell_input, cells_added, fix_hidden_cells
+from llmreg.lm.last_layer import last_layer_at
+from llmreg.lm.modes import PassModes
 from llmreg.lm.new_tokens import one_level
-from llmreg.lm.number_rows import new_rows, number_rows
+from llmreg.lm.number_rows import new_rows, number_rows, shares_of_all, whole_rows
 from llmreg.lm.placement import base_dtype, place_language_model, precise
 from llmreg.lm.plain import plain_logits
+from llmreg.lm.prefix import behind_prefix, expanded_cache
 from llmreg.lm.readout import right_padded
-from llmreg.lm.recompute import recomputing, repeated_layers, switch_checkpointing
+from llmreg.lm.recompute import recomputing
 from llmreg.lm.verification import packing_problem, shorten
 from llmreg.lm.weights import TrainableWeights
 from llmreg.numbers.tree import NumberTree
@@ -46,7 +49,7 @@ class TreeCache:
     nodes: torch.Tensor  # (B, K) nodes so far; -1 marks padding
 
 
-class NumberLM(TrainableWeights):
+class NumberLM(PassModes, TrainableWeights):
     """A causal language model whose output is restricted to a codec's symbols.
 
     Parameters
@@ -96,9 +99,6 @@ class NumberLM(TrainableWeights):
         self.packs = packing_obstacle(lm) is None
         self.head = self.leaf_shift = self.new_tokens = None
         self.bidirectional = False
-        self._autocast = None
-        self._checkpointing = False
-        self._compiled = False
         # Patches and hooks are the model's for the length of a pass: one pass at a time.
         self._pass_lock = threading.RLock()
 
@@ -194,7 +194,7 @@ class NumberLM(TrainableWeights):
             self._autocast = autocast
         return self
 
-    def node_logits(self, batch, nodes):
+    def node_logits(self, batch, nodes, shares=False):
         """Next-symbol logits at the root and at some nodes, in one forward pass.
 
         Prompt and nodes are packed in one sequence; each node sees the prompt and its ancestors.
@@ -205,6 +205,9 @@ class NumberLM(TrainableWeights):
         nodes : LongTensor of shape (K,) or (B, K)
             Nodes other than the root, distinct within a row; every node's ancestors must be among
             them. -1 is padding.
+        shares : bool, default=False
+            Give log-probabilities among the whole vocabulary, which takes the whole output layer
+            at every node. They are logits, too: the same but for a constant of each node.
 
         Returns
         -------
@@ -213,11 +216,13 @@ class NumberLM(TrainableWeights):
         """
         nodes = nodes.expand(len(batch), -1)  # (B, K)
         if not self.packs:
-            return self.plain_logits(batch, nodes)
+            return self.plain_logits(batch, nodes, shares)
         ids = torch.cat([batch.ids, self._node_ids(nodes)], 1)
         visible = packed_visibility(batch.mask, self.tree.visible(nodes, nodes), self.bidirectional)
-        positions = torch.cat([_positions(batch.mask), self._node_positions(batch, nodes)], 1)
-        out = self._masked_pass(ids, batch, visible, positions, positions, use_cache=False)
+        positions = torch.cat([batch.positions, self._node_positions(batch, nodes)], 1)
+        out = self._masked_pass(
+            ids, batch, visible, positions, positions, use_cache=False, shares=shares
+        )
         return out.logits[:, -nodes.shape[1] - 1 :]
 
     def prefill(self, batch):
@@ -226,8 +231,10 @@ class NumberLM(TrainableWeights):
         nodes = batch.ids.new_empty(len(batch), 0)
         if not self.packs:
             return self.plain_logits(batch, nodes)[:, 0], TreeCache(batch, None, nodes)
-        visible = packed_visibility(batch.mask, None, self.bidirectional)
-        positions = _positions(batch.mask)
+        # Without padding the model's own causal mask will do, and its kernels need not read it.
+        causal = batch.unpadded and not self.bidirectional
+        visible = None if causal else packed_visibility(batch.mask, None, self.bidirectional)
+        positions = batch.positions
         # Without a configuration no layer forgets what lies before its window: a later node may
         # be nearer to it than the last column is.
         out = self._masked_pass(
@@ -249,9 +256,11 @@ class NumberLM(TrainableWeights):
             return self.plain_logits(batch, nodes)[:, 1:]
         prompt = batch.mask.unsqueeze(1).expand(-1, nodes.shape[1], -1)
         visible = torch.cat([prompt, self.tree.visible(nodes, seen)], -1)  # (B, K, P + K')
-        key = torch.cat([_positions(batch.mask), self._node_positions(batch, seen)], 1)
+        key = torch.cat([batch.positions, self._node_positions(batch, seen)], 1)
+        query = key[:, -nodes.shape[1] :]
+        visible, key = behind_prefix(batch, visible, key)
         out = self._masked_pass(
-            self._node_ids(nodes), None, visible, key[:, -nodes.shape[1] :], key,
+            self._node_ids(nodes), None, visible, query, key,
             past_key_values=cache.past,
         )  # fmt: skip
         cache.nodes, cache.past = seen, out.past_key_values
@@ -270,7 +279,7 @@ class NumberLM(TrainableWeights):
             At least float32: numbers in z-units, or a histogram's log-probabilities.
         """
         read = self.head.read(self, self.fix_hidden_cells(batch))
-        kind = next(self.head.parameters()).dtype
+        kind = next((p.dtype for p in self.head.parameters()), precise(self.dtype))
         with torch.autocast(self.device.type, enabled=False):
             return self.head(*(x.to(kind) if x.is_floating_point() else x for x in read))
 
@@ -295,7 +304,7 @@ class NumberLM(TrainableWeights):
         layer = self.lm.get_output_embeddings()
         if self.packs:
             visible = packed_visibility(batch.mask, None, self.bidirectional)
-            positions = _positions(batch.mask)
+            positions = batch.positions
             context = output(layer, lambda hidden: hidden[:, -1:])
             return self._masked_pass(
                 batch.ids, batch, visible, positions, positions, keep=keep, output=context,
@@ -316,6 +325,31 @@ class NumberLM(TrainableWeights):
         return fix_hidden_cells(self.cells, batch)
 
     @property
+    def shares_prefix(self):
+        """bool: whether tokens that all prompts begin with can be read once for all of them.
+
+        Heads read the whole prompt, and compiled layers no cache.
+        """
+        return self.caches_gradients and not (
+            self.head is not None or self.bidirectional or self._compiled
+        )
+
+    def read_prefix(self, ids):
+        """Keys and values of tokens (S,) that all prompts of a batch begin with.
+
+        Returns
+        -------
+        tuple of pairs of Tensor of shape (1, heads, S, d)
+            One pair for each layer: :attr:`llmreg.prompts.encoding.Prefix.past`.
+        """
+        ids = ids.unsqueeze(0)
+        positions = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)
+        visible = packed_visibility(torch.ones_like(ids, dtype=torch.bool), None)
+        cache = DynamicCache()
+        self._masked_pass(ids, None, visible, positions, positions, keep=1, past_key_values=cache)
+        return tuple((layer.keys, layer.values) for layer in cache.layers)
+
+    @property
     def caches_gradients(self):
         """bool: whether gradients flow through :meth:`prefill` and :meth:`extend`.
 
@@ -328,14 +362,22 @@ class NumberLM(TrainableWeights):
         return self.symbol_ids[self.tree.symbol[nodes.clamp(min=0)]]
 
     def _node_positions(self, batch, nodes):
-        return batch.mask.sum(1, keepdim=True) + self.tree.depth[nodes.clamp(min=0)] - 1
+        before = batch.mask.sum(1, keepdim=True) + batch.n_before
+        return before + self.tree.depth[nodes.clamp(min=0)] - 1
 
     def _masked_pass(self, ids, batch, visible, query, key, keep=None, **kwargs):
         """A pass with a mask and positions of our own; logits at the last ``keep`` tokens, by
         default at the prompt's last one and all after it."""
         kwargs = {"use_cache": True, **kwargs}
-        lowest = torch.finfo(self.compute_dtype).min
-        mask = attention_masks(self.transformer.config, visible, query, key, self.dtype, lowest)
+        if batch is not None and batch.prefix is not None:
+            if visible is not None:
+                visible, key = behind_prefix(batch, visible, key)
+            past = batch.prefix.past or self.read_prefix(batch.prefix.ids)
+            kwargs |= {"use_cache": True, "past_key_values": expanded_cache(past, len(batch))}
+        mask = None
+        if visible is not None:
+            lowest = torch.finfo(self.compute_dtype).min
+            mask = attention_masks(self.transformer.config, visible, query, key, self.dtype, lowest)
         if keep is None:
             keep = ids.shape[1] - (0 if batch is None else batch.ids.shape[1] - 1)
         cells = None if batch is None else cell_input(self.cells, batch)
@@ -343,13 +385,13 @@ class NumberLM(TrainableWeights):
             ids, cells, attention_mask=mask, position_ids=query, logits_to_keep=keep, **kwargs
         )
 
-    def plain_logits(self, batch, nodes):
+    def plain_logits(self, batch, nodes, shares=False):
         """:meth:`node_logits` on the plain road, whatever the model can do; nodes are (K,) or
         (B, K), and their ancestors need not be among them."""
 
         def forward(ids, mask, cells):
             kwargs = {"attention_mask": mask.long()} if self._takes_mask else {}
-            return self._forward(ids, cells, use_cache=False, **kwargs).logits
+            return self._forward(ids, cells, use_cache=False, shares=shares, **kwargs).logits
 
         nodes, cells = nodes.expand(len(batch), -1), cell_input(self.cells, batch)
         return plain_logits(forward, self.tree, self.symbol_ids, batch, cells, nodes)
@@ -365,16 +407,21 @@ class NumberLM(TrainableWeights):
             return new_rows(layer, self.new_tokens.weight)
         return number_rows(layer, self.symbol_ids)
 
-    def _forward(self, ids, cells, use_cache, output=None, **kwargs):
+    def _forward(self, ids, cells, use_cache, output=None, shares=False, **kwargs):
         """Call the language model once; logits of the symbols alone, in at least float32.
 
-        ``output`` is another context for the output layer.
+        ``output`` is another context for the output layer. ``shares``: log-probabilities among the
+        whole vocabulary.
         """
+        if shares:
+            output = whole_rows(self.lm.get_output_embeddings(), self.symbol_ids)
         with ExitStack() as stack:
             stack.enter_context(self._pass_lock)
             stack.enter_context(self._autocasting())
             stack.enter_context(self._number_rows() if output is None else output)
             stack.enter_context(cells_added(self.lm.get_input_embeddings(), cells))
+            if self._last_layer is not None and "logits_to_keep" in kwargs:
+                stack.enter_context(last_layer_at(self._last_layer, kwargs["logits_to_keep"]))
             if self._checkpointing:
                 active = torch.is_grad_enabled() and not use_cache
                 stack.enter_context(recomputing(self.transformer, active))
@@ -383,12 +430,9 @@ class NumberLM(TrainableWeights):
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             out = self.lm(input_ids=ids, use_cache=use_cache, **kwargs)
         out.logits = out.logits.to(precise(out.logits.dtype))
+        if shares:
+            out.logits = shares_of_all(out.logits, self.symbol_ids)
         return out
-
-    def _autocasting(self):
-        if self._autocast is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, self._autocast)
 
     def verify_packing(self, batch):
         """Compare the packed road with the plain one, and leave it where they disagree.
@@ -425,52 +469,3 @@ class NumberLM(TrainableWeights):
                 stacklevel=2,
             )
         return self.packs
-
-    def checkpointing(self, on=True):
-        """Compute activations again in the backward pass instead of keeping them, or keep them.
-
-        Less memory for about a third more time. Acts in every pass that has gradients and no
-        cache, with dropout on or off; gradients are the same.
-
-        Raises
-        ------
-        ValueError
-            If the model has no gradient checkpointing.
-        """
-        if bool(on) != self._checkpointing:
-            switch_checkpointing(self.transformer, on)
-        self._checkpointing = bool(on)
-
-    def compile(self):
-        """Compile the transformer's layers with :func:`torch.compile`, for sequences of any length.
-
-        The first pass of each kind takes the time to compile. The output layer and the embeddings,
-        which change from pass to pass, are left alone, and so are passes with a cache. Copies and
-        pickles of the model are not compiled.
-        """
-        layers = repeated_layers(self.transformer)
-        if not layers:
-            warnings.warn(
-                f"torch_compile=True has no effect on {type(self.transformer).__name__}: "
-                "transformers marks none of its layers as such.",
-                UserWarning,
-                stacklevel=2,
-            )
-        for layer in layers:
-            layer.compile(dynamic=True)
-        self._compiled = bool(layers)
-
-    def train_mode(self, dropout):
-        """Ready for training steps: cells are hidden at random, dropout is on or off.
-
-        Off in roll-outs, so that sampled numbers and their gradient see one and the same network.
-        A hidden cell is a change to the row, which both see.
-        """
-        self.train(dropout)
-        if self.cells is not None:
-            self.cells.train()
-
-
-def _positions(mask):
-    """Places (B, P) of the tokens in their prompts, 0 on the padding before them."""
-    return (mask.cumsum(1) - 1).clamp(min=0)

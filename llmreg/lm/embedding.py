@@ -61,10 +61,24 @@ def _drawn_from(batch):
     if not isinstance(batch, FixedBatch):
         yield
         return
-    device = batch.ids.device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(batch.seed)
+    # Not torch.manual_seed: without a GPU it remembers every call, for when there is one.
+    generator = _generator(batch.ids.device)
+    state = generator.get_state()
+    generator.manual_seed(batch.seed)
+    try:
         yield
+    finally:
+        generator.set_state(state)
+
+
+def _generator(device):
+    """The generator that draws on a device by default."""
+    if device.type == "cuda":
+        place = torch.cuda.current_device() if device.index is None else device.index
+        return torch.cuda.default_generators[place]
+    if device.type == "mps":
+        return torch.mps._get_default_mps_generator()  # torch has no public name for it
+    return torch.default_generator
 
 
 def cells_added(embedding, cells):

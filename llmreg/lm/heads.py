@@ -12,6 +12,7 @@ from torch import nn
 
 from llmreg.lm.readout import answer_logits, last_states, prompt_states
 from llmreg.numbers.distribution import NumericDistribution
+from llmreg.numbers.tree import leaf_log_probs
 
 __all__ = ["HEADS", "Head", "Histogram", "LeafShift", "build_head", "histogram_targets", "pool"]
 
@@ -185,6 +186,30 @@ class Probabilities(Head):
         return number if self.bias is None else number + self.bias
 
 
+class GridSum(Head):
+    """Σ p(v) v over the codec's numbers, p among all that the vocabulary can write (RAFT, eq. 10).
+
+    Nothing is learnt but the language model. What is no number counts as a zero of y.
+    """
+
+    @property
+    def n_logits(self):
+        """Of each node; how many nodes there are is the tree's business."""
+        return self.sizes["vocabulary"] * self.sizes["nodes"]
+
+    def read(self, model, batch):
+        tree = model.tree
+        nodes = torch.arange(1, tree.n_open, device=model.device)
+        log_shares = leaf_log_probs(model.node_logits(batch, nodes, shares=True), tree)
+        return log_shares, ((tree.leaf_value - self.mean) / self.std).unsqueeze(0)
+
+    def forward(self, log_shares, z):
+        """(B, L) log-probabilities and (1, L) values in z-units to (B,) numbers."""
+        shares = log_shares.exp()
+        rest = 1 - shares.sum(1)
+        return shares @ z.squeeze(0) - rest * (self.mean / self.std)
+
+
 class Pointwise(Head):
     """An MLP on the last hidden state (GenRe²'s pointwise head, on a language model)."""
 
@@ -287,6 +312,7 @@ HEADS = {
     "logits_mlp": LogitsMLP,
     "pooling": Pooled,
     "probabilities": Probabilities,
+    "grid_sum": GridSum,
     "pointwise": Pointwise,
     "histogram": Histogram,
 }

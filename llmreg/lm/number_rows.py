@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import nn
 
-__all__ = ["all_rows", "new_rows", "number_rows", "states_kept"]
+__all__ = ["all_rows", "new_rows", "number_rows", "shares_of_all", "states_kept", "whole_rows"]
 
 
 def number_rows(head, rows, at=None):
@@ -57,6 +57,55 @@ def all_rows(head, at):
     """Within this context an output layer gives all its logits, at hidden states that ``at``
     chooses from what the layer gets."""
     return _answering(head, lambda layer, own, hidden: own(at(hidden)))
+
+
+def whole_rows(head, rows):
+    """Within this context an output layer gives all its logits, those of some tokens precisely.
+
+    For :func:`shares_of_all`. The whole layer is computed, for every token that is asked about.
+
+    Parameters
+    ----------
+    head : Module
+    rows : LongTensor of shape (S,)
+        Tokens whose logits are computed in at least float32, as :func:`number_rows` does; the
+        others in the layer's own format.
+    """
+
+    def forward(layer, own, hidden):
+        logits = own(hidden)
+        precise = torch.promote_types(logits.dtype, torch.float32)
+        if precise == logits.dtype or type(layer).forward is not nn.Linear.forward:
+            return logits.to(precise)
+        bias = None if layer.bias is None else layer.bias[rows]
+        some = _product(layer.weight[rows], bias, hidden)
+        return logits.to(precise).index_copy(-1, rows.to(logits.device), some.to(precise))
+
+    return _answering(head, forward)
+
+
+def shares_of_all(logits, rows):
+    """Log-probabilities of some tokens among the whole vocabulary.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (..., V)
+        After what the family does to logits.
+    rows : LongTensor of shape (S,)
+
+    Returns
+    -------
+    Tensor of shape (..., S)
+        Those of a step sum to less than one in probability: the rest is that of other tokens.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from llmreg.lm.number_rows import shares_of_all
+    >>> shares_of_all(torch.zeros(4), torch.tensor([2, 0])).exp().tolist()
+    [0.25, 0.25]
+    """
+    return logits.index_select(-1, rows) - logits.logsumexp(-1, keepdim=True)
 
 
 def states_kept(head, kept):

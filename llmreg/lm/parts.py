@@ -145,6 +145,8 @@ def _resolved(model, tokenizer, recipe):
     """An objective's words in the model's terms: tokens as their numbers."""
     if recipe["kind"] == "special_token_logit":
         recipe["token"] = _token(tokenizer, recipe["token"])
+    if recipe["kind"] == "grid_sum":
+        recipe["sizes"]["nodes"] = model.tree.n_open
     if recipe["kind"] == "probabilities":
         over, start = recipe.pop("over"), recipe.pop("start", None)
         symbols = over == "symbols"

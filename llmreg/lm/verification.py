@@ -21,7 +21,7 @@ def shorten(batch):
     }  # fmt: skip
     return replace(
         batch, ids=batch.ids[:n_rows, -width:], slots=batch.slots[:n_rows, -width:], mask=mask,
-        **first,
+        unpadded=False, **first,
     )  # fmt: skip
 
 

@@ -34,6 +34,9 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
         Whether the numbers have a common size, set by the range of the training targets or by
         parameters. Not so where they reach over orders of magnitude beyond what was seen: there the
         least probability of the largest number outweighs all others in the mean.
+    far_reaching : bool
+        Whether numbers may be more than a decade or two beyond the training targets. Never where
+        they are bounded.
     edges_ : ndarray of shape (L + 1,)
         Ends of the bins in the units of y, ascending.
     values_ : ndarray of shape (L,)
@@ -48,6 +51,7 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
     """
 
     bounded = True
+    far_reaching = False
 
     def fit(self, y, sample_weight=None):
         """Settle the numbers that can be written, from the targets and the parameters.

@@ -3,47 +3,55 @@
 import numpy as np
 import torch
 
+from llmreg.numbers.calibration import tempered
 from llmreg.numbers.distribution import NumericDistribution
 from llmreg.numbers.tree import greedy_leaf, keep_nodes, leaf_log_probs, step_log_probs
 
-__all__ = ["bounded_distribution", "exact_distribution", "open_steps"]
+__all__ = ["bounded_distribution", "open_steps", "tree_distribution"]
 
 NODES_PER_PASS = 2048
+# From so many tokens on, a pass of the prompt alone saves more than a second pass for nodes costs:
+# its attention is plainly causal, and its last layer is read at one token.
+LONG_PROMPT = 64
 
 
 def _numpy(tensor):
     return tensor.double().cpu().numpy()
 
 
-def exact_distribution(model, batch):
-    """Every leaf's probability.
-
-    Large trees take several forward passes (:func:`open_steps`): exact, and slow where there are
-    tens of thousands of nodes. :func:`bounded_distribution` evaluates only those that matter.
+def tree_distribution(tree, steps, temperature=1.0, values=None):
+    """Every leaf's probability, from the steps at all open nodes.
 
     Parameters
     ----------
-    model : llmreg.lm.backbone.NumberLM
-    batch : llmreg.prompts.cell_prompts.PromptBatch
+    tree : llmreg.numbers.tree.NumberTree of L leaves
+    steps : Tensor of shape (B, n_open, S)
+        From :func:`open_steps`.
+    temperature : float, default=1.0
+        Of every step; the greedy number is the same at any.
+    values : ndarray of shape (L,) or None, default=None
+        Learnt values: all mass lies on them. None: the mass fills the codec's bins.
 
     Returns
     -------
     NumericDistribution
     """
-    tree = model.tree
-    steps = open_steps(model, batch)
-    span, value = _numpy(tree.leaf_span), _numpy(tree.leaf_value)
-    return NumericDistribution(
-        _numpy(leaf_log_probs(steps, tree).exp()), span[:, 0], span[:, 1], values=value,
-        greedy=value[greedy_leaf(steps, tree).cpu().numpy()],
-    )  # fmt: skip
+    probs = _numpy(leaf_log_probs(tempered(steps, temperature), tree).exp())
+    if values is None:
+        (lower, upper), values = _numpy(tree.leaf_span).T, _numpy(tree.leaf_value)
+    else:
+        lower = upper = values
+    greedy = values[greedy_leaf(steps, tree).cpu().numpy()]
+    return NumericDistribution(probs, lower, upper, values=values, greedy=greedy)
 
 
 def open_steps(model, batch):
     """Log-probabilities of the next symbol at all nodes that leave a choice.
 
-    Up to 2,048 nodes take one pass over prompt and tree. More take a pass for every 1,024 of them,
-    with the prompt and the nodes above them: the same numbers, and memory that stays within bounds.
+    Exact, and slow where there are tens of thousands of nodes: :func:`bounded_distribution`
+    evaluates only those that matter. Up to 2,048 nodes take one pass over prompt and tree. More
+    take a pass for every 1,024 of them, with the prompt and the nodes above them: the same numbers,
+    and memory that stays within bounds.
 
     Parameters
     ----------
@@ -57,7 +65,7 @@ def open_steps(model, batch):
     tree = model.tree
     nodes = torch.arange(tree.n_open, device=model.device)
     if len(nodes) <= NODES_PER_PASS:
-        return step_log_probs(model.node_logits(batch, nodes[1:]), tree, nodes)
+        return step_log_probs(_logits(model, batch, nodes[1:]), tree, nodes)
     steps = None
     for part in _subtrees(tree):
         found = step_log_probs(model.node_logits(batch, part[1:]), tree, part)
@@ -65,6 +73,15 @@ def open_steps(model, batch):
             steps = found.new_empty(len(batch), len(nodes), found.shape[2])
         steps[:, part] = found
     return steps
+
+
+def _logits(model, batch, nodes):
+    """Logits (B, 1 + K, S) at the root and at nodes."""
+    apart = model.packs and len(nodes) and batch.ids.shape[1] >= LONG_PROMPT
+    if torch.is_grad_enabled() or not apart:
+        return model.node_logits(batch, nodes)
+    root, cache = model.prefill(batch)
+    return torch.cat([root.unsqueeze(1), model.extend(cache, nodes.expand(len(batch), -1))], 1)
 
 
 def _subtrees(tree):
@@ -75,7 +92,7 @@ def _subtrees(tree):
         yield nodes[nodes >= 0].long()
 
 
-def bounded_distribution(model, batch, tolerance):
+def bounded_distribution(model, batch, tolerance, temperature=1.0):
     """Leaves where the mass is, whole intervals elsewhere.
 
     Level by level on the cached prompt, only those nodes are expanded that could still move the
@@ -89,6 +106,8 @@ def bounded_distribution(model, batch, tolerance):
     batch : llmreg.prompts.cell_prompts.PromptBatch
     tolerance : float
         In the units of y.
+    temperature : float, default=1.0
+        Of every step. The bound is on the mean at this temperature.
 
     Returns
     -------
@@ -104,7 +123,8 @@ def bounded_distribution(model, batch, tolerance):
     unit = float(tree.radius[0]) or 1.0
     share = tolerance / unit / max(tree.n_levels - 1, 1)
     for level in range(tree.n_levels):
-        probs = step_log_probs(logits, tree, nodes).exp() * mass.unsqueeze(2)  # (B, K, S)
+        steps = step_log_probs(logits, tree, nodes, temperature)
+        probs = steps.exp() * mass.unsqueeze(2)  # (B, K, S)
         # The greedy path is always expanded, so that greedy decoding is exact.
         symbol = probs[rows, greedy].argmax(-1)  # (B, 1)
         at = nodes.gather(1, greedy).clamp(min=0)

@@ -162,22 +162,14 @@ class NumericDistribution:
         -------
         array of shape (n_rows,) for a scalar q, else (n_rows, m), in the units of y
         """
-        q = np.asarray(q, dtype=np.float64)
-        bad = q[~((q >= 0) & (q <= 1))]
-        if bad.size or q.ndim > 1:
-            what = f"contains {bad[0]}" if bad.size else f"has shape {q.shape}"
-            raise ValueError(
-                f"q {what}; give a scalar or a 1-D array of numbers in [0, 1] "
-                "(probabilities, not percentages)."
-            )
+        q = check_levels(q)
         at = self._invert(np.broadcast_to(q, (len(self), q.size)))
         return at[:, 0] if q.ndim == 0 else at
 
     def interval(self, coverage):
         """Central interval that holds `coverage` (a float in [0, 1], else ValueError) of the
         mass: array of shape (n_rows, 2), in the units of y."""
-        if not (np.ndim(coverage) == 0 and 0 <= coverage <= 1):
-            raise ValueError(f"coverage is {coverage!r}; give one number in [0, 1], such as 0.9.")
+        check_coverage(coverage)
         return self.quantile([(1 - coverage) / 2, (1 + coverage) / 2])
 
     def cdf(self, y):
@@ -302,6 +294,25 @@ class NumericDistribution:
         ).sum(axis=1)
         y, start, end = y[:, 0], knots[..., 0], knots[..., -1]
         return within + np.maximum(start - y, 0) + np.maximum(y - end, 0)
+
+
+def check_levels(q):
+    """Probability levels as a float64 array; ValueError unless a scalar or 1-D and in [0, 1]."""
+    q = np.asarray(q, dtype=np.float64)
+    bad = q[~((q >= 0) & (q <= 1))]
+    if bad.size or q.ndim > 1:
+        what = f"contains {bad[0]}" if bad.size else f"has shape {q.shape}"
+        raise ValueError(
+            f"q {what}; give a scalar or a 1-D array of numbers in [0, 1] "
+            "(probabilities, not percentages)."
+        )
+    return q
+
+
+def check_coverage(coverage):
+    """ValueError unless the coverage is one number in [0, 1]."""
+    if not (np.ndim(coverage) == 0 and 0 <= coverage <= 1):
+        raise ValueError(f"coverage is {coverage!r}; give one number in [0, 1], such as 0.9.")
 
 
 def _per_row(name, values, n_rows):

@@ -29,6 +29,9 @@ class GridCodec(TargetCodec):
     n_decimals : int or None, default=None
         Round the numbers to so many decimals. None: spell them in full, quantiles with as many
         decimals as keep them apart.
+    spellings : list of str or None, default=None
+        What is written for each of ``values`` instead of the number, such as "A" to "E" or "poor",
+        "fair", "good" (RAFT, eq. 15: a grid of tokens that are no numbers). Distinct, not empty.
 
     Attributes
     ----------
@@ -55,22 +58,40 @@ class GridCodec(TargetCodec):
         "values": ["array-like", None],
         "max_values": [Interval(Integral, 2, MAX_LEAVES, closed="both")],
         "n_decimals": [None, Interval(Integral, 0, 15, closed="both")],
+        "spellings": [None, "array-like"],
     }
 
-    def __init__(self, values=None, *, max_values=256, n_decimals=None):
+    def __init__(self, values=None, *, max_values=256, n_decimals=None, spellings=None):
         self.values = values
         self.max_values = max_values
         self.n_decimals = n_decimals
+        self.spellings = spellings
 
     def _fit(self, y):
         values = self._observed(y) if self.values is None else self._given()
         if self.n_decimals is not None:
             values = values.round(self.n_decimals)
         self._place(np.unique(values) + 0.0)  # no -0
-        texts = [_spelled(value) for value in self.values_]
-        self._check(texts)
-        self.characters_ = "".join(sorted(set("".join(texts))))
-        self.ragged_ = len({len(text) for text in texts}) > 1
+        self.texts_ = [_spelled(value) for value in self.values_]
+        if self.spellings is not None:
+            self.texts_ = self._spellings(values)
+        self._check(self.texts_)
+        self.characters_ = "".join(sorted(set("".join(self.texts_))))
+        self.ragged_ = len({len(text) for text in self.texts_}) > 1
+
+    def _spellings(self, values):
+        """The spellings in ascending order of their numbers."""
+        texts = list(self.spellings)
+        strings = all(isinstance(text, str) and text for text in texts)
+        counts = {len(self.values_), len(values), len(texts), len(set(texts))}
+        if self.values is None or not strings or len(counts) > 1:
+            distinct = f"{len(self.values_)} distinct numbers of {len(values)}"
+            given = "None" if self.values is None else distinct
+            raise ValueError(
+                f"GridCodec's spellings={texts} must be distinct strings, none empty, one for each "
+                f"of values, which are {given}. Give values and spellings of the same length."
+            )
+        return [texts[i] for i in np.argsort(values)]
 
     def _given(self):
         values = np.asarray(self.values, dtype=np.float64).reshape(-1)
@@ -94,9 +115,10 @@ class GridCodec(TargetCodec):
     def _check(self, texts):
         longest = max(texts, key=len)
         if len(longest) > LONGEST:
+            what = longest if self.spellings is not None else f"{float(longest):g}"
             raise ValueError(
-                f"GridCodec writes {float(longest):g} with {len(longest)} characters; at most "
-                f"{LONGEST} are supported. Round with n_decimals, or use a ScientificCodec."
+                f"GridCodec writes {what} with {len(longest)} characters; at most {LONGEST} "
+                "are supported. Round with n_decimals, use a ScientificCodec or shorter spellings."
             )
 
     @property
@@ -114,11 +136,10 @@ class GridCodec(TargetCodec):
             Indices into :attr:`symbols`, filled up with END.
         """
         check_is_fitted(self)
-        texts = [_spelled(value) for value in self.values_]
-        width = max(map(len, texts))
+        width = max(map(len, self.texts_))
         place = {symbol: k for k, symbol in enumerate(self.characters_)}
         end = len(place)
-        rows = [[place[c] for c in text] + [end] * (width - len(text)) for text in texts]
+        rows = [[place[c] for c in text] + [end] * (width - len(text)) for text in self.texts_]
         return np.array(rows, dtype=np.int64)
 
 

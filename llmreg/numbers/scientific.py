@@ -24,8 +24,10 @@ class ScientificCodec(TargetCodec):
     terms), and with ``exponent_margin`` they reach beyond what was seen.
 
     The range is not bounded by the targets. One number in a hundred that is a thousand times too
-    large moves the mean by ten times the truth: decode with "median" or "mode". Methods that train
-    the mean refuse this codec.
+    large moves the mean by ten times the truth. With the default margin of one decade the mean
+    still works; further out decode with "median" or "mode", and losses in which the size of numbers
+    counts refuse this codec (all but the cross-entropies). Methods that train the mean alone always
+    do.
 
     Parameters
     ----------
@@ -67,6 +69,11 @@ class ScientificCodec(TargetCodec):
     """
 
     bounded = False
+
+    @property
+    def far_reaching(self):
+        """bool: with a margin of two decades or more, or a largest exponent of one's own."""
+        return self.exponent_margin > 1 or self.max_exponent is not None
 
     _parameter_constraints: dict = {
         "n_mantissa": [Interval(Integral, 1, 6, closed="both")],

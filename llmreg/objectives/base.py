@@ -23,6 +23,9 @@ class Objective(BaseEstimator):
     name : str or None
         What the method is called in ``LLMRegressor(fit_method=...)``; None: it has no name and is
         passed as an object.
+    weighs_vocabulary : bool
+        Whether the probabilities of tokens that write no number count, too. First stages leave
+        those as they find them.
     trains : str
         Which property of the predictive distribution the loss is about, for
         :func:`llmreg.fit_methods`; and ``paper`` and ``equation``, where it comes from and what it
@@ -32,6 +35,7 @@ class Objective(BaseEstimator):
     _parameter_constraints: dict = {}
     stage = "align"
     name = None
+    weighs_vocabulary = False
     trains = paper = equation = ""
 
     def validate(self):

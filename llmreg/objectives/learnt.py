@@ -27,7 +27,8 @@ class LearnableRAFT(Objective):
         all mass is on the prediction.
     stage : {"sft", "align"}, default="align"
         "align": from the weights of a first stage. "sft": at once, for pretrained weights; and for
-        "vocabulary" on fresh ones, where a first stage would train no token but the symbols.
+        "vocabulary" on fresh ones, which needs it: a first stage would train no token but the
+        symbols, and leave the others nearly all the mass.
     bidirectional : bool, default=False
         Whether the prompt's tokens attend to those after them. Needs a transformer.
 
@@ -39,7 +40,7 @@ class LearnableRAFT(Objective):
     --------
     >>> from llmreg import LLMRegressor
     >>> from llmreg.objectives.learnt import LearnableRAFT
-    >>> model = LLMRegressor(fit_method=LearnableRAFT(weights="vocabulary"))
+    >>> model = LLMRegressor(fit_method=LearnableRAFT(weights="vocabulary", stage="sft"))
     """
 
     name = "learnable_raft"
@@ -61,6 +62,11 @@ class LearnableRAFT(Objective):
     def check_codec(self, codec):
         """The codec's numbers must be bounded."""
         check_bounded(self, codec)
+
+    @property
+    def weighs_vocabulary(self):
+        """bool: whether the probabilities of all tokens count."""
+        return self.weights == "vocabulary"
 
     @property
     def learns_leaf_values(self):

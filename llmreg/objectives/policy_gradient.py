@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from llmreg.objectives.base import Objective
+from llmreg.objectives.regression_aware import check_reach
 
 __all__ = ["GRPO", "REWARDS", "RLOO", "PolicyGradient", "ReMax"]
 
@@ -44,6 +45,11 @@ class PolicyGradient(Objective):
     def num_draws(self):
         """int: ``num_generations``, or 0 for "exact"."""
         return 0 if self.num_generations == "exact" else self.num_generations
+
+    def check_codec(self, codec):
+        """The codec's numbers must not reach far beyond the targets; one's own reward may cope."""
+        if not callable(self.reward):
+            check_reach(self, codec)
 
     def statistics(self, policy, targets):
         """Moments of the advantages for ``scale_rewards="batch"``, else None."""

@@ -23,6 +23,17 @@ def check_bounded(method, codec):
         )
 
 
+def check_reach(method, codec, remedy="a method that scores the target alone, such as 'ce'"):
+    """Refuse codecs with numbers so far beyond the targets that no loss in z-units survives."""
+    if getattr(codec, "far_reaching", False):
+        raise ValueError(
+            f"{method!r} weighs errors by their size, and {codec!r} writes numbers far beyond the "
+            "training targets: the error of the largest outweighs all others. Leave "
+            "exponent_margin=1 and max_exponent=None, or use a bounded codec such as DigitCodec(), "
+            f"or {remedy}."
+        )
+
+
 class RAFT(Objective):
     """Squared error of the distribution's mean: (y − E_p v)², through the number tree.
 
@@ -42,12 +53,31 @@ class RAFT(Objective):
     bidirectional : bool, default=False
         Let the prompt's tokens see those after them too, in both stages (appendix of the paper).
         Not for models that take the plain road.
+    normalised : bool, default=True
+        Whether probabilities are normalised over the codec's numbers. False: among all that the
+        vocabulary can write, as in the paper's eq. 5 and 10, where they sum to less than one and
+        what is no number counts as y = 0. See the notes for what that costs.
+
+    Raises
+    ------
+    ValueError
+        For ``criterion="log"`` with ``normalised=False``: the mean need not lie in the codec's
+        range then.
 
     Notes
     -----
-    Probabilities are normalised over the codec's numbers, which the paper found to make no
-    difference (Table 16). A grid of one's own is the codec's business; a grid that holds only the
-    extremes is enough (Lemma 3).
+    A grid of one's own is the codec's business; a grid that holds only the extremes is enough
+    (Lemma 3).
+
+    ``normalised=False`` computes the whole output layer at every node of the number tree, where
+    the default needs one row per symbol. The prediction is the sum that was trained, Σ p(v) v: all
+    mass is on it, whatever the decoding. (Probabilities normalised afterwards would give another
+    number: nothing makes those of numbers sum to one.) A number's probability is that of its
+    spelling up to the symbol after which no other number is left. The paper found no difference to
+    the default (Table 16), on pretrained models and targets near 0; where targets are far from 0 in
+    comparison with their spread, every bit of mass on other tokens is a large error. On fresh
+    weights it must train at once (``stage="sft"``): a first stage would train no token but
+    the symbols, and leave the others nearly all the mass.
 
     References
     ----------
@@ -65,25 +95,49 @@ class RAFT(Objective):
         "criterion": [StrOptions({"squared", "log"})],
         "stage": STAGES,
         "bidirectional": ["boolean"],
+        "normalised": ["boolean"],
     }
     name = "raft"
     trains = "the mean alone"
     equation = "(y − Σ_v p(v) v)²"
     paper = "RAFT (Lukasik et al. 2025), eq. 9–10"
 
-    def __init__(self, criterion="squared", *, stage="align", bidirectional=False):
+    def __init__(
+        self, criterion="squared", *, stage="align", bidirectional=False, normalised=True
+    ):  # fmt: skip
         self.criterion = criterion
         self.stage = stage
         self.bidirectional = bidirectional
+        self.normalised = normalised
+
+    def validate(self):
+        """Check the parameters, and that they go together."""
+        super().validate()
+        if self.criterion == "log" and not self.normalised:
+            raise ValueError(
+                "criterion='log' compares shares of the codec's range, which the sum of "
+                "normalised=False need not lie in. Set normalised=True or criterion='squared'."
+            )
 
     def check_codec(self, codec):
         """The codec's numbers must be bounded."""
         check_bounded(self, codec)
 
+    @property
+    def weighs_vocabulary(self):
+        """bool: whether probabilities are those among the whole vocabulary."""
+        return not self.normalised
+
+    def head_spec(self):
+        """dict or None: what predicts without normalised probabilities."""
+        return None if self.normalised else {"kind": "grid_sum"}
+
     def loss(self, policy, targets, statistics=None):
         """(y − E v)² in z-units, or the log loss of E v, per row."""
         from llmreg.objectives import functional as F
 
+        if not self.normalised:
+            return (policy.model.head_output(policy.batch) - targets.z) ** 2, {}
         kinds = {"squared": F.expected_squared_error, "log": F.mean_log_loss}
         return kinds[self.criterion](policy.leaf_log_probs(), policy.leaf_z, targets.z), {}
 
@@ -188,8 +242,8 @@ class CRPS(Objective):
         self.stage = stage
 
     def check_codec(self, codec):
-        """The codec's numbers must be bounded."""
-        check_bounded(self, codec)
+        """The codec's numbers must not reach far beyond the targets."""
+        check_reach(self, codec)
 
     def loss(self, policy, targets, statistics=None):
         """CRPS in z-units, per row."""

@@ -5,6 +5,7 @@ from numbers import Real
 from sklearn.utils._param_validation import Interval
 
 from llmreg.objectives.base import Objective
+from llmreg.objectives.regression_aware import check_reach
 
 __all__ = ["CE", "SoftCE"]
 
@@ -46,7 +47,9 @@ class SoftCE(Objective):
         noise-free tables tight.
     mean_weight : float, default=1.0
         Weight of an added squared error of the distribution's mean, (y − E v)² in z-units
-        (RAFT, eq. 9): it pulls the prediction itself, the smoothed target keeps the shape.
+        (RAFT, eq. 9): it pulls the prediction itself, the smoothed target keeps the shape. With a
+        :class:`llmreg.ScientificCodec` use 0; where that reaches far beyond the targets, anything
+        else is refused.
 
     Examples
     --------
@@ -69,6 +72,11 @@ class SoftCE(Objective):
     def __init__(self, sigma=0.2, *, mean_weight=1.0):
         self.sigma = sigma
         self.mean_weight = mean_weight
+
+    def check_codec(self, codec):
+        """With a weight on the mean, the codec's numbers must not reach far beyond the targets."""
+        if self.mean_weight:
+            check_reach(self, codec, "SoftCE(mean_weight=0)")
 
     def loss(self, policy, targets, statistics=None):
         """Soft cross-entropy plus the weighted squared error of the mean, per row."""

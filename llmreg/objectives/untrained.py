@@ -20,7 +20,8 @@ class ZeroShot(Objective):
     ----------
     num_examples : int, default=0
         Training rows, chosen at random, that stand solved in front of every prompt. They count in
-        ``max_prompt_tokens``, and in the time of every prediction.
+        ``max_prompt_tokens``. Transformers read them once for all rows of a prediction; models
+        that take one sequence after another (state-space models) read them with every row.
 
     Notes
     -----

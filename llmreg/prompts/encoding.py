@@ -4,6 +4,7 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import torch
 
 from llmreg.prompts.cell_encoder import SlotLayout
@@ -11,6 +12,7 @@ from llmreg.prompts.cells import CellValues
 
 __all__ = [
     "EncodedRows",
+    "Prefix",
     "PromptBatch",
     "Prompts",
     "Ragged",
@@ -19,6 +21,19 @@ __all__ = [
     "warn_text_cut",
     "within",
 ]
+
+
+# Fewer tokens than these are not worth a pass of their own.
+SHORTEST_PREFIX = 16
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Tokens that stand in front of every prompt of a batch."""
+
+    ids: torch.Tensor  # (S,)
+    # Keys and values (1, heads, S, d) of each layer; None: every pass computes them, with gradients
+    past: tuple | None = None
 
 
 @dataclass(frozen=True)
@@ -31,9 +46,21 @@ class PromptBatch:
     numbers: torch.Tensor
     categories: torch.Tensor
     texts: torch.Tensor
+    prefix: Prefix | None = None  # what stands before the P tokens
+    unpadded: bool = False  # whether all tokens are known to be real
 
     def __len__(self):
         return len(self.ids)
+
+    @property
+    def n_before(self):
+        """int: tokens before the batch's own."""
+        return 0 if self.prefix is None else len(self.prefix.ids)
+
+    @property
+    def positions(self):
+        """LongTensor (B, P): places of the tokens in their prompts; any on the padding."""
+        return (self.mask.cumsum(1) - 1).clamp(min=0) + self.n_before
 
 
 @dataclass(frozen=True)
@@ -45,9 +72,60 @@ class EncodedRows:
     starts: np.ndarray  # (n,) int64
     lengths: np.ndarray  # (n,) int64
     cells: CellValues
+    prefix: Prefix | None = None  # what stands before each row's tokens
 
     def __len__(self):
         return len(self.lengths)
+
+    def distinct(self):
+        """Which rows to compute, so that all are: one of each kind.
+
+        Returns
+        -------
+        rows : ndarray of int, ascending
+        kind : ndarray of shape (n,)
+            ``rows[kind]`` are rows equal to all.
+        """
+        cells = (self.cells.numbers, self.cells.categories, self.cells.texts)
+        width = [np.ascontiguousarray(part).reshape(len(self), -1) for part in cells]
+        keys = np.empty(len(self), dtype=object)
+        for row, (start, length) in enumerate(zip(self.starts, self.lengths, strict=True)):
+            tokens = slice(start, start + length)
+            parts = (self.ids[tokens], self.slots[tokens], *(part[row] for part in width))
+            keys[row] = b"".join(part.tobytes() for part in parts)
+        kind, found = pd.factorize(keys)
+        rows = np.full(len(found), len(self))
+        np.minimum.at(rows, kind, np.arange(len(self)))
+        return rows, kind
+
+    def share_prefix(self, device):
+        """The same rows with what all their prompts begin with taken in front of them.
+
+        Tokens that carry a cell are not shared, and each row keeps a token at least. Rows with
+        less than 16 tokens in common stay as they are.
+        """
+        size = self._n_common() if self.prefix is None and len(self) > 1 else 0
+        if size < SHORTEST_PREFIX:
+            return self
+        start = self.starts[0]
+        ids = torch.as_tensor(self.ids[start : start + size]).to(device=device, dtype=torch.long)
+        return replace(
+            self, starts=self.starts + size, lengths=self.lengths - size, prefix=Prefix(ids)
+        )
+
+    def _n_common(self):
+        """Tokens without a cell that all rows begin with, but for the last of the shortest."""
+        first = slice(self.starts[0], self.starts[0] + self.lengths.min() - 1)
+        ids, slots = self.ids[first], self.slots[first]
+        size = int((slots > 0).argmax()) if slots.any() else len(ids)
+        for start in self.starts:
+            other = slice(start, start + size)
+            differs = (self.ids[other] != ids[:size]) | (self.slots[other] > 0)
+            if differs.any():
+                size = int(differs.argmax())
+            if size < SHORTEST_PREFIX:
+                break
+        return size
 
     def take(self, rows):
         """These rows only; token arrays are shared, not copied."""
@@ -74,6 +152,8 @@ class EncodedRows:
             numbers=tensor(cells.numbers, dtype),
             categories=tensor(cells.categories, torch.long),
             texts=tensor(cells.texts, dtype),
+            prefix=self.prefix,
+            unpadded=bool(mask.all()),
         )
 
 

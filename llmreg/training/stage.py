@@ -251,8 +251,11 @@ def _by_length(batches, lengths, rng):
 
 def _optimizer(model, settings, n_steps):
     params = [p for p in model.trainable().values() if p.numel()]  # Adafactor divides by the size
-    kind = {"adamw": torch.optim.AdamW, "adafactor": torch.optim.Adafactor}[settings.optimizer]
-    optimizer = kind(params, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    common = dict(lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    if settings.optimizer == "adafactor":
+        optimizer = torch.optim.Adafactor(params, **common)
+    else:
+        optimizer = torch.optim.AdamW(params, fused=True, **common)  # one kernel for all weights
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=n_steps + 1, pct_start=settings.warmup,
         cycle_momentum=False,

@@ -1,0 +1,170 @@
+"""The temperature of a fitted estimator: where it comes from and what it changes."""
+
+import pickle
+import warnings
+
+import noisy_toy
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from llmreg import GridCodec, LLMRegressor, calibrating
+from llmreg.fitting import _split
+from llmreg.numbers.calibration import tempered
+from llmreg.predicting import outputs
+
+
+@pytest.fixture(scope="module")
+def validation():
+    """The fitted toy's encoded validation rows, and their targets."""
+    model, (X, y, _) = noisy_toy.fitted(), noisy_toy.rows(300, seed=1)
+    seed = np.random.RandomState(0).randint(np.iinfo(np.int32).max)
+    _, held_out = _split({"validation_fraction": "auto"}, 300, seed)
+    return model.prompts_.encode(model.serializer_.serialize(X.iloc[held_out])), y[held_out]
+
+
+def _copy(model, **attributes):
+    model = pickle.loads(pickle.dumps(model))
+    for name, value in attributes.items():
+        setattr(model, name, value)
+    return model
+
+
+def test_the_temperature_minimises_the_crps_of_the_validation_rows(validation):
+    model, (X, y, _) = noisy_toy.fitted(), noisy_toy.rows(300, seed=1)
+    assert abs(np.log(model.temperature_)) > 0.05  # the toy has something to calibrate
+    held_out = np.isin(y, validation[1])
+    changed = _copy(model)
+
+    def crps(temperature):
+        changed.temperature_ = temperature
+        return changed.predict_distribution(X[held_out]).crps(y[held_out]).mean()
+
+    best = crps(model.temperature_)
+    assert all(best <= crps(t) * (1 + 1e-6) for t in np.geomspace(0.2, 5, 12))
+
+
+def test_sharper_outputs_get_a_higher_temperature(validation, monkeypatch):
+    encoded, y = validation
+    model = noisy_toy.fitted()
+    monkeypatch.setattr(calibrating, "outputs", lambda *args: tempered(outputs(*args), 1 / 3))
+    found = calibrating.fitted_temperature(model.model_, encoded, y, np.ones(len(y)), True)
+    assert found == pytest.approx(3 * model.temperature_, rel=0.02)
+
+
+def test_weights_count(validation, monkeypatch):
+    encoded, y = validation
+    monkeypatch.setattr(calibrating, "MIN_ROWS", 5)
+    model, some = noisy_toy.fitted().model_, np.arange(len(y)) % 3 == 0
+    few = encoded.take(np.flatnonzero(some))
+    expected = calibrating.fitted_temperature(model, few, y[some], np.ones(some.sum()), True)
+    found = calibrating.fitted_temperature(model, encoded, y, 1e-300 * some, True)
+    assert found == pytest.approx(expected, rel=0.01)
+    unweighted = calibrating.fitted_temperature(model, encoded, y, np.ones(len(y)), True)
+    assert found != pytest.approx(unweighted, rel=0.02)
+
+
+def test_scaling_changes_predictions_alone_and_can_be_undone(table, quick_fit, monkeypatch):
+    monkeypatch.setattr(calibrating, "MIN_ROWS", 5)
+    X, params = table.X, dict(fit_method="ce", validation_fraction=0.3)
+    scaled = quick_fit(X, table.y, **params)
+    plain = quick_fit(X, table.y, temperature_scaling=False, **params)
+    assert plain.temperature_ == 1.0
+    columns = ["loss", "validation_rmse"]
+    assert scaled.history_[columns].equals(plain.history_[columns])
+    undone = _copy(scaled, temperature_=1.0)
+    np.testing.assert_array_equal(undone.predict(X), plain.predict(X))
+    assert (scaled.predict(X) != plain.predict(X)).any()
+    greedy = (model.predict(X, decoding="greedy") for model in (scaled, plain))
+    np.testing.assert_array_equal(*greedy)
+    with pytest.raises(ValueError, match="temperature_=0 is not a positive"):
+        _copy(scaled, temperature_=0).predict(X)
+
+
+def test_the_temperature_is_kept_by_pickles_and_folders_but_not_by_clones(tmp_path):
+    model, (X, _, _) = noisy_toy.fitted(), noisy_toy.rows(20, seed=2)
+    model.save(tmp_path / "model")
+    for restored in (_copy(model), LLMRegressor.load(tmp_path / "model")):
+        assert restored.temperature_ == model.temperature_
+        np.testing.assert_array_equal(restored.predict(X), model.predict(X))
+    assert not hasattr(clone(model), "temperature_")
+
+
+ONE_STEP = {
+    "histogram": {},
+    "new_tokens": dict(codec=GridCodec([20, 40, 50, 60, 80])),
+    "learnable_raft": dict(codec=GridCodec([2, 4, 5, 6, 8])),
+}
+
+
+@pytest.mark.parametrize("method", ONE_STEP)
+def test_histograms_grids_and_learnt_values_have_a_temperature(method, table, quick_fit):
+    y = table.y / 10 if method == "learnable_raft" else table.y
+    model = quick_fit(table.X, y, fit_method=method, **ONE_STEP[method])
+    before = model.predict_distribution(table.X)
+    model.temperature_ = 0.5
+    after, power = model.predict_distribution(table.X), before.probabilities**2
+    power /= power.sum(1, keepdims=True)
+    np.testing.assert_allclose(after.probabilities, power, atol=1e-6)
+    np.testing.assert_array_equal(after.values, before.values)
+    assert (after.greedy() == before.greedy()).all() and (after.mean() != before.mean()).all()
+
+
+def test_the_tolerance_holds_at_the_temperature(monkeypatch):
+    monkeypatch.setattr("llmreg.predicting.SMALL_TREE", 0)
+    model, (X, _, _) = _copy(noisy_toy.fitted(), temperature_=3.0), noisy_toy.rows(20, seed=2)
+    exact = model.predict(X)
+    found = model.set_params(tree_tolerance=0.05).predict(X)
+    assert 0 < np.abs(found - exact).max() <= 0.05 * model.y_std_
+
+
+def test_without_enough_rows_or_a_distribution_the_temperature_is_one(table, quick_fit):
+    few = dict(fit_method="ce", validation_fraction=0.5)  # 20 rows
+    for method, obstacle in (("ce", "at least 30 validation rows"), ("pointwise", "no width")):
+        params = few | dict(fit_method=method)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert quick_fit(table.X, table.y, **params).temperature_ == 1.0
+        with pytest.warns(UserWarning, match=f"temperature_scaling=True has no .*{obstacle}"):
+            asked = quick_fit(table.X, table.y, temperature_scaling=True, **params)
+        assert asked.temperature_ == 1.0
+    assert quick_fit(table.X, np.ones(40), **few).temperature_ == 1.0
+
+
+def test_models_that_are_not_trained_are_calibrated_if_asked(
+    table, quick_fit, pretrained_folder, monkeypatch
+):
+    monkeypatch.setattr(calibrating, "MIN_ROWS", 5)
+    params = dict(model=pretrained_folder, fit_method="zero_shot", validation_fraction=0.25)
+    assert quick_fit(table.X, table.y, **params).temperature_ == 1.0
+    assert quick_fit(table.X, table.y, temperature_scaling=True, **params).temperature_ != 1.0
+
+
+def test_a_warm_start_calibrates_anew(table, quick_fit, monkeypatch):
+    monkeypatch.setattr(calibrating, "MIN_ROWS", 5)
+    model = quick_fit(table.X, table.y, fit_method="ce", validation_fraction=0.3, warm_start=True)
+    first = model.temperature_
+    assert model.fit(table.X, table.y).temperature_ != first
+    assert model.set_params(temperature_scaling=False).fit(table.X, table.y).temperature_ == 1.0
+
+
+def test_only_so_many_rows_are_computed(validation, monkeypatch):
+    encoded, y = validation
+    model, seen = noisy_toy.fitted().model_, []
+    monkeypatch.setattr(calibrating, "MAX_ROWS", 31)
+
+    def spy(model, rows):
+        seen.append(len(rows))
+        return outputs(model, rows)
+
+    monkeypatch.setattr(calibrating, "outputs", spy)
+    calibrating.fitted_temperature(model, encoded, y, np.ones(len(y)), True)
+    assert seen == [31]
+
+
+def test_rows_are_spread_over_all_of_them_and_fewer_for_large_trees():
+    rows = calibrating.calibration_rows(10_001, 110)
+    assert rows[0] == 0 and rows[-1] == 10_000 and len(rows) == 2000
+    assert set(np.diff(rows)) == {5, 6} or set(np.diff(rows)) == {5}
+    assert len(calibrating.calibration_rows(10_001, 10**7)) == 100
+    assert calibrating.calibration_rows(40, 110).tolist() == list(range(40))
