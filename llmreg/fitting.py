@@ -12,6 +12,7 @@ from sklearn.model_selection import train_test_split
 from llmreg.assembly import assemble, lora_config
 from llmreg.calibrating import fitted_temperature
 from llmreg.devices import precision_of, training_device
+from llmreg.ensembling import train_members
 from llmreg.lm.parts import check_parts
 from llmreg.numbers.policy import ZScale
 from llmreg.predicting import distributions
@@ -80,9 +81,16 @@ def fit_model(
             model.checkpointing(params["gradient_checkpointing"])
             if params["torch_compile"]:
                 model.compile()
-            history = _train(
-                params, state, encoded, y, weight, sft_method, align_method, seed, processes
-            )
+            methods = (sft_method, align_method)
+
+            def train(member):
+                return _train(params, state, encoded, y, weight, *methods, seed, member, processes)
+
+            def begin(member):
+                _begin(params, state, frame, methods, seed, member)
+
+            count = _n_members(params, state, methods, processes)
+            history = train_members(model, count, None if start else begin, train)
             rejoin()
             model.checkpointing(False)
             model.place(device, *precision.prediction).eval()
@@ -165,10 +173,45 @@ def _warn_clipped(codec, y):
         )
 
 
-def _train(params, state, encoded, y, weight, sft_method, align_method, seed, processes):
+def _is_constant(codec):
+    return codec.edges_[0] == codec.edges_[-1]
+
+
+def _n_members(params, state, methods, processes):
+    """How many models to train: with a warm start, as many as there are."""
+    count = max(params["n_estimators"], 1 + len(state["model_"].others))
+    if count > 1 and processes.sharded:
+        raise ValueError(
+            f"n_estimators={count} keeps the trained weights of every member, which FSDP has split "
+            "over processes. Set n_estimators=1, or train without FSDP."
+        )
+    if count > 1 and state["model_"].leaf_shift is not None:
+        raise ValueError(
+            f"n_estimators={count} averages distributions over the same numbers, but every member "
+            "of 'learnable_raft' would learn its own. Set n_estimators=1, or choose 'raft'."
+        )
+    untrained = methods[0].stage == "none" or _is_constant(state["codec_"])
+    return 1 if untrained else count
+
+
+def _begin(params, state, frame, methods, seed, member):
+    """Fresh weights for a further member; adapters on a pretrained base begin as the first's."""
+    model = state["model_"]
+    torch.manual_seed(seed + member)
+    if model.pretrained:
+        return
+    serializer = state["serializer_"]
+    _, _, other = assemble(
+        params, serializer.serialize(frame), state["codec_"], serializer.max_text_tokens, seed,
+        methods=methods, target_scale=(state["y_mean_"], state["y_std_"]),
+    )  # fmt: skip
+    model.restore({name: p.detach() for name, p in other.named_parameters()})
+
+
+def _train(params, state, encoded, y, weight, sft_method, align_method, seed, member, processes):
     model, codec = state["model_"], state["codec_"]
-    if codec.edges_[0] == codec.edges_[-1]:
-        return []  # a constant target: every number of the codec is that constant
+    if _is_constant(codec):
+        return []  # every number of the codec is that constant
     if model.shares_prefix:
         encoded = encoded.share_prefix(model.device)
     data = TrainingData(encoded, (y - state["y_mean_"]) / state["y_std_"], codec.leaf_of(y), weight)
@@ -185,7 +228,8 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed, pr
         for method, setting in stages
         if method is not None and method.stage != "none" and setting.epochs
     ]
-    checkpoints = _checkpoints(params, model, data, plan, seed, held_out, processes)
+    own_seed = seed + member  # of what makes members differ
+    checkpoints = _checkpoints(params, model, data, plan, own_seed, held_out, processes)
     # A pretrained model is tuned through adapters in both stages, or whole in both.
     lora = None
     if align_method is not None and not model.pretrained:
@@ -199,8 +243,8 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed, pr
         validate=_validator(
             params, model, encoded, y, weight, held_out, state["y_std_"], processes
         ),
-        rng=np.random.RandomState(seed),
-        generator=torch.Generator().manual_seed(seed),
+        rng=np.random.RandomState(own_seed % 2**32),
+        generator=torch.Generator().manual_seed(own_seed),
         report=_printer(params["verbose"] and processes.index == 0),
         processes=processes,
     )  # fmt: skip

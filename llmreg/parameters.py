@@ -31,6 +31,7 @@ CONSTRAINTS: dict = {
     "decoding": [StrOptions(set(DECODINGS))],
     "temperature_scaling": [StrOptions({"auto"}), "boolean"],
     "tree_tolerance": [Interval(Real, 0, None, closed="left")],
+    "n_estimators": [COUNT],
     "sft_epochs": EPOCHS,
     "sft_learning_rate": RATE,
     "align_epochs": EPOCHS,
@@ -72,7 +73,7 @@ LORA_DEFAULTS = {
 # base, the adapters too.
 LASTING = (
     "model", "serializer", "codec", "number_input", "text_features", "chat_template", "dropout",
-    "max_prompt_tokens", "revision", "model_kwargs",
+    "max_prompt_tokens", "revision", "model_kwargs", "n_estimators",
 )  # fmt: skip
 LASTING_ADAPTERS = (*LORA_DEFAULTS, "peft_config")
 

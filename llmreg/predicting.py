@@ -1,12 +1,15 @@
 """From a fitted model and encoded rows to distributions, in batches that fit the memory."""
 
+import math
 import warnings
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import torch
 
 from llmreg.devices import resolve_device
+from llmreg.lm.backbone import NumberLM
 from llmreg.lm.heads import Histogram
 from llmreg.numbers.calibration import tempered
 from llmreg.numbers.decoding import (
@@ -16,6 +19,7 @@ from llmreg.numbers.decoding import (
     tree_distribution,
 )
 from llmreg.numbers.distribution import NumericDistribution
+from llmreg.numbers.tree import mixed_steps
 from llmreg.training.steps import split_on_memory_error
 
 __all__ = [
@@ -28,6 +32,8 @@ __all__ = [
 ]
 
 TOKENS_PER_BATCH = 16384
+MOST_PADDING = 0.05  # of a batch's tokens, from so many rows on:
+WORTHWHILE_ROWS = 32
 SMALL_TREE = 32  # nodes that one pass evaluates faster than several passes find those that matter
 
 
@@ -54,8 +60,8 @@ def distributions(model, encoded, tolerance, temperature=1.0):
     model : llmreg.lm.backbone.NumberLM
     encoded : llmreg.prompts.cell_prompts.EncodedRows
     tolerance : float
-        Largest error of the mean in the units of y; 0 computes everything. Heads, learnt values and
-        trees of up to 32 nodes are computed exactly in any case.
+        Largest error of the mean in the units of y; 0 computes everything. Heads, learnt values,
+        ensembles and trees of up to 32 nodes are computed exactly in any case.
     temperature : float, default=1.0
         Of the model's steps, or of a histogram's bins.
 
@@ -66,7 +72,7 @@ def distributions(model, encoded, tolerance, temperature=1.0):
         a histogram: its bins; greedy is the likeliest one's centre. Of learnt values: all mass on
         these, in ascending order, whatever bins they came from.
     """
-    writes = _head(model) is None and model.leaf_shift is None
+    writes = _head(model) is None and model.leaf_shift is None and not model.others
     bounded = tolerance > 0 and writes and model.tree.n_open > SMALL_TREE
 
     def compute(batch):
@@ -106,7 +112,15 @@ def has_spread(model):
 
 
 def _output(model, batch):
-    return open_steps(model, batch) if _head(model) is None else model.head_output(batch)
+    """What the model says, or an ensemble together: the mixture of its members' distributions."""
+    compute = open_steps if _head(model) is None else NumberLM.head_output
+    if not model.others:
+        return compute(model, batch)
+    with model.alone(), closing(model.members()) as members:  # they take turns in one model
+        found = torch.stack([compute(member, batch) for member in members])
+    if _head(model) is None:
+        return mixed_steps(found, model.tree)
+    return found.logsumexp(0) - math.log(len(found)) if has_spread(model) else found.mean(0)
 
 
 def tempered_distribution(model, output, temperature):
@@ -143,7 +157,7 @@ def _shared(model, encoded):
     if model.shares_prefix and encoded.prefix is None:
         encoded = encoded.share_prefix(model.device)
     prefix = encoded.prefix
-    if prefix is None:
+    if prefix is None or model.others:  # each member reads it for itself
         return encoded
     return replace(encoded, prefix=replace(prefix, past=model.read_prefix(prefix.ids)))
 
@@ -157,14 +171,18 @@ def tokens_after_prompt(model):
 
 
 def _batches(order, lengths, width):
-    """Consecutive runs of rows that stay within the token budget when padded.
+    """Consecutive runs of rows that stay within the token budget when padded, and pad little.
 
     ``width`` tokens come on top of each row's own.
     """
     start = 0
     while start < len(order):
+        tokens = lengths[order[start:]] + width
         # Lengths ascend, so the last row of a run sets its width.
-        cost = (np.arange(1, len(order) - start + 1)) * (lengths[order[start:]] + width)
-        stop = start + max(1, int(np.searchsorted(cost, TOKENS_PER_BATCH, side="right")))
+        padded = np.arange(1, len(tokens) + 1) * tokens
+        within = int(np.searchsorted(padded, TOKENS_PER_BATCH, side="right"))
+        wasteful = padded[:within] > (1 + MOST_PADDING) * tokens[:within].cumsum()
+        wasteful[:WORTHWHILE_ROWS] = False
+        stop = start + max(1, int(wasteful.argmax()) if wasteful.any() else within)
         yield order[start:stop]
         start = stop

@@ -7,6 +7,7 @@ import pytest
 from llmreg import LLMRegressor, RowSerializer
 from llmreg.lm.backbone import NumberLM
 from llmreg.objectives.untrained import ZeroShot
+from llmreg.predicting import TOKENS_PER_BATCH, WORTHWHILE_ROWS, _batches
 
 
 @pytest.fixture
@@ -66,3 +67,16 @@ def test_training_shares_what_all_prompts_begin_with(
     assert len(shared) == 1 and min(shared) > 16 and len(columns_read) > 10
     monkeypatch.setattr(NumberLM, "shares_prefix", False)
     assert found == pytest.approx(fit().predict(table.X), rel=1e-4)
+
+
+def test_batches_pad_little_and_hold_every_row_once():
+    lengths = np.random.RandomState(0).lognormal(4, 0.5, 3000).astype(int) + 1
+    order = np.argsort(lengths, kind="stable")
+    batches = list(_batches(order, lengths, 11))
+    assert np.array_equal(np.concatenate(batches), order)
+    padded = sum(len(rows) * (lengths[rows].max() + 11) for rows in batches)
+    assert padded <= 1.05 * (lengths + 11).sum()
+    assert max(len(rows) * (lengths[rows].max() + 11) for rows in batches) <= TOKENS_PER_BATCH
+    assert np.median([len(rows) for rows in batches]) >= WORTHWHILE_ROWS
+    (alone,) = _batches(np.arange(1), np.array([10**6]), 11)
+    assert alone.tolist() == [0]

@@ -10,7 +10,7 @@ from llmreg import GRPO, SoftCE
 from llmreg.numbers.policy import ZScale
 from llmreg.objectives import Objective
 from llmreg.training.selection import RunningMean
-from llmreg.training.stage import Stage, StageSettings, TrainingData, train_stage
+from llmreg.training.stage import Stage, StageSettings, TrainingData, _by_length, train_stage
 
 N = 24  # rows of the conftest's problem
 
@@ -415,3 +415,14 @@ def test_taking_training_rows_takes_all_their_parts(problem):
     assert targets.z.tolist() == data.z[rows[some]].tolist() == expected_targets.z.tolist()
     assert targets.leaf.tolist() == data.leaf[rows[some]].tolist()
     assert targets.weight.tolist() == [2.0, 1.0]
+
+
+def test_batches_of_like_length_pad_little_and_stay_mixed():
+    rng = np.random.RandomState(0)
+    lengths = rng.lognormal(4, 0.5, 2000).astype(int) + 1
+    batches = _by_length(np.array_split(rng.permutation(2000), 250), lengths, rng)
+    assert sorted(np.concatenate(batches)) == list(range(2000))
+    padded = sum(len(rows) * lengths[rows].max() for rows in batches)
+    assert padded <= 1.05 * lengths.sum()
+    first = np.array([lengths[rows].mean() for rows in batches])
+    assert abs(np.corrcoef(first, np.arange(250))[0, 1]) < 0.2  # no curriculum of lengths

@@ -12,7 +12,14 @@ from llmreg.numbers.codecs import END, DigitCodec
 from llmreg.numbers.decimal_codec import DecimalCodec
 from llmreg.numbers.grid import GridCodec
 from llmreg.numbers.scientific import ScientificCodec
-from llmreg.numbers.tree import NumberTree, greedy_leaf, keep_nodes, leaf_log_probs, step_log_probs
+from llmreg.numbers.tree import (
+    NumberTree,
+    greedy_leaf,
+    keep_nodes,
+    leaf_log_probs,
+    mixed_steps,
+    step_log_probs,
+)
 
 CODECS = {
     "10x3": DigitCodec(10, 3).fit([0.0, 5.0]),
@@ -335,3 +342,15 @@ def test_rows_do_not_influence_which_nodes_are_kept():
     together = keep_nodes(mass, width, 0.05)
     for row in range(len(mass)):
         assert torch.equal(keep_nodes(mass[[row]], width[[row]], 0.05)[0], together[row])
+
+
+def test_a_mixture_gives_every_leaf_the_mean_of_its_probabilities(tree):
+    torch.manual_seed(0)
+    nodes = torch.arange(tree.n_open)
+    logits = 3 * torch.randn(4, 2, tree.n_open, tree.child.shape[1], dtype=torch.float64)
+    steps = torch.stack([step_log_probs(own, tree, nodes) for own in logits])
+    mixed = mixed_steps(steps, tree)
+    expected = torch.stack([leaf_log_probs(own, tree).exp() for own in steps]).mean(0)
+    torch.testing.assert_close(leaf_log_probs(mixed, tree).exp(), expected)
+    torch.testing.assert_close(mixed.exp().sum(-1), torch.ones_like(mixed[..., 0]))
+    torch.testing.assert_close(mixed_steps(steps[:1], tree).exp(), steps[0].exp())

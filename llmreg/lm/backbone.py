@@ -190,6 +190,7 @@ class NumberLM(PassModes, TrainableWeights):
         for part in small:
             part.to(device=device, dtype=None if dtype is None else precise(dtype))
         self.tree = self.tree.to(device)
+        self.keep_others(self.others)
         if dtype is not None or autocast is not None:
             self._autocast = autocast
         return self
@@ -357,6 +358,10 @@ class NumberLM(PassModes, TrainableWeights):
         call would start from the prompt: sample without gradients, then score the numbers.
         """
         return self.packs and not self._checkpointing
+
+    def alone(self):
+        """A context in which no other thread makes a pass with this model."""
+        return self._pass_lock
 
     def _node_ids(self, nodes):
         return self.symbol_ids[self.tree.symbol[nodes.clamp(min=0)]]

@@ -16,11 +16,17 @@ class TrainableWeights(nn.Module):
     Parameters
     ----------
     lm : transformers.PreTrainedModel
+
+    Attributes
+    ----------
+    others : tuple of dict of str to Tensor
+        Trained weights of the further members of an ensemble, whose first has the model's own.
     """
 
     def __init__(self, lm):
         super().__init__()
         self.lm = lm
+        self.others = ()
         self._reference = None
 
     @property
@@ -69,6 +75,21 @@ class TrainableWeights(nn.Module):
         """Put a snapshot's weights back."""
         for name, p in self.trainable().items():
             p.copy_(snapshot[name])
+
+    def keep_others(self, snapshots):
+        """Keep the weights of an ensemble's further members, in the formats of the model's own."""
+        own = dict(self.named_parameters())
+        self.others = tuple(
+            {name: tensor.to(own[name]) for name, tensor in snapshot.items()}
+            for snapshot in snapshots
+        )
+
+    def members(self):
+        """Go through the ensemble: within each turn of the loop the weights are a member's."""
+        yield self
+        for weights in self.others:
+            with self._swapped(weights):
+                yield self
 
     def keep_reference(self, keep=True):
         """Remember the present trainable weights as the reference of a KL penalty, or forget.

@@ -20,7 +20,14 @@ import torch
 
 from llmreg.numbers.trie import Trie, check_numbers
 
-__all__ = ["NumberTree", "greedy_leaf", "keep_nodes", "leaf_log_probs", "step_log_probs"]
+__all__ = [
+    "NumberTree",
+    "greedy_leaf",
+    "keep_nodes",
+    "leaf_log_probs",
+    "mixed_steps",
+    "step_log_probs",
+]
 
 
 @dataclass(frozen=True)
@@ -176,6 +183,29 @@ def leaf_log_probs(steps, tree):
         nodes, symbols = tree.path_nodes[:, level], tree.path_symbols[:, level]
         total = total + flat[:, torch.where(nodes < n_open, nodes * n_symbols + symbols, -1)]
     return total
+
+
+def mixed_steps(steps, tree):
+    """Steps of the mixture of several distributions: every leaf has the mean of its probabilities.
+
+    A distribution counts at a node by how likely it is to come there.
+
+    Parameters
+    ----------
+    steps : Tensor of shape (K, B, n_open, S)
+        Log-probabilities of the next symbol at all open nodes, of K distributions.
+
+    Returns
+    -------
+    Tensor of shape (B, n_open, S)
+    """
+    reach = torch.zeros_like(steps[..., 0])  # (K, B, n_open) log-probability to come to the node
+    for depth in range(1, tree.n_levels):
+        nodes = torch.nonzero(tree.depth[: tree.n_open] == depth).squeeze(1)
+        above = tree.ancestors[nodes, depth - 1].long()
+        reach[..., nodes] = reach[..., above] + steps[..., above, tree.symbol[nodes]]
+    mixed = (reach.unsqueeze(-1) + steps).logsumexp(0) - reach.logsumexp(0).unsqueeze(-1)
+    return mixed.log_softmax(-1)  # of rounding, where a node is all but out of reach
 
 
 def greedy_leaf(steps, tree):

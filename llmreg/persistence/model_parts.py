@@ -196,7 +196,7 @@ def _pinned(parts):
     return source if parts["revision"] is None else replace(source, revision=parts["revision"])
 
 
-def rebuild(parts, lm, weights, cell_weights, part_weights):
+def rebuild(parts, lm, weights, cell_weights, part_weights, others=()):
     """A model on the CPU, ready to predict, from :func:`describe`'s parts and its weights.
 
     Parameters
@@ -210,6 +210,8 @@ def rebuild(parts, lm, weights, cell_weights, part_weights):
         where it has none yet; empty where it has all that there are.
     cell_weights, part_weights : dict of str to Tensor
         From :func:`cell_state` and :func:`part_state`.
+    others : sequence of dict of str to Tensor, default=()
+        Weights of an ensemble's further members.
 
     Raises
     ------
@@ -245,6 +247,7 @@ def rebuild(parts, lm, weights, cell_weights, part_weights):
             {key.removeprefix(f"{name}."): tensor for key, tensor in part_weights.items()
              if key.startswith(f"{name}.")}
         )  # fmt: skip
+    model.keep_others(others)
     if source is not None:
         _check_base(model, parts)
     return model

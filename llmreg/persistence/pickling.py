@@ -51,6 +51,7 @@ def pack_model(model):
     parts["weights"] = save(cpu_state(model_state(model) if whole else adapter_state(model)))
     parts["cell_weights"] = save(cpu_state(cell_state(model)))
     parts["part_weights"] = save(cpu_state(part_state(model)))
+    parts["others"] = [save(cpu_state(weights)) for weights in model.others]
     return parts
 
 
@@ -76,7 +77,8 @@ def unpack_model(parts):
     with torch.random.fork_rng(devices=[]):
         lm = base_model(parts) if parts["shape"] is None else _untrained(parts["shape"])
         names = ("weights", "cell_weights", "part_weights")
-        return rebuild(parts, lm, *(load(parts[name]) for name in names))
+        others = [load(weights) for weights in parts["others"]]
+        return rebuild(parts, lm, *(load(parts[name]) for name in names), others)
 
 
 def _untrained(shape):

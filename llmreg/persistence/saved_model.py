@@ -25,6 +25,7 @@ __all__ = ["code_asked_for", "read_model", "read_tokenizer", "write_model"]
 ADAPTER_FILE = "adapter_model.safetensors"  # peft's name for it
 CELLS_FILE = "cells.safetensors"
 PARTS_FILE = "heads.safetensors"  # heads, leaf values and new tokens
+OTHERS_FILE = "members.safetensors"  # an ensemble's weights beyond the first member's
 BASE = "base"  # subfolder of the weights beneath adapters, where nothing else can give them
 # Arguments of from_pretrained that a saved model may bring along; others may run code.
 HARMLESS_ARGUMENTS = {
@@ -69,7 +70,27 @@ def write_model(model, tokenizer, folder, keep_base):
         save_file(cpu_state(cell_state(model)), folder / CELLS_FILE)
     if model.parts:
         save_file(cpu_state(part_state(model)), folder / PARTS_FILE)
+    parts["n_others"] = len(model.others)
+    if model.others:
+        save_file(_numbered(model.others), folder / OTHERS_FILE)
     return parts
+
+
+def _numbered(others):
+    """The members' weights in one file, with the member's number in front of their names."""
+    return {
+        f"{member}.{name}": tensor
+        for member, weights in enumerate(others)
+        for name, tensor in cpu_state(weights).items()
+    }
+
+
+def _by_number(weights, count):
+    others = [{} for _ in range(count)]
+    for key, tensor in weights.items():
+        member, _, name = key.partition(".")
+        others[int(member)][name] = tensor
+    return others
 
 
 def _class_name(model):
@@ -156,7 +177,9 @@ def read_model(parts, codec, folder, online):
         weights = load_file(folder / ADAPTER_FILE) if parts["adapters"] is not None else {}
         cells = load_file(folder / CELLS_FILE) if parts["cells"] is not None else {}
         heads = load_file(folder / PARTS_FILE) if parts["parts"] else {}
-        return rebuild(parts, lm, weights, cells, heads)
+        count = parts["n_others"]
+        others = _by_number(load_file(folder / OTHERS_FILE), count) if count else ()
+        return rebuild(parts, lm, weights, cells, heads, others)
 
 
 def _read_transformer(parts, folder):

@@ -14,7 +14,7 @@ from llmreg.training.steps import BatchGradients, draw_noise, random_states, set
 
 __all__ = ["Stage", "StageSettings", "TrainingData", "train_stage"]
 
-POOL = 16  # batches whose rows are sorted by length together
+POOL = 64  # batches whose rows are sorted by length together
 
 
 @dataclass(frozen=True)
