@@ -4,6 +4,7 @@ import warnings
 from contextlib import nullcontext
 
 import torch
+from torch import nn
 
 from llmreg.lm.recompute import repeated_layers, switch_checkpointing
 
@@ -67,7 +68,9 @@ class PassModes:
         layers = repeated_layers(self.transformer)
         if not layers or self._checkpointing or self._compiled:
             return None
-        return layers[-1]
+        # Dropout draws for every token, so that checkpoints, which compute all, draw the same.
+        drops = (isinstance(m, nn.Dropout) and m.p and m.training for m in layers[-1].modules())
+        return None if any(drops) else layers[-1]
 
     def _autocasting(self):
         if self._autocast is None:
