@@ -16,9 +16,13 @@ ROOT = Path(__file__).parents[1]
     [
         ["after_ce.py", "--tables", "auto-mpg", "no-such-table", "--seeds", "1", "--methods",
          "first stage alone", "grpo (default: crps)"],
+        ["calibration.py", "--tables", "auto-mpg", "--methods", "ce", "--seeds", "1"],
         ["defaults.py", "diabetes"],
         ["large_models.py", "--prompt", "32", "--batch", "2", "--repeats", "1"],
         ["methods.py", "--quick", "--data", "auto-mpg", "--methods", "ce", "--out", "out"],
+        ["shapes.py", "--tables", "auto-mpg", "--shapes", "32x1", "64x2", "--epochs", "1"],
+        ["suite.py", "--data", "diabetes", "--estimators", "mean", "Ridge", "--llmreg", "--splits",
+         "1"],
     ],
     ids=lambda command: command[0],
 )  # fmt: skip
