@@ -87,10 +87,10 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         as are trees of up to 32 nodes (two decimal digits) in any case.
     n_estimators : int, default=1
         Models that are trained one after the other, each from a start of its own and on the rows in
-        its own order, and whose distributions are averaged: more accurate, and three take three
-        times as long to fit and to predict. Members of a pretrained model share its base and the
-        adapters' start. All are validated on the same rows, and computed exactly, whatever
-        ``tree_tolerance``.
+        its own order, and whose distributions are averaged, which evens out the luck of a start;
+        three take three times as long to fit and to predict. Members of a pretrained model share
+        its base and the adapters' start. All are validated on the same rows, and computed exactly,
+        whatever ``tree_tolerance``.
     sft_epochs, align_epochs : int or "auto", default="auto"
         Passes over the training rows in each stage. 0 leaves the stage out.
     sft_learning_rate, align_learning_rate : float or "auto", default="auto"
