@@ -1,6 +1,52 @@
 """Several models of one shape, trained one after the other in the same place."""
 
-__all__ = ["train_members"]
+import torch
+
+from llmreg.assembly import assemble
+
+__all__ = ["check_members", "draw_member", "train_members"]
+
+
+def check_members(count, model, processes):
+    """The number of members, or ValueError where there can't be several."""
+    if count > 1 and processes.sharded:
+        raise ValueError(
+            f"n_estimators={count} keeps the trained weights of every member, which FSDP has split "
+            "over processes. Set n_estimators=1, or train without FSDP."
+        )
+    if count > 1 and model.leaf_shift is not None:
+        raise ValueError(
+            f"n_estimators={count} averages distributions over the same numbers, but every member "
+            "of 'learnable_raft' would learn its own. Set n_estimators=1, or choose 'raft'."
+        )
+    return count
+
+
+def draw_member(params, state, frame, methods, seed, member):
+    """Give the model fresh weights for a further member.
+
+    Adapters on a pretrained base begin as the first member's, and what is drawn in training
+    differs.
+
+    Parameters
+    ----------
+    params, state : dict
+        The estimator's parameters and the fitted parts.
+    frame : DataFrame
+        The training rows.
+    methods : sequence of (Objective or None)
+    seed, member : int
+        Of the fit, which the featurizer shares; and the member's number.
+    """
+    model, serializer = state["model_"], state["serializer_"]
+    torch.manual_seed(seed + member)
+    if model.pretrained:
+        return
+    _, _, other = assemble(
+        params, serializer.serialize(frame), state["codec_"], serializer.max_text_tokens, seed,
+        methods=methods, target_scale=(state["y_mean_"], state["y_std_"]),
+    )  # fmt: skip
+    model.restore({name: p.detach() for name, p in other.named_parameters()})
 
 
 def train_members(model, count, begin, train):

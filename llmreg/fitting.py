@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from llmreg.assembly import assemble, lora_config
 from llmreg.calibrating import fitted_temperature
 from llmreg.devices import precision_of, training_device
-from llmreg.ensembling import train_members
+from llmreg.ensembling import check_members, draw_member, train_members
 from llmreg.lm.parts import check_parts
 from llmreg.numbers.policy import ZScale
 from llmreg.predicting import distributions
@@ -87,9 +87,12 @@ def fit_model(
                 return _train(params, state, encoded, y, weight, *methods, seed, member, processes)
 
             def begin(member):
-                _begin(params, state, frame, methods, seed, member)
+                draw_member(params, state, frame, methods, seed, member)
 
-            count = _n_members(params, state, methods, processes)
+            count = 1
+            if sft_method.stage != "none" and not _is_constant(state["codec_"]):
+                asked = 1 + len(model.others) if start else params["n_estimators"]
+                count = check_members(asked, model, processes)
             history = train_members(model, count, None if start else begin, train)
             rejoin()
             model.checkpointing(False)
@@ -175,37 +178,6 @@ def _warn_clipped(codec, y):
 
 def _is_constant(codec):
     return codec.edges_[0] == codec.edges_[-1]
-
-
-def _n_members(params, state, methods, processes):
-    """How many models to train: with a warm start, as many as there are."""
-    count = max(params["n_estimators"], 1 + len(state["model_"].others))
-    if count > 1 and processes.sharded:
-        raise ValueError(
-            f"n_estimators={count} keeps the trained weights of every member, which FSDP has split "
-            "over processes. Set n_estimators=1, or train without FSDP."
-        )
-    if count > 1 and state["model_"].leaf_shift is not None:
-        raise ValueError(
-            f"n_estimators={count} averages distributions over the same numbers, but every member "
-            "of 'learnable_raft' would learn its own. Set n_estimators=1, or choose 'raft'."
-        )
-    untrained = methods[0].stage == "none" or _is_constant(state["codec_"])
-    return 1 if untrained else count
-
-
-def _begin(params, state, frame, methods, seed, member):
-    """Fresh weights for a further member; adapters on a pretrained base begin as the first's."""
-    model = state["model_"]
-    torch.manual_seed(seed + member)
-    if model.pretrained:
-        return
-    serializer = state["serializer_"]
-    _, _, other = assemble(
-        params, serializer.serialize(frame), state["codec_"], serializer.max_text_tokens, seed,
-        methods=methods, target_scale=(state["y_mean_"], state["y_std_"]),
-    )  # fmt: skip
-    model.restore({name: p.detach() for name, p in other.named_parameters()})
 
 
 def _train(params, state, encoded, y, weight, sft_method, align_method, seed, member, processes):

@@ -73,6 +73,13 @@ def test_a_warm_start_goes_on_with_every_member(fitted, table):
         assert 1e-3 < np.abs(after - before).max() < 0.5 * np.ptp(table.y)
 
 
+def test_a_warm_start_keeps_the_number_of_members(table, quick_fit):
+    single = quick_fit(table.X, table.y, warm_start=True).set_params(n_estimators=2)
+    with pytest.warns(UserWarning, match=r"n_estimators \(1 → 2\)"):
+        single.fit(table.X, table.y)
+    assert not single.model_.others
+
+
 def test_a_failed_warm_start_leaves_all_members_as_they_were(
     table, quick_fit, pretrained_folder, monkeypatch
 ):
