@@ -19,10 +19,12 @@ from llmreg.prompts.cells import CellFeaturizer
 from llmreg.prompts.spelling import symbol_tokens
 from llmreg.prompts.text_prompts import TextPrompts
 from llmreg.settings import auto_dropout
+from llmreg.tables.linear_estimate import LinearEstimate
 
-__all__ = ["assemble", "lora_config"]
+__all__ = ["assemble", "linear_estimate", "lora_config"]
 
 N_KNOTS = 8
+N_EDGES = 17
 N_SOFT = 8
 N_COMPONENTS = 64
 MAMBA_TYPES = {"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"}
@@ -81,6 +83,14 @@ def assemble(
     return built
 
 
+def linear_estimate(params, mean, std, seed):
+    """An unfitted :class:`LinearEstimate` for targets of this mean and deviation, or None."""
+    wanted = params["linear_estimate"]
+    if isinstance(wanted, str):  # "auto": pretrained models know what rows mean
+        wanted = not is_pretrained(params["model"])
+    return LinearEstimate(mean, std, seed) if wanted else None
+
+
 def _featurizer(params, number_input, pretrained, seed):
     texts = params["text_features"]
     if isinstance(texts, str):  # "auto"
@@ -88,8 +98,8 @@ def _featurizer(params, number_input, pretrained, seed):
     transformer = None if isinstance(texts, bool) else texts
     return CellFeaturizer(
         numbers=number_input != "text", categories=not pretrained, texts=texts is not False,
-        n_knots=N_KNOTS, text_transformer=transformer, n_components=N_COMPONENTS,
-        random_state=seed,
+        n_knots=N_KNOTS, n_edges=N_EDGES, text_transformer=transformer,
+        n_components=N_COMPONENTS, random_state=seed,
     )  # fmt: skip
 
 
@@ -143,6 +153,7 @@ def _cell_encoder(prompts, encoded, lm, std, dropout):
     return CellEncoder(
         layout,
         knots=torch.as_tensor(featurizer.knots_),
+        edges=torch.as_tensor(featurizer.edges_),
         n_levels=[len(levels) + 2 for levels in featurizer.levels_],
         n_columns=layout.soft - layout.column,
         n_texts=n_texts,

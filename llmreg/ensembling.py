@@ -38,12 +38,15 @@ def draw_member(params, state, frame, methods, seed, member):
     seed, member : int
         Of the fit, which the featurizer shares; and the member's number.
     """
-    model, serializer = state["model_"], state["serializer_"]
+    model, serializer, estimate = state["model_"], state["serializer_"], state["estimate_"]
     torch.manual_seed(seed + member)
     if model.pretrained:
         return
+    rows = serializer.serialize(frame)
+    if estimate is not None:
+        rows = estimate.extend(rows)
     _, _, other = assemble(
-        params, serializer.serialize(frame), state["codec_"], serializer.max_text_tokens, seed,
+        params, rows, state["codec_"], serializer.max_text_tokens, seed,
         methods=methods, target_scale=(state["y_mean_"], state["y_std_"]),
     )  # fmt: skip
     model.restore({name: p.detach() for name, p in other.named_parameters()})

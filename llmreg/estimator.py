@@ -28,7 +28,7 @@ HISTORY = (
     "stage", "epoch", "step", "loss", "learning_rate", "validation_rmse", "seconds", "kept",
 )  # fmt: skip
 # Attributes that a fit with warm_start=True takes over.
-STATE = ("serializer_", "codec_", "prompts_", "model_", "y_mean_", "y_std_")
+STATE = ("serializer_", "estimate_", "codec_", "prompts_", "model_", "y_mean_", "y_std_")
 
 
 class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator):
@@ -68,6 +68,10 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         Whether text cells get vectors of TF-IDF features beside their tokens; a scikit-learn
         transformer from strings to numbers (such as a sentence encoder) replaces TF-IDF. "auto":
         True for fresh weights, False for pretrained ones.
+    linear_estimate : bool or "auto", default="auto"
+        Whether the model also reads, as one more cell, what a ridge regression (on numbers,
+        categories and TF-IDF of texts) makes of the row. In training these are estimates by models
+        that have not seen the row. "auto": True for fresh weights, False for pretrained ones.
     chat_template : bool, default=True
         Whether a pretrained model whose tokenizer has a chat template reads a row as the user's
         message and answers with the number. Models without a template read the bare text.
@@ -109,7 +113,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
     dropout : float or "auto", default="auto"
         Share of the cells that are hidden at random in each training step, and of the tokens of
         text cells: numbers and categories then read as missing. Cells that a pretrained model
-        reads as text alone are never hidden. "auto": (160 / rows)², at most 0.2, for fresh
+        reads as text alone are never hidden. "auto": (160 / rows)², at most 0.1, for fresh
         weights; 0 for pretrained ones.
     lora_r : int or None, default=8
         Rank of the LoRA adapters: on pretrained models in both stages, on fresh weights in stage
@@ -180,6 +184,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
     model_ : llmreg.lm.backbone.NumberLM
     serializer_, codec_, prompts_
         The fitted parts.
+    estimate_ : llmreg.tables.linear_estimate.LinearEstimate or None
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had string column names.
@@ -219,6 +224,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         codec=None,
         number_input="auto",
         text_features="auto",
+        linear_estimate="auto",
         chat_template=True,
         decoding="rail",
         temperature_scaling="auto",
@@ -264,6 +270,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         self.codec = codec
         self.number_input = number_input
         self.text_features = text_features
+        self.linear_estimate = linear_estimate
         self.chat_template = chat_template
         self.decoding = decoding
         self.temperature_scaling = temperature_scaling
@@ -471,4 +478,6 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         tolerance = self.tree_tolerance * self.y_std_
         for start in range(0, len(frame), ROWS_PER_BLOCK):
             rows = self.serializer_.serialize(frame.iloc[start : start + ROWS_PER_BLOCK])
+            if self.estimate_ is not None:
+                rows = self.estimate_.extend(rows)
             yield distributions(model, self.prompts_.encode(rows), tolerance, temperature)

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from sklearn.model_selection import train_test_split
 
-from llmreg.assembly import assemble, lora_config
+from llmreg.assembly import assemble, linear_estimate, lora_config
 from llmreg.calibrating import fitted_temperature
 from llmreg.devices import precision_of, training_device
 from llmreg.ensembling import check_members, draw_member, train_members
@@ -71,7 +71,10 @@ def fit_model(
         else:
             state = start
             check_parts(state["model_"], state["prompts_"].tokenizer, (sft_method, align_method))
-            encoded = state["prompts_"].encode(state["serializer_"].serialize(frame))
+            rows, estimate = state["serializer_"].serialize(frame), state["estimate_"]
+            if estimate is not None:
+                rows = estimate.extend_training(rows, y, weight)
+            encoded = state["prompts_"].encode(rows)
         _warn_clipped(state["codec_"], y)
         with _undone_on_error(state, start) as model:
             if processes.sharded:  # before anything is on the device, which may be too small
@@ -140,6 +143,9 @@ def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype
     codec.fit(y)
     mean = float(np.average(y, weights=weight))
     std = _root_mean_square(y - mean, weight) or 1.0
+    estimate = linear_estimate(params, mean, std, seed)
+    if estimate is not None:
+        rows = estimate.fit_extend(rows, y, weight)
     prompts, encoded, model = assemble(
         params, rows, codec, serializer.max_text_tokens, seed, dtype,
         methods=methods, target_scale=(mean, std),
@@ -147,10 +153,13 @@ def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype
     shown = getattr(methods[0], "num_examples", 0)
     if shown:
         chosen = np.random.RandomState(seed).choice(len(y), min(shown, len(y)), replace=False)
-        prompts.show(serializer.serialize(frame.iloc[chosen]), codec.spell(y[chosen]))
+        examples = serializer.serialize(frame.iloc[chosen])
+        prompts.show(
+            examples if estimate is None else estimate.extend(examples), codec.spell(y[chosen])
+        )
     state = {
-        "serializer_": serializer, "codec_": codec, "prompts_": prompts, "model_": model,
-        "y_mean_": mean, "y_std_": std,
+        "serializer_": serializer, "estimate_": estimate, "codec_": codec, "prompts_": prompts,
+        "model_": model, "y_mean_": mean, "y_std_": std,
     }  # fmt: skip
     return state, encoded
 

@@ -67,7 +67,7 @@ def stage_settings(params, n_rows, pretrained):
 
 def auto_dropout(dropout, n_rows, pretrained):
     """Share of hidden cells: the fewer rows, the more."""
-    return _auto(dropout, 0.0 if pretrained else min(0.2, (160 / n_rows) ** 2))
+    return _auto(dropout, 0.0 if pretrained else min(0.1, (160 / n_rows) ** 2))
 
 
 def auto_validation(fraction, n_rows):

@@ -125,8 +125,8 @@ def test_the_reference_is_what_was_kept(kind, build_model, random_batch):
 
 def test_lora_weights_are_kept_in_an_adapter_and_cell_vectors_aside(build_model):
     cells = CellEncoder(
-        SlotLayout(1, 0, 0, 0, 0), knots=torch.zeros(1, 2), n_levels=[], n_columns=0, n_texts=0,
-        n_components=0, size=32, std=0.1, dropout=0.0,
+        SlotLayout(1, 0, 0, 0, 0), knots=torch.zeros(1, 2), edges=torch.zeros(1, 2),
+        n_levels=[], n_columns=0, n_texts=0, n_components=0, size=32, std=0.1, dropout=0.0,
     )  # fmt: skip
     model = _adapted(build_model, "lora", cells=cells)
     model.cells.requires_grad_(True)

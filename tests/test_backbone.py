@@ -316,7 +316,8 @@ def with_cells(build_model, random_batch):
     2, a category in slot 3, a column's vector in slot 4."""
     torch.manual_seed(0)
     cells = CellEncoder(
-        SlotLayout(2, 1, 1, 0, 0), knots=torch.randn(2, 3), n_levels=[4], n_columns=1, n_texts=0,
+        SlotLayout(2, 1, 1, 0, 0), knots=torch.randn(2, 3), edges=torch.randn(2, 3).sort(1).values,
+        n_levels=[4], n_columns=1, n_texts=0,
         n_components=0, size=32, std=1.0, dropout=0.0,
     )  # fmt: skip
     model = build_model("llama", TWO, cells=cells)
@@ -598,8 +599,8 @@ def test_bfloat16_agrees_roughly_with_float32(family, build_model, random_batch)
 
 def test_train_mode_hides_cells_with_dropout_on_or_off(build_model):
     cells = CellEncoder(
-        SlotLayout(1, 0, 0, 0, 0), knots=torch.zeros(1, 2), n_levels=[], n_columns=0, n_texts=0,
-        n_components=0, size=32, std=0.1, dropout=0.5,
+        SlotLayout(1, 0, 0, 0, 0), knots=torch.zeros(1, 2), edges=torch.zeros(1, 2),
+        n_levels=[], n_columns=0, n_texts=0, n_components=0, size=32, std=0.1, dropout=0.5,
     )  # fmt: skip
     model = build_model("llama", DigitCodec().fit([0.0, 1.0]), cells=cells)
     for dropout in (True, False):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from llmreg.prompts.cell_encoder import CellEncoder, PiecewiseLinear, SlotLayout
+from llmreg.prompts.cell_encoder import CellEncoder, NumberEmbedding, PiecewiseLinear, SlotLayout
 
 SIZE = 6
 
@@ -13,8 +13,10 @@ def _encoder(*, n_numbers=2, n_levels=(4, 3), n_columns=2, n_texts=2, n_features
     torch.manual_seed(seed)
     layout = SlotLayout(n_numbers, len(n_levels), n_columns, n_texts, n_soft)
     return CellEncoder(
-        layout, knots=torch.randn(n_numbers, 3), n_levels=list(n_levels), n_columns=n_columns,
-        n_texts=n_texts, n_components=n_features, size=SIZE, std=std, dropout=dropout,
+        layout, knots=torch.randn(n_numbers, 3),
+        edges=torch.randn(n_numbers, 4).sort(1).values, n_levels=list(n_levels),
+        n_columns=n_columns, n_texts=n_texts, n_components=n_features, size=SIZE, std=std,
+        dropout=dropout,
     )  # fmt: skip
 
 
@@ -50,6 +52,38 @@ def test_initial_weights_have_the_variance_asked_for():
         0.4 / 2, rel=0.05
     )  # over 3 knots and the line
     assert (PiecewiseLinear(torch.zeros(5, 3), 10, std=0.0).weight == 0).all()
+
+
+def test_numbers_are_read_by_a_curve_and_by_ramps_between_edges():
+    torch.manual_seed(0)
+    edges = torch.tensor([[-1.0, -0.5, 0.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0, 0.0]])
+    layer = NumberEmbedding(torch.randn(2, 3), edges, SIZE, std=1.0)
+    z = torch.tensor([[-3.0, 1.0], [-0.75, 0.0], [-0.5, -1.0], [1.0, 0.5], [2.0, 0.0], [9.0, 0.0]])
+    ramps = torch.tensor(  # how far each number has come from one edge to the next
+        [[0.0, 0, 0, 0], [0.5, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0.5, 0], [1, 1, 1, 0], [1, 1, 1, 0]]
+    )
+    found = layer(z) - layer.curve(z)
+    assert torch.allclose(found[:, 0], layer.RAMP * ramps @ layer.steps[0], atol=1e-6)
+    assert (found[:, 1] == 0).all()  # between equal edges there is no ramp
+
+
+def test_neighbouring_values_of_few_can_be_told_apart():
+    """Any function of a number with a few values is within reach of the ramps."""
+    torch.manual_seed(0)
+    edges, y = torch.arange(5.0)[None], torch.tensor([0.0, 9.0, -3.0, 4.0, 4.0])
+    layer = NumberEmbedding(torch.zeros(1, 1), edges, 1, std=0.0)
+    ramps = torch.linalg.lstsq(_responses(layer, edges[0]), y[:, None])
+    assert (_responses(layer, edges[0]) @ ramps.solution - y[:, None]).abs().max() < 1e-4
+
+
+def _responses(layer, values):
+    """What each ramp, and a constant, answers to each value, (values, ramps + 1)."""
+    columns = [torch.ones(len(values))]
+    for step in range(layer.steps.shape[1]):
+        with torch.no_grad():
+            layer.steps.zero_()[0, step] = 1.0
+        columns.append(layer(values[:, None])[:, 0, 0].detach())
+    return torch.stack(columns, 1)
 
 
 def test_slots_are_numbered_in_order():
@@ -88,7 +122,7 @@ def test_missing_numbers_do_not_poison_the_gradients():
     numbers[:, 0] = torch.nan
     encoder(numbers, categories, texts).pow(2).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in encoder.parameters())
-    assert (encoder.numbers.weight.grad[0] == 0).all()
+    assert (encoder.numbers.curve.weight.grad[0] == 0).all()
     assert (encoder.missing.grad[0] != 0).all()
     assert (encoder.missing.grad[1] == 0).all()
 
@@ -225,6 +259,6 @@ def test_an_encoder_is_rebuilt_from_its_recipe_and_its_weights():
     assert not torch.equal(rebuilt(*cells), encoder(*cells))
     rebuilt.load_state_dict(encoder.state_dict())
     assert torch.equal(rebuilt.eval()(*cells), encoder(*cells))
-    assert torch.equal(rebuilt.numbers.knots, encoder.numbers.knots)
+    assert torch.equal(rebuilt.numbers.edges, encoder.numbers.edges)
     assert rebuilt.dropout == 0.25
     assert rebuilt.recipe == encoder.recipe

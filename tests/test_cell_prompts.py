@@ -32,8 +32,8 @@ def _rows(frame=FRAME, **kwargs):
 
 def _featurizer(numbers=True, categories=True, texts=True):
     return CellFeaturizer(
-        numbers=numbers, categories=categories, texts=texts, n_knots=3, text_transformer=None,
-        n_components=4, random_state=0,
+        numbers=numbers, categories=categories, texts=texts, n_knots=3, n_edges=3,
+        text_transformer=None, n_components=4, random_state=0,
     )  # fmt: skip
 
 

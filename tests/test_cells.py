@@ -1,4 +1,6 @@
-"""Cells as numbers: scales, knots, category codes and text features."""
+"""Cells as numbers: scales, knots, edges, category codes and text features."""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,9 @@ from llmreg.prompts.cells import CLIP, CellFeaturizer, TextFeaturizer
 
 
 def _featurizer(numbers=True, categories=True, texts=True, **kwargs):
-    settings = dict(n_knots=4, text_transformer=None, n_components=5, random_state=0) | kwargs
+    settings = (
+        dict(n_knots=3, n_edges=4, text_transformer=None, n_components=5, random_state=0) | kwargs
+    )
     return CellFeaturizer(numbers=numbers, categories=categories, texts=texts, **settings)
 
 
@@ -63,13 +67,14 @@ def test_missing_numbers_stay_missing(frame):
     assert np.isnan(later.numbers[:, 0]).tolist() == [True, False]
 
 
-def test_numbers_far_out_are_clipped():
+def test_numbers_far_out_are_pulled_in_and_keep_their_order():
     X = pd.DataFrame({"a": np.r_[np.zeros(50), np.ones(50), 1e6]})
-    new = pd.DataFrame({"a": [1e300, -1e300, 0.5]})
+    new = pd.DataFrame({"a": [1e300, 2e6, 1e6, -1e300, 0.5]})
     _, values, later = _fit(X, new)
-    assert values.numbers.max() == CLIP
-    assert later.numbers[:2].ravel().tolist() == [CLIP, -CLIP]
-    assert abs(later.numbers[2]) < 1
+    found = later.numbers.ravel()
+    assert found[0] > found[1] > found[2] == values.numbers.max() > 4
+    assert abs(found[0]) < 9 and found[0] == -found[3]
+    assert abs(found[4]) < 1
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0, 0.1, -1e200, 1e-200])
@@ -92,7 +97,7 @@ def test_all_missing_columns_are_missing_and_later_values_say_nothing():
     featurizer, values, later = _fit(X, X.assign(a=3.0))
     assert np.isnan(values.numbers[:, 0]).all()
     assert (later.numbers[:, 0] == 0).all()
-    assert np.isfinite(featurizer.knots_).all()
+    assert np.isfinite(featurizer.edges_).all()
 
 
 @pytest.mark.parametrize("scale", [1e-250, 1e-10, 1e10, 1e250])
@@ -101,15 +106,42 @@ def test_standardised_numbers_do_not_depend_on_the_unit(scale):
     _, expected, _ = _fit(X)
     featurizer, found, _ = _fit(X * scale)
     np.testing.assert_allclose(found.numbers, expected.numbers, rtol=1e-5)
-    assert np.ptp(featurizer.knots_) > 0
+    assert np.ptp(featurizer.edges_) > 0
 
 
 def test_knots_are_quantiles_of_the_training_values(frame):
     featurizer, values, _ = _fit(frame, c="category", t="text", u="text")
-    assert featurizer.knots_.shape == (2, 4)
+    assert featurizer.knots_.shape == (2, 3)
     for knots, z in zip(featurizer.knots_, values.numbers.T, strict=True):
-        expected = np.quantile(z[~np.isnan(z)], [0.2, 0.4, 0.6, 0.8])
+        expected = np.quantile(z[~np.isnan(z)], [0.25, 0.5, 0.75])
         np.testing.assert_allclose(knots, expected, atol=1e-5)
+
+
+def test_smooth_numbers_have_knots_and_no_edges(frame):
+    rows = _rows(frame, c="category", t="text", u="text")
+    fields = [replace(field, smooth=field.name == "b") for field in rows.fields]
+    featurizer = _featurizer()
+    featurizer.fit_transform(replace(rows, fields=fields))
+    assert np.ptp(featurizer.edges_[0]) > 0 and np.ptp(featurizer.edges_[1]) == 0
+    assert (np.ptp(featurizer.knots_, axis=1) > 0).all()
+
+
+def test_edges_are_quantiles_from_the_least_to_the_greatest_training_value(frame):
+    featurizer, values, _ = _fit(frame, c="category", t="text", u="text")
+    assert featurizer.edges_.shape == (2, 4)
+    for edges, z in zip(featurizer.edges_, values.numbers.T, strict=True):
+        expected = np.quantile(z[~np.isnan(z)], [0, 1 / 3, 2 / 3, 1])
+        np.testing.assert_allclose(edges, expected, atol=1e-5)
+
+
+def test_edges_of_a_few_values_are_these_values():
+    X = pd.DataFrame({"a": [3.0, 1.0, 1.0, 1.0, 9.0, np.nan] * 3, "b": [0.0] * 8 + list(range(10))})
+    featurizer, values, _ = _fit(X)
+    few = np.unique(values.numbers[:5, 0])
+    assert featurizer.edges_[0].tolist() == [*few, few[-1]]
+    ties = featurizer.edges_[1]  # two of four quantiles are the same 0
+    assert (np.diff(ties) >= 0).all() and ties[0] == values.numbers[0, 1]
+    assert len(np.unique(ties)) == 3 and ties[-2] == ties[-1]
 
 
 def test_datetimes_give_one_number_per_part():

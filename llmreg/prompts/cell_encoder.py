@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-__all__ = ["CellEncoder", "PiecewiseLinear", "SlotLayout"]
+__all__ = ["CellEncoder", "NumberEmbedding", "PiecewiseLinear", "SlotLayout"]
 
 
 class SlotLayout:
@@ -51,6 +51,42 @@ class PiecewiseLinear(nn.Module):
         return torch.einsum("bck,ckd->bcd", basis, self.weight)
 
 
+class NumberEmbedding(nn.Module):
+    """A map from each of C numbers to a vector: smooth first, and step by step where rows say so.
+
+    The curve of :class:`PiecewiseLinear`, and a ramp between any two neighbouring edges (Gorishniy
+    et al. 2022, their quantile encoding). Ramps tell neighbouring values apart, which the curve can
+    hardly do; scaled down, they learn more slowly, so that what is smooth stays smooth.
+
+    Parameters
+    ----------
+    knots : Tensor of shape (C, K)
+    edges : Tensor of shape (C, E)
+        Ascending; between equal ones there is no ramp.
+    size : int
+        Length of the vectors.
+    std : float
+        Standard deviation of the initial weights; 0 starts with no effect.
+    """
+
+    RAMP = 0.3  # height of the ramps
+
+    def __init__(self, knots, edges, size, std):
+        super().__init__()
+        self.register_buffer("edges", edges)
+        self.curve = PiecewiseLinear(knots, size, std)
+        std = std / (knots.shape[1] + 1) ** 0.5  # as the curve's
+        self.steps = nn.Parameter(torch.randn(len(edges), edges.shape[1] - 1, size) * std)
+
+    def forward(self, z):
+        """(B, C) numbers to (B, C, size) vectors."""
+        start, width = self.edges[:, :-1], self.edges.diff(dim=1)
+        height = self.RAMP * (width > 0)
+        share = (z.unsqueeze(-1) - start) / width.where(width > 0, 1.0)
+        ramps = height * share.clamp(0, 1)  # (B, C, E - 1)
+        return self.curve(z) + torch.einsum("bce,ced->bcd", ramps, self.steps)
+
+
 class CellEncoder(nn.Module):
     """Vectors for every slot of a :class:`SlotLayout`.
 
@@ -58,6 +94,8 @@ class CellEncoder(nn.Module):
     ----------
     layout : SlotLayout
     knots : Tensor of shape (n_numbers, K)
+    edges : Tensor of shape (n_numbers, E)
+        See :class:`NumberEmbedding`.
     n_levels : list of int
         Codes per category column (missing and unseen included).
     n_columns : int
@@ -75,19 +113,31 @@ class CellEncoder(nn.Module):
     """
 
     def __init__(
-        self, layout, *, knots, n_levels, n_columns, n_texts, n_components, size, std, dropout
+        self,
+        layout,
+        *,
+        knots,
+        edges,
+        n_levels,
+        n_columns,
+        n_texts,
+        n_components,
+        size,
+        std,
+        dropout,
     ):
         super().__init__()
         # What `from_recipe` needs to build an encoder of the same shape.
         self.recipe = dict(
-            layout=layout, n_knots=knots.shape[1], n_levels=n_levels, n_columns=n_columns,
-            n_texts=n_texts, n_components=n_components, size=size, dropout=dropout,
+            layout=layout, n_knots=knots.shape[1], n_edges=edges.shape[1],
+            n_levels=n_levels, n_columns=n_columns, n_texts=n_texts,
+            n_components=n_components, size=size, dropout=dropout,
         )  # fmt: skip
         self.layout = layout
         self.dropout = dropout
-        self.numbers = PiecewiseLinear(knots, size, std)
-        self.missing = nn.Parameter(torch.randn(len(knots), size) * std)
-        self.number_bias = nn.Parameter(torch.randn(len(knots), size) * std)
+        self.numbers = NumberEmbedding(knots, edges, size, std)
+        self.missing = nn.Parameter(torch.randn(len(edges), size) * std)
+        self.number_bias = nn.Parameter(torch.randn(len(edges), size) * std)
         offsets = torch.tensor([0, *n_levels], dtype=torch.long).cumsum(0)
         self.register_buffer("offsets", offsets[:-1])
         self.categories = nn.Parameter(torch.randn(sum(n_levels), size) * std)
@@ -101,8 +151,10 @@ class CellEncoder(nn.Module):
         """An untrained encoder of a known shape, to load weights into."""
         recipe = dict(recipe)
         layout = recipe["layout"]
-        knots = torch.zeros(layout.category - layout.number, recipe.pop("n_knots"))
-        return cls(knots=knots, std=0.0, **recipe)
+        n_numbers = layout.category - layout.number
+        knots = torch.zeros(n_numbers, recipe.pop("n_knots"))
+        edges = torch.zeros(n_numbers, recipe.pop("n_edges"))
+        return cls(knots=knots, edges=edges, std=0.0, **recipe)
 
     def forward(self, numbers, categories, texts):
         """Cell values of B rows to (B, n_slots, size) vectors; slot 0 is zero."""

@@ -10,9 +10,11 @@ import numpy as np
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from llmreg.tables.scaling import NumberScaler, soften
+
 __all__ = ["CellFeaturizer", "CellValues", "TextFeaturizer"]
 
-CLIP = 4.0  # standard deviations beyond which a value says only "far out"
+CLIP = 4.0  # standard deviations beyond which a text feature says only "far out"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class CellFeaturizer:
     numbers, categories, texts : bool
         Which cells get numbers of their own beside their tokens; the others are read as text only.
     n_knots : int
-        Knots of each number's piecewise-linear map, at quantiles of the training values.
+        Knots of each number's curve, at quantiles of the training values.
+    n_edges : int
+        Quantiles of each number's training values, between which it is read piece by piece.
     text_transformer : estimator or None
         A scikit-learn transformer from strings to a matrix, fitted per text column. None:
         TF-IDF reduced to ``n_components`` by a truncated SVD.
@@ -46,12 +50,13 @@ class CellFeaturizer:
         Seed of the SVD.
     """
 
-    def __init__(self, *, numbers, categories, texts, n_knots, text_transformer, n_components,
-                 random_state):  # fmt: skip
+    def __init__(self, *, numbers, categories, texts, n_knots, n_edges, text_transformer,
+                 n_components, random_state):  # fmt: skip
         self.numbers = numbers
         self.categories = categories
         self.texts = texts
         self.n_knots = n_knots
+        self.n_edges = n_edges
         self.text_transformer = text_transformer
         self.n_components = n_components
         self.random_state = random_state
@@ -59,17 +64,9 @@ class CellFeaturizer:
     def fit_transform(self, rows):
         """Fit on serialised rows and return their :class:`CellValues`."""
         raw = self._raw_numbers(rows)
-        with np.errstate(invalid="ignore"):
-            counts = np.maximum((~np.isnan(raw)).sum(0), 1)
-            self.mean_ = np.nansum(raw / counts, axis=0)
-            # As shares of the largest, whose squares can neither over- nor underflow.
-            largest = np.abs(np.nan_to_num(raw - self.mean_)).max(0, initial=0.0)
-            shares = (raw - self.mean_) / np.where(largest > 0, largest, 1.0)
-            spread = largest * np.sqrt(np.nansum(shares**2, axis=0) / counts)
-        # A constant column (also one whose spread is rounding noise) carries no information.
-        constant = spread <= 1e-12 * np.maximum(np.abs(self.mean_), 1e-300)
-        self.scale_ = np.where(constant, np.inf, spread)
-        self.knots_ = self._knots(self._standardise(raw))
+        self.scaler_ = NumberScaler().fit(raw)
+        z = self._standardise(raw)
+        self.knots_, self.edges_ = self._knots(z), self._edges(z, self._smooth(rows))
         self.levels_ = [self._seen(field) for field in self._category_fields(rows)]
         self.text_models_ = [
             TextFeaturizer(self.text_transformer, self.n_components, self.random_state)
@@ -110,7 +107,7 @@ class CellFeaturizer:
         return np.concatenate(parts, axis=1)
 
     def _standardise(self, raw):
-        return np.clip((raw - self.mean_) / self.scale_, -CLIP, CLIP)
+        return soften(self.scaler_.transform(raw))
 
     def _knots(self, z):
         """Knots at quantiles of each column, (n_numbers, n_knots); repeated where values tie."""
@@ -119,6 +116,29 @@ class CellFeaturizer:
         levels = np.linspace(0, 1, self.n_knots + 2)[1:-1]
         known = np.where(np.isnan(z).all(0), 0.0, z)
         return np.nanquantile(known, levels, axis=0).T.astype(np.float32)
+
+    def _edges(self, z, smooth):
+        """Ascending quantiles of each column, (n_numbers, n_edges): its values where they are few.
+
+        Where there are fewer distinct ones, the last is repeated; none between smooth numbers.
+        """
+        edges = np.zeros((z.shape[1], self.n_edges), np.float32)
+        for row, column, whole in zip(edges, z.T, smooth, strict=True):
+            if whole:
+                continue
+            values = np.unique(column[~np.isnan(column)].astype(np.float32))
+            if len(values) > self.n_edges:
+                levels = np.linspace(0, 1, self.n_edges)
+                values = np.unique(np.nanquantile(column, levels).astype(np.float32))
+            if len(values):
+                row[: len(values)], row[len(values) :] = values, values[-1]
+        return edges
+
+    def _smooth(self, rows):
+        """Which of the numbers are of smooth fields, (n_numbers,)."""
+        fields = [field for field in rows.fields if self.numbers and field.numbers is not None]
+        counts = [field.numbers.shape[1] for field in fields]
+        return np.repeat(np.array([field.smooth for field in fields], bool), counts)
 
     def _category_fields(self, rows):
         return [f for f in rows.fields if f.kind == "category"] if self.categories else []
