@@ -38,13 +38,11 @@ def draw_member(params, state, frame, methods, seed, member):
     seed, member : int
         Of the fit, which the featurizer shares; and the member's number.
     """
-    model, serializer, estimate = state["model_"], state["serializer_"], state["estimate_"]
+    model, serializer = state["model_"], state["serializer_"]
     torch.manual_seed(seed + member)
     if model.pretrained:
         return
-    rows = serializer.serialize(frame)
-    if estimate is not None:
-        rows = estimate.extend(rows)
+    rows = state["prompts_"].extend(serializer.serialize(frame))
     _, _, other = assemble(
         params, rows, state["codec_"], serializer.max_text_tokens, seed,
         methods=methods, target_scale=(state["y_mean_"], state["y_std_"]),

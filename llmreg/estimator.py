@@ -28,7 +28,7 @@ HISTORY = (
     "stage", "epoch", "step", "loss", "learning_rate", "validation_rmse", "seconds", "kept",
 )  # fmt: skip
 # Attributes that a fit with warm_start=True takes over.
-STATE = ("serializer_", "estimate_", "codec_", "prompts_", "model_", "y_mean_", "y_std_")
+STATE = ("serializer_", "codec_", "prompts_", "model_", "y_mean_", "y_std_")
 
 
 class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator):
@@ -184,7 +184,6 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
     model_ : llmreg.lm.backbone.NumberLM
     serializer_, codec_, prompts_
         The fitted parts.
-    estimate_ : llmreg.tables.linear_estimate.LinearEstimate or None
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had string column names.
@@ -478,6 +477,4 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         tolerance = self.tree_tolerance * self.y_std_
         for start in range(0, len(frame), ROWS_PER_BLOCK):
             rows = self.serializer_.serialize(frame.iloc[start : start + ROWS_PER_BLOCK])
-            if self.estimate_ is not None:
-                rows = self.estimate_.extend(rows)
             yield distributions(model, self.prompts_.encode(rows), tolerance, temperature)

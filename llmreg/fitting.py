@@ -71,10 +71,8 @@ def fit_model(
         else:
             state = start
             check_parts(state["model_"], state["prompts_"].tokenizer, (sft_method, align_method))
-            rows, estimate = state["serializer_"].serialize(frame), state["estimate_"]
-            if estimate is not None:
-                rows = estimate.extend_training(rows, y, weight)
-            encoded = state["prompts_"].encode(rows)
+            rows = state["serializer_"].serialize(frame)
+            encoded = state["prompts_"].encode_training(rows, y, weight)
         _warn_clipped(state["codec_"], y)
         with _undone_on_error(state, start) as model:
             if processes.sharded:  # before anything is on the device, which may be too small
@@ -150,16 +148,15 @@ def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype
         params, rows, codec, serializer.max_text_tokens, seed, dtype,
         methods=methods, target_scale=(mean, std),
     )  # fmt: skip
+    prompts.estimate = estimate
     shown = getattr(methods[0], "num_examples", 0)
     if shown:
         chosen = np.random.RandomState(seed).choice(len(y), min(shown, len(y)), replace=False)
-        examples = serializer.serialize(frame.iloc[chosen])
-        prompts.show(
-            examples if estimate is None else estimate.extend(examples), codec.spell(y[chosen])
-        )
+        examples = prompts.extend(serializer.serialize(frame.iloc[chosen]))
+        prompts.show(examples, codec.spell(y[chosen]))
     state = {
-        "serializer_": serializer, "estimate_": estimate, "codec_": codec, "prompts_": prompts,
-        "model_": model, "y_mean_": mean, "y_std_": std,
+        "serializer_": serializer, "codec_": codec, "prompts_": prompts, "model_": model,
+        "y_mean_": mean, "y_std_": std,
     }  # fmt: skip
     return state, encoded
 

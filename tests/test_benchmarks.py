@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
          "first stage alone", "grpo (default: crps)"],
         ["calibration.py", "--tables", "auto-mpg", "--methods", "ce", "--seeds", "1"],
         ["defaults.py", "diabetes"],
+        ["equal_time.py", "--data", "auto-mpg", "--splits", "1", "--epochs", "1"],
         ["large_models.py", "--prompt", "32", "--batch", "2", "--repeats", "1"],
         ["methods.py", "--quick", "--data", "auto-mpg", "--methods", "ce", "--out", "out"],
         ["shapes.py", "--tables", "auto-mpg", "--shapes", "32x1", "64x2", "--epochs", "1"],

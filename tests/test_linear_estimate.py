@@ -203,7 +203,7 @@ def test_the_estimator_reads_it_and_can_do_without():
     settings = dict(fit_method="ce", sft_epochs=1, random_state=0)
     with_it = LLMRegressor(**settings).fit(X, y)
     without = LLMRegressor(linear_estimate=False, **settings).fit(X, y)
-    assert without.estimate_ is None and isinstance(with_it.estimate_, LinearEstimate)
+    assert without.prompts_.estimate is None and with_it.prompts_.estimate is not None
     layouts = [model.model_.cells.layout for model in (with_it, without)]
     assert layouts[0].category == layouts[1].category + 1  # one number more
     assert not np.allclose(with_it.predict(X), without.predict(X))
@@ -223,8 +223,8 @@ def test_little_training_gets_far_on_a_linear_table():
 def test_going_on_holds_rows_out_again():
     X, y = _table(60)
     model = LLMRegressor(fit_method="ce", sft_epochs=1, random_state=0, warm_start=True).fit(X, y)
-    before = model.estimate_
+    before = model.prompts_.estimate
     model.fit(X, y)
-    assert model.estimate_ is before
+    assert model.prompts_.estimate is before
     with pytest.warns(UserWarning, match="linear_estimate"):
         model.set_params(linear_estimate=False).fit(X, y)

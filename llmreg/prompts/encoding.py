@@ -220,7 +220,13 @@ def _warn(n_cut, n_rows, what, budget, remedy):
 
 
 class Prompts:
-    """What both encoders share: the cells' numbers and the numbering of their vectors."""
+    """What both encoders share: the cells' numbers and the numbering of their vectors.
+
+    Attributes
+    ----------
+    estimate : llmreg.tables.linear_estimate.LinearEstimate or None
+        Fitted; extends rows before they are encoded.
+    """
 
     def __init__(self, tokenizer, featurizer, *, max_prompt_tokens, max_text_tokens, n_soft):
         self.tokenizer = tokenizer
@@ -228,9 +234,13 @@ class Prompts:
         self.max_prompt_tokens = max_prompt_tokens
         self.max_text_tokens = max_text_tokens
         self.n_soft = n_soft
+        self.estimate = None
 
     def fit_encode(self, rows):
-        """Fit the cells' scales and features on training rows, and encode them."""
+        """Fit the cells' scales and features on training rows, and encode them.
+
+        They are extended already where there is an estimate.
+        """
         cells = self.featurizer.fit_transform(rows)
         self.layout = SlotLayout(
             cells.numbers.shape[1], cells.categories.shape[1], self._n_columns(rows),
@@ -240,6 +250,20 @@ class Prompts:
 
     def encode(self, rows):
         """:class:`EncodedRows` of serialised rows."""
+        return self.encode_extended(self.extend(rows))
+
+    def extend(self, rows):
+        """Serialised rows with the estimate, if there is one."""
+        return rows if self.estimate is None else self.estimate.extend(rows)
+
+    def encode_training(self, rows, y, weight):
+        """The same for further training rows, whose estimates are held out."""
+        if self.estimate is not None:
+            rows = self.estimate.extend_training(rows, y, weight)
+        return self.encode_extended(rows)
+
+    def encode_extended(self, rows):
+        """:class:`EncodedRows` of rows that have been extended."""
         return self._encode(rows, self.featurizer.transform(rows))
 
     def _encode(self, rows, cells):

@@ -1,0 +1,98 @@
+"""Two stages beside one at the same training time: is the second stage worth what it takes?
+
+    LLMREG_DATA=<folder> python benchmarks/equal_time.py
+    LLMREG_DATA=<folder> python benchmarks/equal_time.py --data concrete --splits 1 --epochs 4
+
+The default GRPO is fitted first, without early stopping, so that all of its time is spent. Every
+other method gets as many epochs as fill the same seconds: those of one stage are fitted once to
+see how fast they are and once more for as long as GRPO took. All keep the epoch that validates
+best. Rows are those of the suite (suite_tables.py); a line per fit goes to a CSV file, and a
+run that was stopped goes on.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import pandas as pd
+from suite_measure import figures
+from suite_tables import find_tables, load_table, split_table
+
+from llmreg import GRPO, LLMRegressor
+from llmreg.settings import auto_validation, stage_settings
+
+METHODS = {
+    "grpo": dict(),  # the default: soft_ce, then grpo with the reward crps
+    "grpo after ce": dict(sft_method="ce"),
+    "grpo after ce, reward mse": dict(sft_method="ce", fit_method=GRPO(reward="mse")),
+    "remax after ce": dict(sft_method="ce", fit_method="remax"),
+    "genre2 after ce": dict(sft_method="ce", fit_method="genre2"),
+    "raft after ce": dict(sft_method="ce", fit_method="raft"),
+    "raft": dict(fit_method="raft"),
+    "soft_ce": dict(fit_method="soft_ce"),
+    "ce": dict(fit_method="ce"),
+}
+ONE_STAGE = ("soft_ce", "ce")
+MEASURED = ["r2", "r2_greedy", "crps", "coverage_50", "coverage_80", "coverage_95", "seconds"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", nargs="+", default=["quick"], help="as suite.py takes them")
+    parser.add_argument("--splits", type=int, default=2)
+    parser.add_argument("--max-rows", type=int, default=1000)
+    parser.add_argument("--epochs", type=int, help="of the first stage; default: the estimator's")
+    parser.add_argument("--out", type=Path, default=Path("equal_time.csv"))
+    args = parser.parse_args()
+    LLMRegressor(sft_epochs=1, align_epochs=1).fit([[0.0], [1.0]], [0.0, 1.0])  # loads libraries
+    rows = pd.read_csv(args.out).to_dict("records") if args.out.exists() else []
+    done = {(row["table"], row["split"]) for row in rows}
+    for name in find_tables(args.data):
+        for split in range(args.splits):
+            if (name, split) not in done:
+                rows += compare(name, split, args)
+                pd.DataFrame(rows).to_csv(args.out, index=False)
+    table = pd.DataFrame(rows)
+    print(table.groupby("method", sort=False)[MEASURED].mean().round(3).to_string())
+
+
+def compare(name, split, args):
+    """Lines of one split of one table: a fit of each method, all of the same length."""
+    part = split_table(load_table(name), split, args.max_rows)
+    epochs = _epochs(len(part.y), args.epochs)
+    lines, limit = [], None
+    for method, settings in METHODS.items():
+        model, seconds = _fit(settings, epochs, split, part)
+        if method in ONE_STAGE:  # as fast as that: so many epochs fill the time
+            longer = max(1, round(epochs * limit / seconds))
+            model, seconds = _fit(settings, longer, split, part)
+        limit = limit or seconds
+        found = figures(part.y_test, model.predict_distribution(part.X_test))
+        found["crps"] /= part.y_test.std()
+        line = {"table": name, "split": split, "method": method, "seconds": seconds, **found}
+        shown = ", ".join(f"{key} {found[key]:.3f}" for key in MEASURED[:3])
+        print(f"{name}, split {split}, {method}: {shown}, {seconds:.0f} s", flush=True)
+        lines.append(line)
+    return lines
+
+
+def _epochs(n_rows, asked):
+    """Epochs of the first stage: those asked for, or the estimator's own choice."""
+    if asked:
+        return asked
+    n_train = n_rows - round(auto_validation("auto", n_rows) * n_rows)
+    sft, _ = stage_settings(LLMRegressor().get_params(deep=False), n_train, pretrained=False)
+    return sft.epochs
+
+
+def _fit(settings, epochs, seed, part):
+    model = LLMRegressor(
+        **settings, sft_epochs=epochs, n_iter_no_change=None, random_state=seed
+    )  # fmt: skip
+    start = time.perf_counter()
+    model.fit(part.X, part.y)
+    return model, time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
