@@ -33,7 +33,7 @@ METHODS = {
     "ce": dict(fit_method="ce"),
 }
 ONE_STAGE = ("soft_ce", "ce")
-MEASURED = ["r2", "r2_greedy", "crps", "coverage_50", "coverage_80", "coverage_95", "seconds"]
+MEASURED = ["R²", "R² greedy", "crps", "coverage_50", "coverage_80", "coverage_95", "seconds"]
 
 
 def main():
@@ -52,7 +52,7 @@ def main():
             if (name, split) not in done:
                 rows += compare(name, split, args)
                 pd.DataFrame(rows).to_csv(args.out, index=False)
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows).rename(columns={"r2": "R²", "r2_greedy": "R² greedy"})
     print(table.groupby("method", sort=False)[MEASURED].mean().round(3).to_string())
 
 
@@ -70,7 +70,7 @@ def compare(name, split, args):
         found = figures(part.y_test, model.predict_distribution(part.X_test))
         found["crps"] /= part.y_test.std()
         line = {"table": name, "split": split, "method": method, "seconds": seconds, **found}
-        shown = ", ".join(f"{key} {found[key]:.3f}" for key in MEASURED[:3])
+        shown = f"R² {found['r2']:.3f}, greedy {found['r2_greedy']:.3f}, CRPS {found['crps']:.3f}"
         print(f"{name}, split {split}, {method}: {shown}, {seconds:.0f} s", flush=True)
         lines.append(line)
     return lines
