@@ -119,9 +119,9 @@ def _embedded(params, rows, codec, featurizer, settings):
     prompts = CellPrompts(tokenizer, featurizer, **settings)
     encoded = prompts.fit_encode(rows)
     lm = AutoModelForCausalLM.from_config(config)
-    cells = _cell_encoder(
-        prompts, encoded, lm, std=0.1, dropout=auto_dropout(params["dropout"], rows.n_rows, False)
-    )
+    texts = any(field.kind == "text" for field in rows.fields)
+    dropout = auto_dropout(params["dropout"], rows.n_rows, False, texts)
+    cells = _cell_encoder(prompts, encoded, lm, std=0.1, dropout=dropout)
     symbol_ids = torch.tensor(tokenizer.convert_tokens_to_ids(list(codec.symbols)))
     return prompts, encoded, NumberLM(lm, cells, symbol_ids, codec)
 

@@ -113,8 +113,9 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
     dropout : float or "auto", default="auto"
         Share of the cells that are hidden at random in each training step, and of the tokens of
         text cells: numbers and categories then read as missing. Cells that a pretrained model
-        reads as text alone are never hidden. "auto": (160 / rows)², at most 0.1, for fresh
-        weights; 0 for pretrained ones.
+        reads as text alone are never hidden. "auto": for fresh weights (160 / rows)², at
+        most 0.1, or (1000 / rows)², at most 0.2, where there are text columns; 0 for pretrained
+        ones.
     lora_r : int or None, default=8
         Rank of the LoRA adapters: on pretrained models in both stages, on fresh weights in stage
         "align". None: train all weights in all stages.

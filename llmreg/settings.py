@@ -65,9 +65,11 @@ def stage_settings(params, n_rows, pretrained):
     return sft, align
 
 
-def auto_dropout(dropout, n_rows, pretrained):
-    """Share of hidden cells: the fewer rows, the more."""
-    return _auto(dropout, 0.0 if pretrained else min(0.1, (160 / n_rows) ** 2))
+def auto_dropout(dropout, n_rows, pretrained, texts=False):
+    """Share of hidden cells: the fewer rows, the more, and more where there are ``texts``, whose
+    words are soon learnt by heart."""
+    fresh = min(0.2, (1000 / n_rows) ** 2) if texts else min(0.1, (160 / n_rows) ** 2)
+    return _auto(dropout, 0.0 if pretrained else fresh)
 
 
 def auto_validation(fraction, n_rows):

@@ -121,9 +121,11 @@ def test_an_explicit_dropout_passes_through(dropout, pretrained):
 def test_fresh_weights_hide_thirty_rows_worth_of_cells_at_most_a_tenth():
     found = [auto_dropout("auto", n_rows, False) for n_rows in ROWS]
     assert found == sorted(found, reverse=True)
-    assert found[0] == max(found) == 0.2
-    assert auto_dropout("auto", 320, False) == 0.2
+    assert found[0] == max(found) == 0.1
+    assert auto_dropout("auto", 320, False) == 0.1
     assert auto_dropout("auto", 1600, False) == pytest.approx(0.01)
+    assert auto_dropout("auto", 1600, False, texts=True) == 0.2
+    assert auto_dropout("auto", 10_000, False, texts=True) == pytest.approx(0.01)
 
 
 def test_pretrained_weights_hide_nothing():
