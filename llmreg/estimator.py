@@ -129,7 +129,8 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         four parameters above, which must then keep their defaults.
     validation_fraction : float, "auto" or None, default="auto"
         Share of the training rows set aside for early stopping and for choosing the best epoch,
-        if there are at least 20 rows. "auto": 0.15 below 1,500 rows, else 0.1, at most 2,000 rows.
+        if there are at least 20 rows. "auto": 0.15 below 1,500 rows, else 0.1, at most 2,000 rows;
+        none where fresh weights have fewer than 200 rows, which then learn from all of them.
         None: train on all rows and keep the last weights.
     n_iter_no_change : int or None, default=10
         Stop a stage after this many epochs without a better validation RMSE. None: never.

@@ -15,6 +15,7 @@ from llmreg.devices import precision_of, training_device
 from llmreg.ensembling import check_members, draw_member, train_members
 from llmreg.lm.parts import check_parts
 from llmreg.numbers.policy import ZScale
+from llmreg.parameters import is_pretrained
 from llmreg.predicting import distributions
 from llmreg.settings import auto_validation, stage_settings
 from llmreg.training.checkpoints import Checkpoints
@@ -281,7 +282,9 @@ def _checkpoints(params, model, data, plan, seed, held_out, processes):
 
 def _split(params, n_rows, seed):
     """Rows to train on and rows to validate on; the latter empty for very small tables."""
-    fraction = auto_validation(params["validation_fraction"], n_rows)
+    fraction = auto_validation(
+        params["validation_fraction"], n_rows, is_pretrained(params["model"])
+    )
     if not fraction:
         return np.arange(n_rows), np.arange(0)
     train, held_out = train_test_split(np.arange(n_rows), test_size=fraction, random_state=seed)

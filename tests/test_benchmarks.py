@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.parametrize(
     "command",
     [
+        ["ablation.py", "--data", "auto-mpg", "--variants", "default", "no ramps"],
         ["after_ce.py", "--tables", "auto-mpg", "no-such-table", "--seeds", "1", "--methods",
          "first stage alone", "grpo (default: crps)"],
         ["calibration.py", "--tables", "auto-mpg", "--methods", "ce", "--seeds", "1"],

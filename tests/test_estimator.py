@@ -177,7 +177,7 @@ def test_text_that_looks_like_a_special_token_does_not_become_one(quick_fit):
     for start, length, cell in zip(encoded.starts, encoded.lengths, cells["text"], strict=True):
         ids = encoded.ids[start : start + length].tolist()
         n_soft = prompts.layout.n_soft
-        written = ids[: length - n_soft - 1]  # then the features' tokens and <answer>
+        written = ids[: length - n_soft - 2]  # then features, the linear estimate and <answer>
         assert not special & set(written)
         assert "".join(tokenizer.convert_ids_to_tokens(written)).replace("Ġ", " ") == cell
 
@@ -601,7 +601,7 @@ def test_a_pretrained_model_is_tuned_by_adapters(
     assert (model.model_.cells is not None) == wants_cells
     if wants_cells:
         cells = model.model_.cells
-        assert bool(cells.numbers.weight.any()) == (number_input != "text")
+        assert bool(cells.numbers.curve.weight.any()) == (number_input != "text")
         assert bool(cells.texts.weight.any()) == text_features
 
     packed = pickle.dumps(model)
@@ -736,7 +736,9 @@ def test_dropout_is_chosen_from_the_rows_and_hides_nothing_in_prediction(
     many = pd.concat([table.X] * 10, ignore_index=True)
     y = pd.concat([table.y] * 10, ignore_index=True)
     params = dict(fit_method="ce", batch_size=400)
-    assert quick_fit(many, y, **params).model_.cells.dropout == pytest.approx((160 / 400) ** 2)
+    assert quick_fit(many, y, **params).model_.cells.dropout == 0.2  # texts
+    numbers = many[["size"]].join(pd.Series(np.arange(400.0), name="more"))
+    assert quick_fit(numbers, y, **params).model_.cells.dropout == 0.1
     params = dict(fit_method="ce", model=pretrained_folder, number_input="text+value")
     assert quick_fit(table.X, table.y, **params).model_.cells.dropout == 0
     assert quick_fit(table.X, table.y, dropout=0.3, **params).model_.cells.dropout == 0.3
@@ -1063,7 +1065,7 @@ def test_the_best_epochs_weights_are_kept(weighted, table, quick_fit):
     weight = _rng(2).rand(40) + 0.1 if weighted else np.ones(40)
     model = quick_fit(
         table.X, noise, weight, sft_epochs=30, fit_method="ce", sft_learning_rate=0.03,
-        validation_fraction=0.3, n_iter_no_change=None,
+        validation_fraction=0.3, n_iter_no_change=None, linear_estimate=False,
     )  # fmt: skip
     errors = model.history_["validation_rmse"]
     assert errors.argmin() < len(errors) - 1, "the last epoch is the best: nothing is tested"

@@ -11,7 +11,13 @@ import pandas as pd
 import torch
 from sklearn.base import clone
 
-from llmreg.assembly import assemble, is_pretrained, lora_config, model_source
+from llmreg.assembly import (
+    assemble,
+    is_pretrained,
+    linear_estimate,
+    lora_config,
+    model_source,
+)
 from llmreg.devices import precision_of, training_device
 from llmreg.lm.adapters import adapter_weights
 from llmreg.lm.hub import load_config, load_tokenizer
@@ -52,10 +58,14 @@ class VirtualFit:
         dtype = self.precision.training[0]
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             # Cells are hidden by drawn numbers, of which there are none.
+            rows = serializer.serialize(frame)
+            estimate = linear_estimate(params, y.mean(), y.std() or 1.0, 0)
+            if estimate is not None:
+                rows = estimate.fit_extend(rows, y, np.ones(len(y)))
             built = params | {"dropout": 0.0, "model": _without_weights(params, dtype)}
             _, self.encoded, self.model = assemble(
-                built, serializer.serialize(frame), codec.fit(y), serializer.max_text_tokens, 0,
-                dtype, verify=False, methods=methods,
+                built, rows, codec.fit(y), serializer.max_text_tokens, 0, dtype,
+                verify=False, methods=methods,
             )  # fmt: skip
             self.model.place("meta", dtype)
         self._require_packing()
@@ -83,7 +93,9 @@ class VirtualFit:
         methods : (Objective, Objective or None)
         """
         n_rows = len(self.encoded)
-        fraction = auto_validation(self.params["validation_fraction"], n_rows)
+        fraction = auto_validation(
+            self.params["validation_fraction"], n_rows, self.model.pretrained
+        )
         n_train = n_rows - int(np.ceil(fraction * n_rows))
         settings = stage_settings(self.params, n_train, self.model.pretrained)
         return [

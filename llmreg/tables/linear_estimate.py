@@ -24,6 +24,7 @@ PENALTIES = np.logspace(-2, 3, 6)
 N_FOLDS = 10
 MOST_ROWS_TO_CHOOSE = 5000  # the penalty is chosen on so many
 WIDE = 200  # columns beyond which most of them are words or levels: a sparse matrix
+DIGITS = 6  # after the point; the others depend on how many threads the computer has
 FARTHEST = 1e6  # standard deviations; keeps squares of outlandish cells finite
 
 
@@ -65,7 +66,7 @@ class LinearEstimate(BaseEstimator):
             With held-out estimates: each row's own target has no part in its estimate.
         """
         design = self._fit_design(rows)
-        z = self._standardised(y)
+        z, weight = self._standardised(y), weight / weight.mean()
         self.range_ = float(z.min()), float(z.max())
         penalty = self._best_penalty(design, z, weight)
         self.ridge_ = Ridge(penalty).fit(design, z, sample_weight=weight)
@@ -73,7 +74,7 @@ class LinearEstimate(BaseEstimator):
 
     def extend_training(self, rows, y, weight):
         """Extend further training rows as :meth:`fit_extend` does, and stay as fitted."""
-        z = self._standardised(y)
+        z, weight = self._standardised(y), weight / weight.mean()
         held_out = self._held_out(self._design(rows), z, weight, self.ridge_.alpha)
         return self._extended(rows, held_out)
 
@@ -104,6 +105,7 @@ class LinearEstimate(BaseEstimator):
 
     def _extended(self, rows, z):
         low, high = self.range_
+        z = z.round(DIGITS)
         z = np.clip(z, 2 * low - high, 2 * high - low)  # as far beyond the targets as they reach
         estimate = self.mean + self.std * z
         text = np.empty(len(z), dtype=object)

@@ -1,0 +1,92 @@
+"""What the defaults are worth: each of them changed on its own, on rows that no report uses.
+
+    LLMREG_DATA=<folder> python benchmarks/ablation.py
+    LLMREG_DATA=<folder> python benchmarks/ablation.py --variants default "no ramps" --data pm10
+
+Defaults are chosen here and judged by suite.py: rows are the suite's training rows of split 100 and
+further, a fifth of which is held back. A line per fit goes to a CSV file, and a run that was
+stopped goes on. Fits have one thread if OMP_NUM_THREADS=1, and are made one after the other.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from unittest.mock import patch
+
+import pandas as pd
+from sklearn.model_selection import train_test_split
+from suite_measure import figures
+from suite_tables import find_tables, load_table, split_table
+
+from llmreg import DigitCodec, LLMRegressor, SoftCE
+from llmreg.prompts.cell_encoder import NumberEmbedding
+
+TABLES = [
+    *["machine_cpu", "pm10", "teaching_evals", "carseats", "cps_85_wages", "sensory", "concrete"],
+    *["debutanizer", "abalone", "auto_mpg", "used_cars_us", "esol_smiles", "freesolv_smiles"],
+]
+# Parameters, and the height of the ramps between neighbouring values of a number.
+VARIANTS = {
+    "default": {},
+    "no linear estimate": {"linear_estimate": False},
+    "no ramps": {"RAMP": 0.0},
+    "full ramps": {"RAMP": 1.0},
+    "no hidden cells": {"dropout": 0.0},
+    "one cell in five hidden": {"dropout": 0.2},
+    "quantile codec": {"codec": DigitCodec(scale="quantile")},
+    "log codec": {"codec": DigitCodec(scale="log")},
+    "wider targets": {"sft_method": SoftCE(sigma=0.3)},
+    "no second stage": {"fit_method": "soft_ce"},
+    "three members": {"n_estimators": 3},
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", nargs="+", default=TABLES, help="as suite.py takes them")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--splits", type=int, default=1)
+    parser.add_argument("--max-rows", type=int, default=1250, help="of which 64 %% train")
+    parser.add_argument("--out", type=Path, default=Path("ablation.csv"))
+    args = parser.parse_args()
+    lines = pd.read_csv(args.out).to_dict("records") if args.out.exists() else []
+    done = {(line["table"], line["split"], line["variant"]) for line in lines}
+    for split in range(100, 100 + args.splits):
+        for name in find_tables(args.data):
+            for variant in args.variants:
+                if (name, split, variant) not in done:
+                    lines.append(one(name, split, variant, args.max_rows))
+                    print(lines[-1], flush=True)
+                    pd.DataFrame(lines).to_csv(args.out, index=False)
+    _report(pd.DataFrame(lines), args.variants)
+
+
+def one(name, split, variant, max_rows):
+    """A line: one fit on four fifths of the training rows, judged on the last fifth of them."""
+    part = split_table(load_table(name), split, max_rows)
+    X, X_held, y, y_held = train_test_split(part.X, part.y, test_size=0.2, random_state=split)
+    settings = dict(VARIANTS[variant])
+    with patch.object(NumberEmbedding, "RAMP", settings.pop("RAMP", NumberEmbedding.RAMP)):
+        start = time.perf_counter()
+        model = LLMRegressor(**settings, random_state=split).fit(X, y)
+        seconds = time.perf_counter() - start
+        found = figures(y_held, model.predict_distribution(X_held))
+    return {
+        "table": name, "split": split, "variant": variant, "R²": round(found["r2"], 4),
+        "CRPS": round(found["crps"] / y.std(), 4), "seconds": round(seconds, 1),
+    }  # fmt: skip
+
+
+def _report(lines, variants):
+    """Means over the tables and splits that all variants have, and each table's R²."""
+    table = lines[lines["variant"].isin(variants)]
+    by_row = table.pivot_table(index=["table", "split"], columns="variant", values="R²")
+    complete = by_row.dropna().index
+    shared = table.set_index(["table", "split"]).loc[complete].reset_index()
+    means = shared.groupby("variant")[["R²", "CRPS", "seconds"]].mean().loc[variants]
+    print(means.round(3).to_string())
+    print(by_row.groupby("table").mean()[variants].round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
