@@ -19,7 +19,7 @@ def validation():
     """The fitted toy's encoded validation rows, and their targets."""
     model, (X, y, _) = noisy_toy.fitted(), noisy_toy.rows(300, seed=1)
     seed = np.random.RandomState(0).randint(np.iinfo(np.int32).max)
-    _, held_out = _split({"validation_fraction": "auto"}, 300, seed)
+    _, held_out = _split({"validation_fraction": "auto", "model": "tiny"}, 300, seed)
     return model.prompts_.encode(model.serializer_.serialize(X.iloc[held_out])), y[held_out]
 
 

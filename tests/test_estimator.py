@@ -787,15 +787,23 @@ def test_without_validation_all_rows_are_trained_on(table, quick_fit):
     assert few.history_["step"].tolist() == [19]  # too few to spare any
 
 
-def test_auto_validation_sets_fifteen_per_cent_aside_from_twenty_rows_on(table, quick_fit):
+def test_auto_validation_sets_fifteen_per_cent_aside_where_rows_allow_it(table, quick_fit):
     params = dict(validation_fraction="auto", batch_size=1, fit_method="ce")
-    model = quick_fit(table.X, table.y, **params)
-    assert model.history_["step"].tolist() == [34]
-    assert model.history_["validation_rmse"].notna().all()
-    few = quick_fit(table.X[:19], table.y[:19], **params)
-    assert few.history_["step"].tolist() == [19]
+    few = quick_fit(table.X, table.y, **params)  # 40 rows: fresh weights take them all
+    assert few.history_["step"].tolist() == [40]
     assert few.history_["validation_rmse"].isna().all()
+    X, y = pd.concat([table.X] * 5, ignore_index=True), np.tile(table.y, 5)
+    model = quick_fit(X, y, **params)
+    assert model.history_["step"].tolist() == [170]
+    assert model.history_["validation_rmse"].notna().all()
     assert LLMRegressor().validation_fraction == "auto"
+
+
+def test_a_pretrained_model_validates_from_twenty_rows_on(table, quick_fit, pretrained_folder):
+    params = dict(validation_fraction="auto", batch_size=1, fit_method="ce")
+    model = quick_fit(table.X[:20], table.y[:20], model=pretrained_folder, **params)
+    assert model.history_["step"].tolist() == [17]
+    assert model.history_["validation_rmse"].notna().all()
 
 
 @pytest.mark.parametrize("patience", [1, 3])

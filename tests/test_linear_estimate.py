@@ -66,7 +66,7 @@ def test_with_numbers_alone_it_is_ridge_regression():
     found = _estimates(estimate.extend(_rows(X)))
     inside = (expected > 2 * y.min() - y.max()) & (expected < 2 * y.max() - y.min())
     assert inside.all()
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_training_rows_own_target_has_no_part_in_its_estimate():
@@ -163,8 +163,7 @@ def test_long_texts_are_read_by_words_alone():
     X, y = _table()
     short, _ = _fitted(X, y)
     long, _ = _fitted(X.assign(text=X["text"] + " x" * 200), y)
-    assert len(short.words_[0].transformer_list) == 2
-    assert len(long.words_[0].transformer_list) == 1
+    assert [len(short.words_[0]), len(long.words_[0])] == [2, 1]
 
 
 def test_it_stands_last_in_the_prompt():

@@ -140,11 +140,16 @@ def test_none_means_no_validation(n_rows):
     assert auto_validation(None, n_rows) == 0
 
 
-@pytest.mark.parametrize("fraction", ["auto", 0.1, 0.5])
+@pytest.mark.parametrize("fraction", [0.1, 0.5])
 def test_very_small_tables_spare_no_rows(fraction):
     assert MIN_ROWS_TO_VALIDATE == 20
     assert {auto_validation(fraction, n_rows) for n_rows in range(1, 20)} == {0}
     assert auto_validation(fraction, 20) > 0
+
+
+def test_fresh_weights_learn_from_all_of_few_rows_unless_told_otherwise():
+    assert auto_validation("auto", 199) == auto_validation("auto", 19, pretrained=True) == 0
+    assert auto_validation("auto", 200) == auto_validation("auto", 20, pretrained=True) == 0.15
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.4, 0.99])
@@ -153,7 +158,7 @@ def test_an_explicit_share_passes_through(fraction):
 
 
 def test_the_share_falls_with_the_rows_and_their_number_ends_at_two_thousand():
-    rows = np.array([n_rows for n_rows in ROWS if n_rows >= 20])
+    rows = np.array([n_rows for n_rows in ROWS if n_rows >= 200])
     shares = np.array([auto_validation("auto", n_rows) for n_rows in rows])
     assert (np.diff(shares) <= 0).all()
     assert (shares[rows < 1500] == 0.15).all()

@@ -10,8 +10,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import KFold, cross_val_predict
-from sklearn.pipeline import make_union
+from sklearn.model_selection import KFold
 from sklearn.preprocessing import OneHotEncoder
 
 from llmreg.tables.scaling import NumberScaler
@@ -90,8 +89,13 @@ class LinearEstimate(BaseEstimator):
         if len(z) < 2:
             return np.zeros(len(z))
         folds = KFold(min(N_FOLDS, len(z)), shuffle=True, random_state=self.random_state)
-        weights = {"sample_weight": weight}
-        return cross_val_predict(Ridge(penalty), design, z, cv=folds, params=weights)
+        estimate = np.empty(len(z))
+        # Not cross_val_predict: it would hand the folds to the joblib backend that this fit may
+        # itself run on, and let another fit begin in this process meanwhile.
+        for seen, held_out in folds.split(z):
+            ridge = Ridge(penalty).fit(design[seen], z[seen], sample_weight=weight[seen])
+            estimate[held_out] = ridge.predict(design[held_out])
+        return estimate
 
     def _best_penalty(self, design, z, weight):
         rng = np.random.RandomState(self.random_state)
@@ -125,7 +129,8 @@ class LinearEstimate(BaseEstimator):
         self.one_hot_ = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=2)
         levels = _levels(rows)
         self.one_hot_ = self.one_hot_.fit(levels) if levels.shape[1] else None
-        self.words_ = [_fitted_tfidf(text) for text in _texts(rows)]
+        # A list of counters for each text column.
+        self.words_ = [_fitted_counters(text) for text in _texts(rows)]
         return self._design(rows)
 
     def _design(self, rows):
@@ -136,8 +141,8 @@ class LinearEstimate(BaseEstimator):
         parts = [np.zeros((len(z), 1)), z, np.isnan(raw[:, self.gaps_]).astype(float)]
         if self.one_hot_ is not None:
             parts.append(self.one_hot_.transform(_levels(rows)))
-        known = zip(self.words_, _texts(rows), strict=True)
-        parts += [words.transform(text) for words, text in known if words is not None]
+        for counters, text in zip(self.words_, _texts(rows), strict=True):
+            parts += [counter.transform(text) for counter in counters]
         design = sparse.hstack(list(map(sparse.csr_matrix, parts)), format="csr")
         return design if design.shape[1] > WIDE else design.toarray()
 
@@ -156,13 +161,13 @@ def _texts(rows):
     return [field.text.astype(str) for field in rows.fields if field.kind == "text"]
 
 
-def _fitted_tfidf(texts):
-    """TF-IDF of a column of texts, or None if there is nothing to count."""
+def _fitted_counters(texts):
+    """TF-IDF of a column of texts: a list of transformers, empty if there is nothing to count."""
     options = {"sublinear_tf": True, "max_features": 50_000}
     counters = [TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\b\w+\b", **options)]
     if np.mean([len(text) for text in texts[:10_000]]) <= 200:  # slow, and long texts have words
         counters.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), **options))
     try:
-        return make_union(*counters).fit(texts)
+        return [counter.fit(texts) for counter in counters]
     except ValueError:  # an empty vocabulary
-        return None
+        return []
