@@ -3,10 +3,10 @@
     LLMREG_DATA=<folder> python benchmarks/equal_time.py
     LLMREG_DATA=<folder> python benchmarks/equal_time.py --data concrete --splits 1 --epochs 4
 
-The default GRPO is fitted first, without early stopping, so that all of its time is spent. Every
-other method gets as many epochs as fill the same seconds: those of one stage are fitted once to
-see how fast they are and once more for as long as GRPO took. All keep the epoch that validates
-best. Rows are those of the suite (suite_tables.py); a line per fit goes to a CSV file, and a
+The default GRPO is fitted first, without early stopping, so that all of its time is spent. Other
+methods of two stages get as many epochs; those of one stage are fitted once to see how fast they
+are, and once more with as many epochs as fill GRPO's seconds (of the processor, all threads
+together, whatever else is running). All keep the epoch that validates best. Rows are those of the suite (suite_tables.py); a line per fit goes to a CSV file, and a
 run that was stopped goes on.
 """
 
@@ -39,6 +39,7 @@ MEASURED = ["R²", "R² greedy", "crps", "coverage_50", "coverage_80", "coverage
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", nargs="+", default=["quick"], help="as suite.py takes them")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--splits", type=int, default=2)
     parser.add_argument("--max-rows", type=int, default=1000)
     parser.add_argument("--epochs", type=int, help="of the first stage; default: the estimator's")
@@ -61,9 +62,10 @@ def compare(name, split, args):
     part = split_table(load_table(name), split, args.max_rows)
     epochs = _epochs(len(part.y), args.epochs)
     lines, limit = [], None
-    for method, settings in METHODS.items():
+    for method in sorted(args.methods, key=list(METHODS).index):
+        settings = METHODS[method]
         model, seconds = _fit(settings, epochs, split, part)
-        if method in ONE_STAGE:  # as fast as that: so many epochs fill the time
+        if method in ONE_STAGE and limit:  # as fast as that: so many epochs fill the time
             longer = max(1, round(epochs * limit / seconds))
             model, seconds = _fit(settings, longer, split, part)
         limit = limit or seconds
@@ -89,9 +91,9 @@ def _fit(settings, epochs, seed, part):
     model = LLMRegressor(
         **settings, sft_epochs=epochs, n_iter_no_change=None, random_state=seed
     )  # fmt: skip
-    start = time.perf_counter()
+    start = time.process_time()
     model.fit(part.X, part.y)
-    return model, time.perf_counter() - start
+    return model, time.process_time() - start
 
 
 if __name__ == "__main__":
