@@ -6,8 +6,8 @@
 The default GRPO is fitted first, without early stopping, so that all of its time is spent. Other
 methods of two stages get as many epochs; those of one stage are fitted once to see how fast they
 are, and once more with as many epochs as fill GRPO's seconds (of the processor, all threads
-together, whatever else is running). All keep the epoch that validates best. Rows are those of the suite (suite_tables.py); a line per fit goes to a CSV file, and a
-run that was stopped goes on.
+together, whatever else is running). All keep the epoch that validates best. Rows are those of the
+suite (suite_tables.py); a line per fit goes to a CSV file, and a run that was stopped goes on.
 """
 
 import argparse
