@@ -2,6 +2,7 @@
 
     python benchmarks/speed_scaling.py                       # about 15 minutes on a CPU core
     python benchmarks/speed_scaling.py --work predict --rows 10000 100000
+    python benchmarks/speed_scaling.py --work default-fit    # as long as the estimator chooses
 
 The default model on Friedman #1's ten columns. Each size runs in a process of its own, whose peak
 memory is its own, and sizes take turns. Predicting: a model that was fitted to 1,000 rows predicts
@@ -17,12 +18,13 @@ from speed_shared import add_clock, race
 
 from llmreg import LLMRegressor
 
-ROWS = {"predict": [1000, 10_000, 100_000], "fit": [1000, 3000, 10_000, 30_000, 100_000]}
+ROWS = {"predict": [1000, 10_000, 100_000], "fit": [1000, 3000, 10_000, 30_000, 100_000],
+        "default-fit": [500, 10_000]}  # fmt: skip
 
 
 def main():
     found = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    found.add_argument("--work", choices=ROWS, nargs="+", default=list(ROWS))
+    found.add_argument("--work", choices=ROWS, nargs="+", default=["predict", "fit"])
     found.add_argument("--rows", type=int, nargs="+", default=None)
     found.add_argument("--repeats", type=int, default=1)
     found.add_argument("--method", default="grpo")
@@ -66,12 +68,14 @@ class Work:
 
     def __call__(self, turn, args, rounds):
         X, y = make_friedman1(max(self.n_rows, 1000), 10, noise=1.0, random_state=0)
-        model = LLMRegressor(
-            fit_method=args.method, sft_epochs=1, align_epochs=1, batch_size=64, random_state=0
-        ).fit(X[:1000], y[:1000])
+        short = dict(sft_epochs=1, align_epochs=1, batch_size=64)
+        model = LLMRegressor(fit_method=args.method, random_state=0, **short)
+        model.fit(X[:1000], y[:1000])
+        if self.kind == "default-fit":
+            model.set_params(sft_epochs="auto", align_epochs="auto", batch_size="auto")
         for step in range(rounds):
             turn.begins()
-            n_rows = self.n_rows if step else 1000  # the first round only warms up
+            n_rows = self.n_rows if step else 100  # the first round only warms up
             if self.kind == "predict":
                 model.predict(X[:n_rows])
             else:
