@@ -73,7 +73,7 @@ def one(name, split, variant, max_rows):
         found = figures(y_held, model.predict_distribution(X_held))
     return {
         "table": name, "split": split, "variant": variant, "R²": round(found["r2"], 4),
-        "CRPS": round(found["crps"] / y.std(), 4), "seconds": round(seconds, 1),
+        "CRPS": round(float(found["crps"] / y.std()), 4), "seconds": round(seconds, 1),
     }  # fmt: skip
 
 
