@@ -78,7 +78,8 @@ def auto_validation(fraction, n_rows, pretrained=False):
     """Share of the rows to validate on; 0 for none.
 
     Small tables set more aside, since the choice of the epoch is only as good as the rows that
-    make it; large ones need no more than 2,000.
+    make it; large ones need no more than 2,000. By default fresh weights do without on fewer than
+    200 rows.
     """
     fewest = MIN_ROWS_TO_VALIDATE if pretrained or fraction != "auto" else FRESH_MIN_ROWS
     if fraction is None or n_rows < fewest:

@@ -250,7 +250,7 @@ class Prompts:
 
     def encode(self, rows):
         """:class:`EncodedRows` of serialised rows."""
-        return self.encode_extended(self.extend(rows))
+        return self._encode_extended(self.extend(rows))
 
     def extend(self, rows):
         """Serialised rows with the estimate, if there is one."""
@@ -260,10 +260,9 @@ class Prompts:
         """The same for further training rows, whose estimates are held out."""
         if self.estimate is not None:
             rows = self.estimate.extend_training(rows, y, weight)
-        return self.encode_extended(rows)
+        return self._encode_extended(rows)
 
-    def encode_extended(self, rows):
-        """:class:`EncodedRows` of rows that have been extended."""
+    def _encode_extended(self, rows):
         return self._encode(rows, self.featurizer.transform(rows))
 
     def _encode(self, rows, cells):

@@ -114,8 +114,8 @@ class LinearEstimate(BaseEstimator):
         estimate = self.mean + self.std * z
         text = np.empty(len(z), dtype=object)
         text[:] = [f"{value:.4g}" for value in estimate]
-        present = np.zeros(len(z), bool)
-        field = Field(NAME, "number", text, present, estimate[:, None], (NAME,), smooth=True)
+        missing = np.zeros(len(z), bool)
+        field = Field(NAME, "number", text, missing, estimate[:, None], (NAME,), smooth=True)
         *literals, last = rows.literals
         label = f"\n{NAME}: " if last.startswith("\n") else f", {NAME}: "
         return SerializedRows((*literals, label, last), (*rows.fields, field), rows.n_rows)
