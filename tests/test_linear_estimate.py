@@ -209,11 +209,22 @@ def test_little_training_gets_far_on_a_linear_table():
     assert scores[0] > scores[1] and scores[0] > 0.8
 
 
-def test_going_on_holds_rows_out_again():
+def test_going_on_holds_rows_out_again(monkeypatch):
     X, y = _table(60)
     model = LLMRegressor(fit_method="ce", sft_epochs=1, random_state=0, warm_start=True).fit(X, y)
-    before = model.prompts_.estimate
+    before, trained_on = model.prompts_.estimate, []
+    encode = type(model.prompts_)._encode
+
+    def record(prompts, rows, cells):
+        trained_on.append(_estimates(rows))
+        return encode(prompts, rows, cells)
+
+    monkeypatch.setattr(type(model.prompts_), "_encode", record)
     model.fit(X, y)
     assert model.prompts_.estimate is before
+    rows = model.serializer_.serialize(X)
+    held_out = _estimates(before.extend_training(rows, y, np.ones(60)))
+    np.testing.assert_array_equal(trained_on[0], held_out)
+    assert not np.array_equal(held_out, _estimates(before.extend(rows)))
     with pytest.warns(UserWarning, match="linear_estimate"):
         model.set_params(linear_estimate=False).fit(X, y)
