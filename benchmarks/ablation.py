@@ -28,7 +28,9 @@ TABLES = [
 # Parameters, and the height of the ramps between neighbouring values of a number.
 VARIANTS = {
     "default": {},
-    "no linear estimate": {"linear_estimate": False},
+    "no estimates": {"estimates": None},
+    "linear estimate": {"estimates": "linear"},
+    "boosted estimate": {"estimates": "boosted"},
     "no ramps": {"RAMP": 0.0},
     "full ramps": {"RAMP": 1.0},
     "no hidden cells": {"dropout": 0.0},

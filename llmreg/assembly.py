@@ -18,10 +18,10 @@ from llmreg.prompts.cell_prompts import CellPrompts
 from llmreg.prompts.cells import CellFeaturizer
 from llmreg.prompts.spelling import symbol_tokens
 from llmreg.prompts.text_prompts import TextPrompts
-from llmreg.settings import auto_dropout
-from llmreg.tables.linear_estimate import LinearEstimate
+from llmreg.settings import auto_dropout, auto_estimates
+from llmreg.tables.estimates import RowEstimates
 
-__all__ = ["assemble", "linear_estimate", "lora_config"]
+__all__ = ["assemble", "lora_config", "row_estimates"]
 
 N_KNOTS = 8
 N_EDGES = 17
@@ -83,12 +83,10 @@ def assemble(
     return built
 
 
-def linear_estimate(params, mean, std, seed):
-    """An unfitted :class:`LinearEstimate` for targets of this mean and deviation, or None."""
-    wanted = params["linear_estimate"]
-    if isinstance(wanted, str):  # "auto": pretrained models know what rows mean
-        wanted = not is_pretrained(params["model"])
-    return LinearEstimate(mean, std, seed) if wanted else None
+def row_estimates(params, n_rows, mean, std, seed):
+    """Unfitted :class:`RowEstimates` for targets of this mean and deviation, or None."""
+    kinds = auto_estimates(params["estimates"], n_rows, is_pretrained(params["model"]))
+    return RowEstimates(kinds, mean, std, seed) if kinds else None
 
 
 def _featurizer(params, number_input, pretrained, seed):

@@ -68,10 +68,12 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         Whether text cells get vectors of TF-IDF features beside their tokens; a scikit-learn
         transformer from strings to numbers (such as a sentence encoder) replaces TF-IDF. "auto":
         True for fresh weights, False for pretrained ones.
-    linear_estimate : bool or "auto", default="auto"
-        Whether the model also reads, as one more cell, what a ridge regression (on numbers,
-        categories and TF-IDF of texts) makes of the row. In training these are estimates by models
-        that have not seen the row. "auto": True for fresh weights, False for pretrained ones.
+    estimates : {"auto", "linear", "boosted", "both"} or None, default="auto"
+        Simple regressors whose estimates of a row the model reads as further cells: a ridge
+        regression, gradient-boosted trees, or both, on numbers, categories and TF-IDF of texts. In
+        training these are estimates by regressors that have not seen the row. None leaves the
+        language model to itself. "auto": None for pretrained models; for fresh weights "both", or
+        "linear" if there are fewer than 100 rows.
     chat_template : bool, default=True
         Whether a pretrained model whose tokenizer has a chat template reads a row as the user's
         message and answers with the number. Models without a template read the bare text.
@@ -225,7 +227,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         codec=None,
         number_input="auto",
         text_features="auto",
-        linear_estimate="auto",
+        estimates="auto",
         chat_template=True,
         decoding="rail",
         temperature_scaling="auto",
@@ -271,7 +273,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         self.codec = codec
         self.number_input = number_input
         self.text_features = text_features
-        self.linear_estimate = linear_estimate
+        self.estimates = estimates
         self.chat_template = chat_template
         self.decoding = decoding
         self.temperature_scaling = temperature_scaling

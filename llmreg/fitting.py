@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from sklearn.model_selection import train_test_split
 
-from llmreg.assembly import assemble, linear_estimate, lora_config
+from llmreg.assembly import assemble, lora_config, row_estimates
 from llmreg.calibrating import fitted_temperature
 from llmreg.devices import precision_of, training_device
 from llmreg.ensembling import check_members, draw_member, train_members
@@ -142,14 +142,14 @@ def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype
     codec.fit(y)
     mean = float(np.average(y, weights=weight))
     std = _root_mean_square(y - mean, weight) or 1.0
-    estimate = linear_estimate(params, mean, std, seed)
-    if estimate is not None:
-        rows = estimate.fit_extend(rows, y, weight)
+    estimates = row_estimates(params, len(y), mean, std, seed)
+    if estimates is not None:
+        rows = estimates.fit_extend(rows, y, weight)
     prompts, encoded, model = assemble(
         params, rows, codec, serializer.max_text_tokens, seed, dtype,
         methods=methods, target_scale=(mean, std),
     )  # fmt: skip
-    prompts.estimate = estimate
+    prompts.estimates = estimates
     shown = getattr(methods[0], "num_examples", 0)
     if shown:
         chosen = np.random.RandomState(seed).choice(len(y), min(shown, len(y)), replace=False)

@@ -27,7 +27,7 @@ CONSTRAINTS: dict = {
     "codec": [TargetCodec, None],
     "number_input": [StrOptions({"auto", "text", "text+value", "value"})],
     "text_features": [StrOptions({"auto"}), bool, HasMethods(["fit_transform", "transform"])],
-    "linear_estimate": [StrOptions({"auto"}), "boolean"],
+    "estimates": [StrOptions({"auto", "linear", "boosted", "both"}), None],
     "chat_template": ["boolean"],
     "decoding": [StrOptions(set(DECODINGS))],
     "temperature_scaling": [StrOptions({"auto"}), "boolean"],
@@ -73,7 +73,7 @@ LORA_DEFAULTS = {
 # Parameters that the first fit settles for all that follow with warm_start=True; on a pretrained
 # base, the adapters too.
 LASTING = (
-    "model", "serializer", "codec", "number_input", "text_features", "linear_estimate",
+    "model", "serializer", "codec", "number_input", "text_features", "estimates",
     "chat_template", "dropout", "max_prompt_tokens", "revision", "model_kwargs", "n_estimators",
 )  # fmt: skip
 LASTING_ADAPTERS = (*LORA_DEFAULTS, "peft_config")

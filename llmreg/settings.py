@@ -2,13 +2,15 @@
 
 import numpy as np
 
+from llmreg.tables.estimates import KINDS
 from llmreg.training.stage import StageSettings
 
-__all__ = ["auto_dropout", "auto_validation", "stage_settings"]
+__all__ = ["auto_dropout", "auto_estimates", "auto_validation", "stage_settings"]
 
 MIN_ROWS_TO_VALIDATE = 20
 # Fresh weights learn more from another 15 % of so few rows than 30 of them could tell.
 FRESH_MIN_ROWS = 200
+MIN_ROWS_FOR_TREES = 100
 FEW_ROWS = 1500  # below: smaller steps and batches, more rows set aside
 
 # A pretrained model knows how to read: few epochs at a low rate.
@@ -72,6 +74,20 @@ def auto_dropout(dropout, n_rows, pretrained, texts=False):
     words are soon learnt by heart."""
     fresh = min(0.2, (1000 / n_rows) ** 2) if texts else min(0.1, (160 / n_rows) ** 2)
     return _auto(dropout, 0.0 if pretrained else fresh)
+
+
+def auto_estimates(estimates, n_rows, pretrained):
+    """Kinds of :class:`llmreg.tables.estimates.RowEstimates`; () for none.
+
+    By default pretrained models do without, since they know what rows mean; and fresh weights do
+    without trees on fewer than 100 rows, of which trees say little.
+    """
+    if estimates == "auto":
+        estimates = "both" if n_rows >= MIN_ROWS_FOR_TREES else "linear"
+        estimates = None if pretrained else estimates
+    if estimates is None:
+        return ()
+    return KINDS if estimates == "both" else (estimates,)
 
 
 def auto_validation(fraction, n_rows, pretrained=False):

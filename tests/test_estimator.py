@@ -1073,7 +1073,7 @@ def test_the_best_epochs_weights_are_kept(weighted, table, quick_fit):
     weight = _rng(2).rand(40) + 0.1 if weighted else np.ones(40)
     model = quick_fit(
         table.X, noise, weight, sft_epochs=30, fit_method="ce", sft_learning_rate=0.03,
-        validation_fraction=0.3, n_iter_no_change=None, linear_estimate=False,
+        validation_fraction=0.3, n_iter_no_change=None, estimates=None,
     )  # fmt: skip
     errors = model.history_["validation_rmse"]
     assert errors.argmin() < len(errors) - 1, "the last epoch is the best: nothing is tested"

@@ -9,6 +9,7 @@ from llmreg import LLMRegressor
 from llmreg.settings import (
     MIN_ROWS_TO_VALIDATE,
     auto_dropout,
+    auto_estimates,
     auto_validation,
     stage_settings,
 )
@@ -164,3 +165,16 @@ def test_the_share_falls_with_the_rows_and_their_number_ends_at_two_thousand():
     assert (shares[rows < 1500] == 0.15).all()
     assert (shares[rows >= 1500] <= 0.1).all()
     assert (shares * rows <= 2000 + 1e-6).all() and (shares * rows)[-1] == pytest.approx(2000)
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_estimates_that_are_asked_for_are_made(pretrained):
+    for asked, kinds in [("linear", ("linear",)), ("boosted", ("boosted",)), (None, ())]:
+        assert {auto_estimates(asked, n_rows, pretrained) for n_rows in ROWS} == {kinds}
+    assert auto_estimates("both", 10, pretrained) == ("linear", "boosted")
+
+
+def test_fresh_weights_read_trees_from_100_rows_on_and_pretrained_models_no_estimates():
+    assert auto_estimates("auto", 99, False) == ("linear",)
+    assert auto_estimates("auto", 100, False) == ("linear", "boosted")
+    assert {auto_estimates("auto", n_rows, True) for n_rows in ROWS} == {()}

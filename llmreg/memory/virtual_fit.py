@@ -14,9 +14,9 @@ from sklearn.base import clone
 from llmreg.assembly import (
     assemble,
     is_pretrained,
-    linear_estimate,
     lora_config,
     model_source,
+    row_estimates,
 )
 from llmreg.devices import precision_of, training_device
 from llmreg.lm.adapters import adapter_weights
@@ -59,9 +59,9 @@ class VirtualFit:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             # Cells are hidden by drawn numbers, of which there are none.
             rows = serializer.serialize(frame)
-            estimate = linear_estimate(params, y.mean(), y.std() or 1.0, 0)
-            if estimate is not None:
-                rows = estimate.fit_extend(rows, y, np.ones(len(y)))
+            estimates = row_estimates(params, len(y), y.mean(), y.std() or 1.0, 0)
+            if estimates is not None:
+                rows = estimates.fit_extend(rows, y, np.ones(len(y)))
             built = params | {"dropout": 0.0, "model": _without_weights(params, dtype)}
             _, self.encoded, self.model = assemble(
                 built, rows, codec.fit(y), serializer.max_text_tokens, 0, dtype,

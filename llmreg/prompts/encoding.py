@@ -224,7 +224,7 @@ class Prompts:
 
     Attributes
     ----------
-    estimate : llmreg.tables.linear_estimate.LinearEstimate or None
+    estimates : llmreg.tables.estimates.RowEstimates or None
         Fitted; extends rows before they are encoded.
     """
 
@@ -234,12 +234,12 @@ class Prompts:
         self.max_prompt_tokens = max_prompt_tokens
         self.max_text_tokens = max_text_tokens
         self.n_soft = n_soft
-        self.estimate = None
+        self.estimates = None
 
     def fit_encode(self, rows):
         """Fit the cells' scales and features on training rows, and encode them.
 
-        They are extended already where there is an estimate.
+        They are extended already where there are estimates.
         """
         cells = self.featurizer.fit_transform(rows)
         self.layout = SlotLayout(
@@ -253,13 +253,13 @@ class Prompts:
         return self._encode_extended(self.extend(rows))
 
     def extend(self, rows):
-        """Serialised rows with the estimate, if there is one."""
-        return rows if self.estimate is None else self.estimate.extend(rows)
+        """Serialised rows with the estimates, if there are any."""
+        return rows if self.estimates is None else self.estimates.extend(rows)
 
     def encode_training(self, rows, y, weight):
         """The same for further training rows, whose estimates are held out."""
-        if self.estimate is not None:
-            rows = self.estimate.extend_training(rows, y, weight)
+        if self.estimates is not None:
+            rows = self.estimates.extend_training(rows, y, weight)
         return self._encode_extended(rows)
 
     def _encode_extended(self, rows):
