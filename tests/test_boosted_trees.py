@@ -63,3 +63,9 @@ def test_it_is_archived_without_pickle():
     trees = BoostedTrees().fit(X, y)
     restored = archive.load(*archive.dump(trees))
     np.testing.assert_array_equal(restored.predict(X), trees.predict(X))
+
+
+def test_equal_weights_are_no_weights():
+    X, y = _table(200)
+    plain, weighted = BoostedTrees().fit(X, y), BoostedTrees().fit(X, y, np.full(200, 3.0))
+    np.testing.assert_array_equal(plain.predict(X), weighted.predict(X))
