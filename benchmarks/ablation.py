@@ -63,10 +63,15 @@ def main():
     _report(pd.DataFrame(lines), args.variants)
 
 
+def held_back(name, split, max_rows):
+    """X, X_held, y, y_held: four fifths of the training rows of a split, and the last fifth."""
+    part = split_table(load_table(name), split, max_rows)
+    return train_test_split(part.X, part.y, test_size=0.2, random_state=split)
+
+
 def one(name, split, variant, max_rows):
     """A line: one fit on four fifths of the training rows, judged on the last fifth of them."""
-    part = split_table(load_table(name), split, max_rows)
-    X, X_held, y, y_held = train_test_split(part.X, part.y, test_size=0.2, random_state=split)
+    X, X_held, y, y_held = held_back(name, split, max_rows)
     settings = dict(VARIANTS[variant])
     with patch.object(NumberEmbedding, "RAMP", settings.pop("RAMP", NumberEmbedding.RAMP)):
         start = time.perf_counter()

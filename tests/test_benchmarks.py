@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
         ["equal_time.py", "--data", "auto-mpg", "--splits", "1", "--epochs", "1"],
         ["large_models.py", "--prompt", "32", "--batch", "2", "--repeats", "1"],
         ["methods.py", "--quick", "--data", "auto-mpg", "--methods", "ce", "--out", "out"],
+        ["pretraining.py", "--minutes", "0.01", "--data", "auto-mpg", "--max-rows", "100"],
         ["shapes.py", "--tables", "auto-mpg", "--shapes", "32x1", "64x2", "--epochs", "1"],
         ["suite.py", "--data", "diabetes", "--estimators", "mean", "Ridge", "--llmreg", "--splits",
          "1"],
