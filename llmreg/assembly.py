@@ -18,7 +18,7 @@ from llmreg.prompts.cell_prompts import CellPrompts
 from llmreg.prompts.cells import CellFeaturizer
 from llmreg.prompts.spelling import symbol_tokens
 from llmreg.prompts.text_prompts import TextPrompts
-from llmreg.settings import auto_dropout, auto_estimates
+from llmreg.settings import auto_dropout, auto_estimates, estimate_dropout
 from llmreg.tables.estimates import RowEstimates
 
 __all__ = ["assemble", "lora_config", "row_estimates"]
@@ -159,6 +159,8 @@ def _cell_encoder(prompts, encoded, lm, std, dropout):
         size=lm.get_input_embeddings().embedding_dim,
         std=std,
         dropout=dropout,
+        n_estimates=featurizer.n_estimates_,
+        estimate_dropout=estimate_dropout(len(encoded)),
     )
 
 

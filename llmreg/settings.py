@@ -5,7 +5,9 @@ import numpy as np
 from llmreg.tables.estimates import KINDS
 from llmreg.training.stage import StageSettings
 
-__all__ = ["auto_dropout", "auto_estimates", "auto_validation", "stage_settings"]
+__all__ = [
+    "auto_dropout", "auto_estimates", "auto_validation", "estimate_dropout", "stage_settings",
+]  # fmt: skip
 
 MIN_ROWS_TO_VALIDATE = 20
 # Fresh weights learn more from another 15 % of so few rows than 30 of them could tell.
@@ -88,6 +90,15 @@ def auto_estimates(estimates, n_rows, pretrained):
     if estimates is None:
         return ()
     return KINDS if estimates == "both" else (estimates,)
+
+
+def estimate_dropout(n_rows):
+    """Share of the estimates hidden in training: up to half, with 1,500 rows or more.
+
+    A model that always sees them learns to repeat them and little else; with few rows there is
+    little else that it could learn.
+    """
+    return min(0.5, n_rows / 3000)
 
 
 def auto_validation(fraction, n_rows, pretrained=False):

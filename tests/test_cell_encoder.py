@@ -9,14 +9,14 @@ SIZE = 6
 
 
 def _encoder(*, n_numbers=2, n_levels=(4, 3), n_columns=2, n_texts=2, n_features=5, n_soft=3,
-             std=1.0, dropout=0.0, seed=0):  # fmt: skip
+             std=1.0, dropout=0.0, seed=0, **further):  # fmt: skip
     torch.manual_seed(seed)
     layout = SlotLayout(n_numbers, len(n_levels), n_columns, n_texts, n_soft)
     return CellEncoder(
         layout, knots=torch.randn(n_numbers, 3),
         edges=torch.randn(n_numbers, 4).sort(1).values, n_levels=list(n_levels),
         n_columns=n_columns, n_texts=n_texts, n_components=n_features, size=SIZE, std=std,
-        dropout=dropout,
+        dropout=dropout, **further,
     )  # fmt: skip
 
 
@@ -242,6 +242,19 @@ def test_a_share_of_the_tokens_that_spell_a_cell_is_blank_and_no_others_are():
     spelled[layout.column : layout.soft] = True
     assert (share[~spelled] == 0).all()
     assert ((share[spelled] - 0.3).abs() < 0.06).all()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_estimates_are_hidden_by_a_share_of_their_own(dropout):
+    encoder = _encoder(dropout=dropout, n_estimates=1, estimate_dropout=0.4)
+    cells = [value.expand(2000, *value.shape[1:]) for value in _cells(1)]
+    vectors, shown = encoder(*cells), encoder.eval()(*cells)
+    hidden = ~_same(vectors[:, 1:3], shown[:, 1:3])
+    share = hidden.double().mean(0)
+    assert float(share[0]) == pytest.approx(dropout, abs=0.03)
+    assert float(share[1]) == pytest.approx(0.4, abs=0.04)
+    missing = encoder.missing[1] + encoder.number_bias[1]
+    assert _same(vectors[:, 2], missing)[hidden[:, 1]].all()
 
 
 def _same(vectors, expected):

@@ -222,6 +222,8 @@ def test_the_estimator_reads_what_is_asked_for():
         assert layout.category == alone + len(expected)  # so many numbers more
         if expected:
             assert tuple(models[wanted].prompts_.estimates.regressors_) == expected
+        # Told apart from the table's numbers, since they are hidden more often.
+        assert models[wanted].model_.cells.n_estimates == len(expected)
     found = [models[wanted].predict(X) for wanted in kinds]
     assert not any(np.allclose(found[i], found[j]) for i in range(4) for j in range(i))
     np.testing.assert_array_equal(models["auto"].predict(X), found[-1])

@@ -11,6 +11,7 @@ from llmreg.settings import (
     auto_dropout,
     auto_estimates,
     auto_validation,
+    estimate_dropout,
     stage_settings,
 )
 
@@ -178,3 +179,9 @@ def test_fresh_weights_read_trees_from_100_rows_on_and_pretrained_models_no_esti
     assert auto_estimates("auto", 99, False) == ("linear",)
     assert auto_estimates("auto", 100, False) == ("linear", "boosted")
     assert {auto_estimates("auto", n_rows, True) for n_rows in ROWS} == {()}
+
+
+def test_with_more_rows_more_estimates_are_hidden_and_half_of_them_at_most():
+    found = [estimate_dropout(n_rows) for n_rows in ROWS]
+    assert found == sorted(found) and found[-1] == 0.5
+    assert estimate_dropout(300) == pytest.approx(0.1)

@@ -110,6 +110,10 @@ class CellEncoder(nn.Module):
     dropout : float
         Share of cells hidden at random in training: numbers and categories read as missing, text
         features as zero, text tokens as blank.
+    n_estimates : int, default=0
+        How many of the last numbers are regressors' estimates of the target.
+    estimate_dropout : float, default=0.0
+        Share of these hidden in training, in place of ``dropout``.
     """
 
     def __init__(
@@ -125,16 +129,21 @@ class CellEncoder(nn.Module):
         size,
         std,
         dropout,
+        n_estimates=0,
+        estimate_dropout=0.0,
     ):
         super().__init__()
         # What `from_recipe` needs to build an encoder of the same shape.
         self.recipe = dict(
             layout=layout, n_knots=knots.shape[1], n_edges=edges.shape[1],
             n_levels=n_levels, n_columns=n_columns, n_texts=n_texts,
-            n_components=n_components, size=size, dropout=dropout,
+            n_components=n_components, size=size, dropout=dropout, n_estimates=n_estimates,
+            estimate_dropout=estimate_dropout,
         )  # fmt: skip
         self.layout = layout
         self.dropout = dropout
+        self.n_estimates = n_estimates
+        self.estimate_dropout = estimate_dropout
         self.numbers = NumberEmbedding(knots, edges, size, std)
         self.missing = nn.Parameter(torch.randn(len(edges), size) * std)
         self.number_bias = nn.Parameter(torch.randn(len(edges), size) * std)
@@ -158,7 +167,7 @@ class CellEncoder(nn.Module):
 
     def forward(self, numbers, categories, texts):
         """Cell values of B rows to (B, n_slots, size) vectors; slot 0 is zero."""
-        absent = numbers.isnan() | self._hidden(numbers)
+        absent = numbers.isnan() | self._hidden_numbers(numbers)
         categories = categories.masked_fill(self._hidden(categories), 0)
         z = numbers.masked_fill(absent, 0.0)
         value = torch.where(absent.unsqueeze(-1), self.missing, self.numbers(z))
@@ -171,6 +180,13 @@ class CellEncoder(nn.Module):
         """Which tokens of (B, P) slots to hide in this step: some of those that spell a cell."""
         spelled = (slots >= self.layout.column) & (slots < self.layout.soft)
         return spelled & self._hidden(slots)
+
+    def _hidden_numbers(self, numbers):
+        hidden = self._hidden(numbers)
+        if self.training and self.n_estimates:
+            draws = torch.rand(len(numbers), self.n_estimates, device=numbers.device)
+            hidden[:, -self.n_estimates :] = draws < self.estimate_dropout
+        return hidden
 
     def _hidden(self, cells):
         """A random share of the entries in training, none otherwise."""

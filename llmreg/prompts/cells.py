@@ -66,7 +66,9 @@ class CellFeaturizer:
         raw = self._raw_numbers(rows)
         self.scaler_ = NumberScaler().fit(raw)
         z = self._standardise(raw)
-        self.knots_, self.edges_ = self._knots(z), self._edges(z, self._smooth(rows))
+        smooth = self._smooth(rows)
+        self.knots_, self.edges_ = self._knots(z), self._edges(z, smooth)
+        self.n_estimates_ = int(smooth.sum())
         self.levels_ = [self._seen(field) for field in self._category_fields(rows)]
         self.text_models_ = [
             TextFeaturizer(self.text_transformer, self.n_components, self.random_state)
