@@ -18,7 +18,12 @@ from llmreg.prompts.cell_prompts import CellPrompts
 from llmreg.prompts.cells import CellFeaturizer
 from llmreg.prompts.spelling import symbol_tokens
 from llmreg.prompts.text_prompts import TextPrompts
-from llmreg.settings import auto_dropout, auto_estimates, estimate_dropout
+from llmreg.settings import (
+    auto_dropout,
+    auto_estimates,
+    auto_text_tokens,
+    estimate_dropout,
+)
 from llmreg.tables.estimates import RowEstimates
 
 __all__ = ["assemble", "lora_config", "row_estimates"]
@@ -42,7 +47,7 @@ def assemble(
         The estimator's parameters.
     rows : llmreg.tables.serialization.SerializedRows
     codec : fitted codec
-    max_text_tokens : int
+    max_text_tokens : int or "auto"
     seed : int
     dtype : torch.dtype or None, default=None
         Of the weights of a pretrained model as they are loaded; None: float32.
@@ -70,7 +75,7 @@ def assemble(
     settings = dict(
         number_input=number_input,
         max_prompt_tokens=params["max_prompt_tokens"],
-        max_text_tokens=max_text_tokens,
+        max_text_tokens=auto_text_tokens(max_text_tokens, pretrained),
         n_soft=N_SOFT if featurizer.texts else 0,
     )
     if pretrained:

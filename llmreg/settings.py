@@ -6,7 +6,8 @@ from llmreg.tables.estimates import KINDS
 from llmreg.training.stage import StageSettings
 
 __all__ = [
-    "auto_dropout", "auto_estimates", "auto_validation", "estimate_dropout", "stage_settings",
+    "auto_dropout", "auto_estimates", "auto_text_tokens", "auto_validation", "estimate_dropout",
+    "stage_settings",
 ]  # fmt: skip
 
 MIN_ROWS_TO_VALIDATE = 20
@@ -90,6 +91,11 @@ def auto_estimates(estimates, n_rows, pretrained):
     if estimates is None:
         return ()
     return KINDS if estimates == "both" else (estimates,)
+
+
+def auto_text_tokens(max_text_tokens, pretrained):
+    """Tokens of one text cell."""
+    return _auto(max_text_tokens, 256 if pretrained else 64)
 
 
 def estimate_dropout(n_rows):

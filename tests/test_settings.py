@@ -10,6 +10,7 @@ from llmreg.settings import (
     MIN_ROWS_TO_VALIDATE,
     auto_dropout,
     auto_estimates,
+    auto_text_tokens,
     auto_validation,
     estimate_dropout,
     stage_settings,
@@ -185,3 +186,8 @@ def test_with_more_rows_more_estimates_are_hidden_and_half_of_them_at_most():
     found = [estimate_dropout(n_rows) for n_rows in ROWS]
     assert found == sorted(found) and found[-1] == 0.5
     assert estimate_dropout(300) == pytest.approx(0.1)
+
+
+def test_fresh_weights_read_the_beginning_of_long_texts():
+    assert [auto_text_tokens("auto", pretrained) for pretrained in (False, True)] == [64, 256]
+    assert {auto_text_tokens(7, pretrained) for pretrained in (False, True)} == {7}

@@ -9,7 +9,7 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from llmreg.tables.columns import KINDS, infer_kind, plan_column, write_column
@@ -112,9 +112,10 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         The word for a missing cell.
     max_categories : int, default=200
         A column of strings with more distinct values than this is text.
-    max_text_tokens : int, default=256
+    max_text_tokens : int or "auto", default="auto"
         The token budget of one text cell. Tokens are the model's, so it is ``LLMRegressor`` that
-        shortens longer cells, with a warning; `transform` alone returns uncut text.
+        shortens longer cells, with a warning; `transform` alone returns uncut text. "auto": 256 for
+        pretrained models, 64 for fresh weights, which read the whole text as TF-IDF besides.
 
     Attributes
     ----------
@@ -157,7 +158,7 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         "number_format": [str],
         "missing": [str],
         "max_categories": [Interval(Integral, 0, None, closed="left")],
-        "max_text_tokens": [Interval(Integral, 1, None, closed="left")],
+        "max_text_tokens": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     }
 
     def __init__(
@@ -169,7 +170,7 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         number_format=".6g",
         missing="missing",
         max_categories=200,
-        max_text_tokens=256,
+        max_text_tokens="auto",
     ):
         self.template = template
         self.columns = columns
