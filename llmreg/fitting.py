@@ -153,8 +153,7 @@ def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype
     shown = getattr(methods[0], "num_examples", 0)
     if shown:
         chosen = np.random.RandomState(seed).choice(len(y), min(shown, len(y)), replace=False)
-        examples = prompts.extend(serializer.serialize(frame.iloc[chosen]))
-        prompts.show(examples, codec.spell(y[chosen]))
+        prompts.show(rows.take(chosen), codec.spell(y[chosen]))
     state = {
         "serializer_": serializer, "codec_": codec, "prompts_": prompts, "model_": model,
         "y_mean_": mean, "y_std_": std,

@@ -240,6 +240,18 @@ def test_little_training_gets_far_on_a_linear_table():
     assert scores[0] > scores[1] and scores[0] > 0.8
 
 
+def test_little_training_gets_far_on_a_table_of_steps():
+    rng = np.random.RandomState(0)
+    X, new = (pd.DataFrame(rng.randn(n, 2), columns=list("ab")) for n in (300, 100))
+    y, y_new = (np.sign(t["a"] * t["b"]).to_numpy() for t in (X, new))
+    settings = dict(fit_method="soft_ce", sft_epochs=8, random_state=0)
+    both, linear = (
+        LLMRegressor(estimates=wanted, **settings).fit(X, y).score(new, y_new)
+        for wanted in ("both", "linear")
+    )
+    assert both > 0.5 > linear
+
+
 def test_going_on_holds_rows_out_again(monkeypatch):
     X, y = _table(60)
     model = LLMRegressor(fit_method="ce", sft_epochs=1, random_state=0, warm_start=True).fit(X, y)

@@ -317,3 +317,13 @@ def test_refitting_forgets_the_previous_table(flats):
     serializer = RowSerializer().fit(flats).fit(np.ones((2, 2)))
     assert serializer.columns_ == ["x0", "x1"]
     assert not hasattr(serializer, "feature_names_in_")
+
+
+def test_rows_can_be_taken():
+    X = pd.DataFrame({"a": [1.5, np.nan, 3.0], "b": ["x", "y", "z"]})
+    rows = RowSerializer().fit(X).serialize(X)
+    some = rows.take(np.array([2, 0]))
+    assert some.n_rows == 2
+    np.testing.assert_array_equal(some.to_text(), rows.to_text()[[2, 0]])
+    np.testing.assert_array_equal(some.fields[0].numbers, [[3.0], [1.5]])
+    assert not some.fields[0].missing.any() and some.fields[1].numbers is None

@@ -1,6 +1,7 @@
 """Asking a pretrained model as it is, with and without solved examples."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -75,6 +76,17 @@ def test_examples_stand_solved_in_front_of_every_prompt(ask, table):
     assert _prompt(again, table.X[:1]) == prompt
     other = ask(ZeroShot(num_examples=3), codec=DecimalCodec(1), random_state=1)
     assert _prompt(other, table.X[:1]) != prompt
+
+
+def test_estimates_in_examples_are_by_regressors_that_have_not_seen_them(ask, table):
+    model = ask(ZeroShot(num_examples=3), codec=DecimalCodec(1), estimates="linear")
+    solved = _prompt(model, table.X[:1]).split("\n\n")[:3]
+    shown = [re.search(r"linear estimate: (\S+)\. ", example)[1] for example in solved]
+    rows, estimates = model.serializer_.serialize(table.X), model.prompts_.estimates
+    held_out = estimates.extend_training(rows, np.asarray(table.y, float), np.ones(len(table.y)))
+    seen = estimates.extend(rows)
+    assert set(shown) <= set(held_out.fields[-1].text)
+    assert not set(shown) <= set(seen.fields[-1].text)
 
 
 def test_examples_that_leave_no_room_are_an_error(ask):

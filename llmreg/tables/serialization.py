@@ -3,7 +3,7 @@
 import difflib
 import re
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from numbers import Integral
 
@@ -84,6 +84,26 @@ class SerializedRows:
         prompts = np.empty(self.n_rows, dtype=object)
         prompts[:] = list(map("".join, zip(*parts)))  # noqa: B905  (repeat has no end)
         return prompts
+
+    def take(self, rows):
+        """These rows only.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+
+        Returns
+        -------
+        SerializedRows
+        """
+        fields = [
+            replace(
+                field, text=field.text[rows], missing=field.missing[rows],
+                numbers=None if field.numbers is None else field.numbers[rows],
+            )
+            for field in self.fields
+        ]  # fmt: skip
+        return SerializedRows(self.literals, tuple(fields), len(rows))
 
 
 class RowSerializer(TransformerMixin, BaseEstimator):
