@@ -190,7 +190,7 @@ def test_unseen_categories_and_new_missing_values_give_finite_predictions(fitted
             "words": [None, "", "unheard of words", "red " * 500],
         }
     )
-    with pytest.warns(UserWarning, match="Text cells were cut to 256 tokens in 1 of 4 rows"):
+    with pytest.warns(UserWarning, match="Text cells were cut to 64 tokens in 1 of 4 rows"):
         found = fitted.predict(new)
     assert np.isfinite(found).all()
     assert (found >= table.y.min()).all() and (found <= table.y.max()).all()

@@ -82,7 +82,8 @@ def test_intervals_cover_and_widen_where_the_noise_is_larger(model, new):
     distribution = model.predict_distribution(X)
     for coverage in (0.5, 0.8, 0.95):
         low, high = distribution.interval(coverage).T
-        assert np.mean((low <= y) & (y <= high)) == pytest.approx(coverage, abs=0.1)
+        # 45 validation rows set the width; a share of them has a standard error of 0.07.
+        assert np.mean((low <= y) & (y <= high)) == pytest.approx(coverage, abs=0.15)
     std = distribution.std()
     assert std[spread > 0.5].mean() > 1.4 * std[spread < 0.5].mean()
 
