@@ -117,9 +117,9 @@ def test_knots_are_quantiles_of_the_training_values(frame):
         np.testing.assert_allclose(knots, expected, atol=1e-5)
 
 
-def test_smooth_numbers_have_knots_and_no_edges(frame):
+def test_estimates_have_knots_and_no_edges(frame):
     rows = _rows(frame, c="category", t="text", u="text")
-    fields = [replace(field, smooth=field.name == "b") for field in rows.fields]
+    fields = [replace(field, estimate=field.name == "b") for field in rows.fields]
     featurizer = _featurizer()
     featurizer.fit_transform(replace(rows, fields=fields))
     assert np.ptp(featurizer.edges_[0]) > 0 and np.ptp(featurizer.edges_[1]) == 0

@@ -11,6 +11,7 @@ from sklearn.metrics import r2_score
 
 from llmreg import LLMRegressor, RowSerializer
 from llmreg.persistence import archive
+from llmreg.settings import estimate_dropout
 from llmreg.tables.estimates import KINDS, RowEstimates
 
 WORDS = ("red", "green", "blue", "sturdy", "old")
@@ -223,7 +224,9 @@ def test_the_estimator_reads_what_is_asked_for():
         if expected:
             assert tuple(models[wanted].prompts_.estimates.regressors_) == expected
         # Told apart from the table's numbers, since they are hidden more often.
-        assert models[wanted].model_.cells.n_estimates == len(expected)
+        cells = models[wanted].model_.cells
+        assert cells.n_estimates == len(expected)
+        assert cells.estimate_dropout == estimate_dropout(150)
     found = [models[wanted].predict(X) for wanted in kinds]
     assert not any(np.allclose(found[i], found[j]) for i in range(4) for j in range(i))
     np.testing.assert_array_equal(models["auto"].predict(X), found[-1])

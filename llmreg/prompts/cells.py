@@ -66,9 +66,9 @@ class CellFeaturizer:
         raw = self._raw_numbers(rows)
         self.scaler_ = NumberScaler().fit(raw)
         z = self._standardise(raw)
-        smooth = self._smooth(rows)
-        self.knots_, self.edges_ = self._knots(z), self._edges(z, smooth)
-        self.n_estimates_ = int(smooth.sum())
+        estimates = self._estimates(rows)
+        self.knots_, self.edges_ = self._knots(z), self._edges(z, estimates)
+        self.n_estimates_ = int(estimates.sum())
         self.levels_ = [self._seen(field) for field in self._category_fields(rows)]
         self.text_models_ = [
             TextFeaturizer(self.text_transformer, self.n_components, self.random_state)
@@ -119,14 +119,15 @@ class CellFeaturizer:
         known = np.where(np.isnan(z).all(0), 0.0, z)
         return np.nanquantile(known, levels, axis=0).T.astype(np.float32)
 
-    def _edges(self, z, smooth):
+    def _edges(self, z, estimates):
         """Ascending quantiles of each column, (n_numbers, n_edges): its values where they are few.
 
-        Where there are fewer distinct ones, the last is repeated; none between smooth numbers.
+        Where there are fewer distinct ones, the last is repeated; none in estimates,
+        of which neighbouring ones mean nearly the same.
         """
         edges = np.zeros((z.shape[1], self.n_edges), np.float32)
-        for row, column, whole in zip(edges, z.T, smooth, strict=True):
-            if whole:
+        for row, column, is_estimate in zip(edges, z.T, estimates, strict=True):
+            if is_estimate:
                 continue
             values = np.unique(column[~np.isnan(column)].astype(np.float32))
             if len(values) > self.n_edges:
@@ -136,11 +137,11 @@ class CellFeaturizer:
                 row[: len(values)], row[len(values) :] = values, values[-1]
         return edges
 
-    def _smooth(self, rows):
-        """Which of the numbers are of smooth fields, (n_numbers,)."""
+    def _estimates(self, rows):
+        """Which of the numbers are estimates of the target, (n_numbers,)."""
         fields = [field for field in rows.fields if self.numbers and field.numbers is not None]
         counts = [field.numbers.shape[1] for field in fields]
-        return np.repeat(np.array([field.smooth for field in fields], bool), counts)
+        return np.repeat(np.array([field.estimate for field in fields], bool), counts)
 
     def _category_fields(self, rows):
         return [f for f in rows.fields if f.kind == "category"] if self.categories else []

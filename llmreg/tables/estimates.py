@@ -137,7 +137,7 @@ class RowEstimates(BaseEstimator):
         text = np.empty(len(z), dtype=object)
         text[:] = [f"{value:.4g}" for value in estimate]
         missing = np.zeros(len(z), bool)
-        field = Field(name, "number", text, missing, estimate[:, None], (name,), smooth=True)
+        field = Field(name, "number", text, missing, estimate[:, None], (name,), estimate=True)
         *literals, last = rows.literals
         label = f"\n{name}: " if last.startswith("\n") else f", {name}: "
         return SerializedRows((*literals, label, last), (*rows.fields, field), rows.n_rows)

@@ -39,8 +39,8 @@ class Field:
         Names of these k columns: the field's own, or "<name>__timestamp" (days since 1970),
         "<name>__month", "<name>__day", "<name>__weekday" and "<name>__hour" (with the minutes as
         a fraction) without those that were constant in training.
-    smooth : bool, default=False
-        Whether neighbouring numbers mean nearly the same, as of an estimate, and not codes.
+    estimate : bool, default=False
+        Whether it is a regressor's estimate of the target, and no column of the table.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Field:
     missing: np.ndarray
     numbers: np.ndarray | None
     number_names: tuple[str, ...]
-    smooth: bool = False
+    estimate: bool = False
 
 
 @dataclass(frozen=True)
