@@ -1,57 +1,91 @@
-"""The temperature of a fitted model's distributions, from the rows that it was validated on."""
+"""How a fitted model's distributions are calibrated, from the rows that it was validated on."""
 
 import warnings
 
 import numpy as np
 
-from llmreg.numbers.calibration import best_temperature
-from llmreg.predicting import has_spread, outputs, tempered_distribution
+from llmreg.numbers.calibration import Calibration, best_temperature, best_weight
+from llmreg.predicting import calibrated_distribution, has_spread, outputs
 
-__all__ = ["calibration_rows", "fitted_temperature"]
+__all__ = ["calibration_rows", "fitted_calibration"]
 
 MIN_ROWS = 30  # fewer say little about the width of a distribution
 MAX_ROWS = 2000
 MAX_CELLS = 2**21  # log-probabilities that are kept, unless that were fewer than 100 rows'
 ENOUGH_ROWS = 100
+EQUAL_SAY = 0.5  # of the language model and the estimates, where no rows tell who is better
 
 
-def fitted_temperature(model, encoded, y, weight, asked):
-    """The temperature with the smallest mean CRPS.
+def fitted_calibration(model, encoded, y, weight, *, scales, asked, estimate_weight):
+    """The temperature and the estimates' weight, by the mean CRPS.
 
     Parameters
     ----------
     model : llmreg.lm.backbone.NumberLM
         Trained and placed for prediction.
     encoded : llmreg.prompts.encoding.EncodedRows of n rows
-        That no weight was trained on.
+        That no weight was trained on, with estimates of regressors that have not seen them.
     y, weight : ndarray of shape (n,)
+    scales : bool
+        Whether to look for a temperature; else it is 1.
     asked : bool
-        Whether to say so where nothing can be calibrated.
+        Whether to say so where there is nothing to scale.
+    estimate_weight : float or "auto"
+        The weight of the rows' opinion, if they have one, or that it is to be found.
 
     Returns
     -------
-    float
-        1.0 with less than 30 rows, for a head that predicts one number per row, and for a constant
-        target.
+    Calibration
+        Temperature 1 with less than 30 rows, for a head that predicts one number per row, and for a
+        constant target. Weight "auto" is 0.5 with less than 30 rows, and 0 without an opinion.
 
     Warns
     -----
     UserWarning
-        If ``asked``, and there are too few rows or nothing to calibrate.
+        If ``asked``, and there are too few rows or nothing to calibrate; if a weight is given for
+        estimates that are not there.
     """
     obstacle = _obstacle(model, len(y))
-    if obstacle:
-        if asked:
-            warnings.warn(
-                f"temperature_scaling=True has no effect: {obstacle}. temperature_ is 1.",
-                UserWarning,
-                stacklevel=2,
-            )
-        return 1.0
+    if scales and asked and obstacle:
+        warnings.warn(
+            f"temperature_scaling=True has no effect: {obstacle}. temperature_ is 1.",
+            UserWarning,
+            stacklevel=2,
+        )
+    scales = scales and not obstacle
+    finds = estimate_weight == "auto" and encoded.opinion is not None and len(y) >= MIN_ROWS
+    if encoded.opinion is None:
+        _warn_of_weight(estimate_weight)
+        estimate_weight = 0.0
+    elif not finds and estimate_weight == "auto":
+        estimate_weight = EQUAL_SAY
+    if not (scales or finds):
+        return Calibration(1.0, float(estimate_weight))
     rows = calibration_rows(len(y), _cells_per_row(model))
     y, share = y[rows], weight[rows] / weight[rows].sum()
-    found = outputs(model, encoded.take(rows))
-    return best_temperature(lambda t: tempered_distribution(model, found, t).crps(y) @ share)
+    found, others = outputs(model, encoded.take(rows))
+
+    def score(weight, temperature):
+        calibration = Calibration(temperature, weight)
+        return calibrated_distribution(model, found, others, calibration).crps(y) @ share
+
+    if finds:
+        temperatures = {"temperatures": (1.0,)} if not scales else {}
+        n_rows = 1 / (share**2).sum()  # as many as weights leave
+        estimate_weight = best_weight(score, n_rows, **temperatures)
+    estimate_weight = float(estimate_weight)
+    temperature = best_temperature(lambda t: score(estimate_weight, t)) if scales else 1.0
+    return Calibration(temperature, estimate_weight)
+
+
+def _warn_of_weight(estimate_weight):
+    if estimate_weight != "auto" and estimate_weight > 0:
+        warnings.warn(
+            f"estimate_weight={estimate_weight} has no effect: there are no estimates. "
+            "estimate_weight_ is 0. Set estimates='both', or leave estimate_weight at 'auto'.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _obstacle(model, n_rows):

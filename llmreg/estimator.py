@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.checks import check_adapters, check_methods, check_training_data
-from llmreg.numbers.calibration import check_temperature
+from llmreg.numbers.calibration import Calibration, check_temperature, check_weight
 from llmreg.numbers.codecs import DigitCodec
 from llmreg.numbers.distribution import DECODINGS
 from llmreg.objectives import resolve_method
@@ -73,7 +73,14 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         regression, gradient-boosted trees, or both, on numbers, categories and TF-IDF of texts. In
         training these are estimates by regressors that have not seen the row. None leaves the
         language model to itself. "auto": None for pretrained models; for fresh weights "both", or
-        "linear" if there are fewer than 100 rows.
+        "linear" if there are fewer than 100 rows. Their say in the predictions is
+        ``estimate_weight``'s matter.
+    estimate_weight : float in [0, 1] or "auto", default="auto"
+        What the estimates count in a prediction beside the language model: the distribution of y
+        around what they say together is pooled with the model's, ∝ p^(1 - w) · q^w, after
+        training. 0: the model, which has read them, decides alone; 1: the estimates do. "auto": as
+        the CRPS of the validation rows says, and 0.5 with fewer than 30 of these. Heads that
+        predict one number are moved by this share of the way.
     chat_template : bool, default=True
         Whether a pretrained model whose tokenizer has a chat template reads a row as the user's
         message and answers with the number. Models without a template read the bare text.
@@ -83,9 +90,9 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         draw, or the mean of 32 draws.
     temperature_scaling : bool or "auto", default="auto"
         Whether predicted distributions are widened or narrowed by a temperature that minimises the
-        CRPS of (at most 2,000) validation rows, which also chose the epoch. It moves all decodings
-        but "greedy". Fewer than 30 validation rows leave it at 1, with a warning if this is True.
-        "auto": True, but for ``fit_method="zero_shot"``.
+        CRPS of (at most 2,000) validation rows, which also chose the epoch; found after the weight
+        of the estimates. It moves all decodings but "greedy". Fewer than 30 validation rows leave
+        it at 1, with a warning if this is True. "auto": True, but for ``fit_method="zero_shot"``.
     tree_tolerance : float, default=0.001
         Largest error of the mean, in standard deviations of the training targets, that may be
         traded for speed: parts of the number tree that cannot move the mean by more are not
@@ -180,11 +187,14 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
     ----------
     history_ : DataFrame
         A row per epoch: stage, epoch, step, loss, learning_rate, validation_rmse (in the units of
-        y, as decoded), seconds, kept (whether the stage ended with this epoch's weights), and
+        y, as decoded from the language model alone), seconds, kept (whether the stage ended with this epoch's weights), and
         what the method reports.
     temperature_ : float
         What the log-probabilities of the next symbol are divided by in predictions. May be set:
         1.0 gives the distributions as the model has them, more widens, less narrows them.
+    estimate_weight_ : float
+        What the estimates count in predictions; see ``estimate_weight``. 0 without estimates. May
+        be set, too: 0.0 gives the language model's distributions alone.
     model_ : llmreg.lm.backbone.NumberLM
     serializer_, codec_, prompts_
         The fitted parts.
@@ -228,6 +238,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         number_input="auto",
         text_features="auto",
         estimates="auto",
+        estimate_weight="auto",
         chat_template=True,
         decoding="rail",
         temperature_scaling="auto",
@@ -274,6 +285,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         self.number_input = number_input
         self.text_features = text_features
         self.estimates = estimates
+        self.estimate_weight = estimate_weight
         self.chat_template = chat_template
         self.decoding = decoding
         self.temperature_scaling = temperature_scaling
@@ -473,7 +485,9 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         check_is_fitted(self, "model_")
         if spread_for is not None:
             self._check_spread(spread_for)
-        temperature = check_temperature(self.temperature_)
+        calibration = Calibration(
+            check_temperature(self.temperature_), check_weight(self.estimate_weight_)
+        )
         frame = read_table(self, X, reset=False)
         from llmreg.predicting import distributions, ready
 
@@ -481,4 +495,4 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         tolerance = self.tree_tolerance * self.y_std_
         for start in range(0, len(frame), ROWS_PER_BLOCK):
             rows = self.serializer_.serialize(frame.iloc[start : start + ROWS_PER_BLOCK])
-            yield distributions(model, self.prompts_.encode(rows), tolerance, temperature)
+            yield distributions(model, self.prompts_.encode(rows), tolerance, calibration)

@@ -10,7 +10,7 @@ import torch
 from sklearn.model_selection import train_test_split
 
 from llmreg.assembly import assemble, lora_config, row_estimates
-from llmreg.calibrating import fitted_temperature
+from llmreg.calibrating import fitted_calibration
 from llmreg.devices import precision_of, training_device
 from llmreg.ensembling import check_members, draw_member, train_members
 from llmreg.lm.parts import check_parts
@@ -99,9 +99,10 @@ def fit_model(
             rejoin()
             model.checkpointing(False)
             model.place(device, *precision.prediction).eval()
-            temperature = _temperature(params, state, encoded, y, weight, sft_method, seed)
+            found = _calibration(params, state, encoded, y, weight, sft_method, seed)
             # Processes on unlike devices may differ in the last digits.
-            state["temperature_"] = processes.agree(temperature)
+            found = processes.agree(found)
+            state |= {"temperature_": found.temperature, "estimate_weight_": found.estimate_weight}
     return state, history
 
 
@@ -228,16 +229,16 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed, me
     )  # fmt: skip
 
 
-def _temperature(params, state, encoded, y, weight, method, seed):
-    """What the steps' log-probabilities are divided by, from the validation rows."""
+def _calibration(params, state, encoded, y, weight, method, seed):
+    """What is done to the distributions of the trained model, from the validation rows."""
     asked = params["temperature_scaling"]
     # A model that is asked as it is answers as it is, unless its user wants otherwise.
-    wanted = method.stage != "none" if isinstance(asked, str) else asked
-    if not wanted:
-        return 1.0
+    scales = method.stage != "none" if isinstance(asked, str) else asked
     _, held_out = _split(params, len(y), seed)
-    rows, explicit = encoded.take(held_out), not isinstance(asked, str)
-    return fitted_temperature(state["model_"], rows, y[held_out], weight[held_out], explicit)
+    return fitted_calibration(
+        state["model_"], encoded.take(held_out), y[held_out], weight[held_out], scales=scales,
+        asked=asked is True, estimate_weight=params["estimate_weight"],
+    )  # fmt: skip
 
 
 def _check_sharded(model, align_method, lora):

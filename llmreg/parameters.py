@@ -30,6 +30,7 @@ CONSTRAINTS: dict = {
     "estimates": [StrOptions({"auto", "linear", "boosted", "both"}), None],
     "chat_template": ["boolean"],
     "decoding": [StrOptions(set(DECODINGS))],
+    "estimate_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
     "temperature_scaling": [StrOptions({"auto"}), "boolean"],
     "tree_tolerance": [Interval(Real, 0, None, closed="left")],
     "n_estimators": [COUNT],

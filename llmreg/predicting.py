@@ -11,7 +11,7 @@ import torch
 from llmreg.devices import resolve_device
 from llmreg.lm.backbone import NumberLM
 from llmreg.lm.heads import Histogram
-from llmreg.numbers.calibration import tempered
+from llmreg.numbers.calibration import UNTOUCHED, calibrated
 from llmreg.numbers.decoding import (
     NODES_PER_PASS,
     bounded_distribution,
@@ -19,15 +19,16 @@ from llmreg.numbers.decoding import (
     tree_distribution,
 )
 from llmreg.numbers.distribution import NumericDistribution
+from llmreg.numbers.opinion import opinion_on, opinion_steps
 from llmreg.numbers.tree import mixed_steps
 from llmreg.training.steps import split_on_memory_error
 
 __all__ = [
+    "calibrated_distribution",
     "distributions",
     "has_spread",
     "outputs",
     "ready",
-    "tempered_distribution",
     "tokens_after_prompt",
 ]
 
@@ -52,7 +53,7 @@ def ready(model, device):
 
 
 @torch.inference_mode()
-def distributions(model, encoded, tolerance, temperature=1.0):
+def distributions(model, encoded, tolerance, calibration=UNTOUCHED):
     """Predictive distributions of encoded rows, in their order.
 
     Parameters
@@ -62,8 +63,9 @@ def distributions(model, encoded, tolerance, temperature=1.0):
     tolerance : float
         Largest error of the mean in the units of y; 0 computes everything. Heads, learnt values,
         ensembles and trees of up to 32 nodes are computed exactly in any case.
-    temperature : float, default=1.0
-        Of the model's steps, or of a histogram's bins.
+    calibration : llmreg.numbers.calibration.Calibration, default: none
+        Of the model's steps, or of a histogram's bins; a head that predicts a number is moved
+        towards the rows' estimates by their weight.
 
     Returns
     -------
@@ -77,8 +79,10 @@ def distributions(model, encoded, tolerance, temperature=1.0):
 
     def compute(batch):
         if bounded:
-            return bounded_distribution(model, batch, tolerance, temperature)
-        return tempered_distribution(model, _output(model, batch), temperature)
+            return bounded_distribution(model, batch, tolerance, calibration)
+        found = _output(model, batch)
+        others = _others(model, batch.opinion) if calibration.estimate_weight else None
+        return calibrated_distribution(model, found, others, calibration)
 
     parts, place = _in_batches(model, encoded, compute)
     whole = parts[0] if len(parts) == 1 else NumericDistribution.concatenate(parts)
@@ -87,16 +91,18 @@ def distributions(model, encoded, tolerance, temperature=1.0):
 
 @torch.inference_mode()
 def outputs(model, encoded):
-    """What the model says of rows before a temperature is applied.
+    """What the model, and what an opinion, says of rows before they are calibrated.
 
     Returns
     -------
-    Tensor of shape (n, ...)
-        For :func:`tempered_distribution`: log-probabilities (n, n_open, S) of all steps, or the
+    found : Tensor of shape (n, ...)
+        For :func:`calibrated_distribution`: log-probabilities (n, n_open, S) of all steps, or the
         head's output. On the model's device.
+    others : Tensor of the same shape, or None
+        What the rows' opinion says in the same terms, if they have one.
     """
     parts, place = _in_batches(model, encoded, lambda batch: _output(model, batch))
-    return torch.cat(parts)[place]
+    return torch.cat(parts)[place], _others(model, opinion_on(encoded.opinion, model.device))
 
 
 def _head(model):
@@ -123,16 +129,28 @@ def _output(model, batch):
     return found.logsumexp(0) - math.log(len(found)) if has_spread(model) else found.mean(0)
 
 
-def tempered_distribution(model, output, temperature):
-    """The distributions of rows from :func:`outputs`."""
+def _others(model, opinion):
+    """What an opinion (None: there is none) says, in the terms of the model's output."""
+    if opinion is None:
+        return None
     if _head(model) is not None:
-        return model.head.distribution(
-            tempered(output, temperature) if has_spread(model) else output
-        )
+        return model.head.opinion(opinion)
+    nodes = torch.arange(model.tree.n_open, device=model.device)
+    return opinion_steps(opinion, model.tree, nodes)
+
+
+def calibrated_distribution(model, output, others, calibration):
+    """The distributions of rows from :func:`outputs`."""
+    if not has_spread(model):
+        weight = 0.0 if others is None else calibration.estimate_weight
+        return model.head.distribution(output.lerp(others.to(output), weight) if weight else output)
+    output = calibrated(output, others, calibration)
+    if _head(model) is not None:
+        return model.head.distribution(output)
     values = None
     if model.leaf_shift is not None:
         values = model.leaf_shift.values(model.tree.leaf_value).numpy()
-    return tree_distribution(model.tree, output, temperature, values)
+    return tree_distribution(model.tree, output, values)
 
 
 def _in_batches(model, encoded, compute):

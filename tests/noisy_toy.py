@@ -8,7 +8,7 @@ import pandas as pd
 # Without trees, whose estimates of training rows are far from those that fit read: held-out ones.
 SETTINGS = dict(
     fit_method="ce", sft_epochs=12, sft_learning_rate=5e-3, batch_size=16, dropout=0.0,
-    estimates="linear", random_state=0,
+    estimates="linear", estimate_weight=0.0, random_state=0,
 )  # fmt: skip
 
 

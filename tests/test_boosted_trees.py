@@ -5,7 +5,7 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from llmreg.persistence import archive
-from llmreg.tables.boosted_trees import ROWS_AT_ONCE, BoostedTrees
+from llmreg.tables.boosted_trees import ROWS_AT_ONCE, BoostedTrees, tree_settings
 
 
 def _table(n=3 * ROWS_AT_ONCE // 2, seed=0):
@@ -16,15 +16,22 @@ def _table(n=3 * ROWS_AT_ONCE // 2, seed=0):
     return X, y
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_it_predicts_what_scikit_learn_predicts(weighted):
-    X, y = _table()
+@pytest.mark.parametrize(("weighted", "n"), [(False, 3000), (True, 3000), (False, 900)])
+def test_it_predicts_what_scikit_learn_predicts(weighted, n):
+    X, y = _table(n)
     weight = np.random.RandomState(1).rand(len(y)) if weighted else None
-    new, _ = _table(seed=1)
+    new, _ = _table(seed=1)  # more than are predicted at once
     new[:4, 0] = [np.inf, -np.inf, 1e300, -1e300]
-    theirs = HistGradientBoostingRegressor(random_state=0).fit(X, y, sample_weight=weight)
+    theirs = HistGradientBoostingRegressor(**tree_settings(len(y)), random_state=0)
+    theirs.fit(X, y, sample_weight=weight)
     ours = BoostedTrees().fit(X, y, sample_weight=weight)
     np.testing.assert_allclose(ours.predict(new), theirs.predict(new), rtol=1e-12, atol=1e-12)
+
+
+def test_many_rows_get_more_and_larger_trees():
+    X, y = _table(1000)
+    few, many = BoostedTrees().fit(X[:999], y[:999]), BoostedTrees().fit(X, y)
+    assert (few.value_.shape, many.value_.shape) == ((200, 31), (300, 61))  # leaves and splits
 
 
 def test_rows_do_not_depend_on_their_company():
@@ -53,7 +60,7 @@ def test_many_rows_stop_early_as_the_seed_says():
     X, y = _table(10_500)
     y = y + 5 * np.random.RandomState(0).randn(len(y))
     values = [BoostedTrees(seed).fit(X, y).value_ for seed in (0, 0, 1)]
-    assert len(values[0]) < 100
+    assert len(values[0]) < 300
     np.testing.assert_array_equal(values[0], values[1])
     assert values[0].shape != values[2].shape or (values[0] != values[2]).any()
 

@@ -1,4 +1,4 @@
-"""The temperature of a fitted estimator: where it comes from and what it changes."""
+"""Temperature and estimates' weight of a fitted estimator: whence, and what they change."""
 
 import pickle
 import warnings
@@ -13,6 +13,8 @@ from llmreg.fitting import _split
 from llmreg.numbers.calibration import tempered
 from llmreg.predicting import outputs
 
+ONE_STEP_GRIDS = ("new_tokens", "learnable_raft")
+
 
 @pytest.fixture(scope="module")
 def validation():
@@ -21,6 +23,17 @@ def validation():
     seed = np.random.RandomState(0).randint(np.iinfo(np.int32).max)
     _, held_out = _split({"validation_fraction": "auto", "model": "tiny"}, 300, seed)
     return model.prompts_.encode(model.serializer_.serialize(X.iloc[held_out])), y[held_out]
+
+
+def _fitted(model, encoded, y, weight=None, **settings):
+    weight = np.ones(len(y)) if weight is None else weight
+    settings = dict(scales=True, asked=True, estimate_weight=0.0) | settings
+    return calibrating.fitted_calibration(model, encoded, y, weight, **settings)
+
+
+def _sharpened(model, rows):
+    found, others = outputs(model, rows)
+    return tempered(found, 1 / 3), others
 
 
 def _copy(model, **attributes):
@@ -47,8 +60,8 @@ def test_the_temperature_minimises_the_crps_of_the_validation_rows(validation):
 def test_sharper_outputs_get_a_higher_temperature(validation, monkeypatch):
     encoded, y = validation
     model = noisy_toy.fitted()
-    monkeypatch.setattr(calibrating, "outputs", lambda *args: tempered(outputs(*args), 1 / 3))
-    found = calibrating.fitted_temperature(model.model_, encoded, y, np.ones(len(y)), True)
+    monkeypatch.setattr(calibrating, "outputs", _sharpened)
+    found = _fitted(model.model_, encoded, y).temperature
     assert found == pytest.approx(3 * model.temperature_, rel=0.02)
 
 
@@ -57,16 +70,18 @@ def test_weights_count(validation, monkeypatch):
     monkeypatch.setattr(calibrating, "MIN_ROWS", 5)
     model, some = noisy_toy.fitted().model_, np.arange(len(y)) % 3 == 0
     few = encoded.take(np.flatnonzero(some))
-    expected = calibrating.fitted_temperature(model, few, y[some], np.ones(some.sum()), True)
-    found = calibrating.fitted_temperature(model, encoded, y, 1e-300 * some, True)
-    assert found == pytest.approx(expected, rel=0.01)
-    unweighted = calibrating.fitted_temperature(model, encoded, y, np.ones(len(y)), True)
-    assert found != pytest.approx(unweighted, rel=0.02)
+    for name, rel in (("temperature", 0.01), ("estimate_weight", 1e-6)):
+        expected, found, unweighted = (
+            getattr(_fitted(model, *given, estimate_weight="auto"), name)
+            for given in ((few, y[some]), (encoded, y, 1e-300 * some), (encoded, y))
+        )
+        assert found == pytest.approx(expected, rel=rel), name
+        assert found != pytest.approx(unweighted, rel=0.02), name
 
 
 def test_scaling_changes_predictions_alone_and_can_be_undone(table, quick_fit, monkeypatch):
     monkeypatch.setattr(calibrating, "MIN_ROWS", 5)
-    X, params = table.X, dict(fit_method="ce", validation_fraction=0.3)
+    X, params = table.X, dict(fit_method="ce", validation_fraction=0.3, estimate_weight=0.3)
     scaled = quick_fit(X, table.y, **params)
     plain = quick_fit(X, table.y, temperature_scaling=False, **params)
     assert plain.temperature_ == 1.0
@@ -81,13 +96,94 @@ def test_scaling_changes_predictions_alone_and_can_be_undone(table, quick_fit, m
         _copy(scaled, temperature_=0).predict(X)
 
 
-def test_the_temperature_is_kept_by_pickles_and_folders_but_not_by_clones(tmp_path):
-    model, (X, _, _) = noisy_toy.fitted(), noisy_toy.rows(20, seed=2)
+def test_the_weight_counts_in_predictions_and_can_be_undone(table, quick_fit, monkeypatch):
+    monkeypatch.setattr(calibrating, "MIN_ROWS", 5)
+    X, params = table.X, dict(fit_method="ce", validation_fraction=0.3, temperature_scaling=False)
+    pooled = quick_fit(X, table.y, estimate_weight=0.6, **params)
+    alone = quick_fit(X, table.y, estimate_weight=0.0, **params)
+    found = quick_fit(X, table.y, **params).estimate_weight_
+    assert (pooled.estimate_weight_, alone.estimate_weight_) == (0.6, 0.0) and 0 < found < 1
+    columns = ["loss", "validation_rmse"]
+    assert pooled.history_[columns].equals(alone.history_[columns])
+    undone = _copy(pooled, estimate_weight_=0.0)
+    np.testing.assert_array_equal(undone.predict(X), alone.predict(X))
+    assert (pooled.predict(X) != alone.predict(X)).any()
+    rows = pooled.prompts_.extend(pooled.serializer_.serialize(X))
+    # After one epoch the model knows little more than the mean.
+    error = [np.abs(m.predict(X) - rows.opinion.centre).mean() for m in (pooled, alone)]
+    assert error[0] < 0.6 * error[1]
+    with pytest.raises(ValueError, match="estimate_weight_=2 is not a number from 0 to 1"):
+        _copy(pooled, estimate_weight_=2).predict(X)
+
+
+def test_the_model_alone_decides_where_estimates_know_nothing_and_the_other_way_round():
+    rng = np.random.RandomState(0)
+    X, y, _ = noisy_toy.rows(300, seed=1)
+    settings = noisy_toy.SETTINGS | dict(estimate_weight="auto")
+    product = np.sign(X["x"] - 0.3) * y  # nothing that a line could follow
+    learnt = LLMRegressor(**settings).fit(X, product)
+    untrained = LLMRegressor(**settings | dict(sft_learning_rate=1e-9)).fit(X, y)
+    # A model that finds all numbers alike takes nothing from the estimates at any weight.
+    assert learnt.estimate_weight_ < 0.2 and untrained.estimate_weight_ > 0.6
+    shuffled = LLMRegressor(**settings).fit(X, rng.permutation(y))
+    assert 0.1 < shuffled.estimate_weight_ < 0.9  # both know nothing, and equally much
+
+
+def test_without_enough_rows_both_have_equal_say(table, quick_fit):
+    for share in (None, 0.5):  # 0 and 20 rows
+        fitted = quick_fit(table.X, table.y, fit_method="ce", validation_fraction=share)
+        assert (fitted.estimate_weight_, fitted.temperature_) == (0.5, 1.0)
+
+
+def test_a_weight_without_estimates_is_zero_and_warned_of(table, quick_fit):
+    params = dict(fit_method="ce", estimates=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert quick_fit(table.X, table.y, **params).estimate_weight_ == 0.0
+    with pytest.warns(UserWarning, match=r"estimate_weight=0\.4 has no effect"):
+        assert quick_fit(table.X, table.y, estimate_weight=0.4, **params).estimate_weight_ == 0.0
+
+
+@pytest.mark.parametrize("method", ["pointwise", "histogram", "new_tokens", "learnable_raft"])
+def test_heads_and_other_numbers_are_pooled_too(method, table, quick_fit):
+    y = table.y / 10
+    codec = dict(codec=GridCodec([2, 4, 5, 6, 8])) if method in ONE_STEP_GRIDS else {}
+    model = quick_fit(table.X, y, fit_method=method, estimate_weight=0.0, **codec)
+    alone = model.predict(table.X)
+    model.estimate_weight_ = 0.25
+    moved = model.predict(table.X)
+    centre = model.prompts_.extend(model.serializer_.serialize(table.X)).opinion.centre
+    if method == "pointwise":
+        np.testing.assert_allclose(moved, 0.75 * alone + 0.25 * centre)
+    model.estimate_weight_ = 1.0
+    towards = model.predict(table.X)
+    assert np.corrcoef(towards, centre)[0, 1] > 0.9
+    nearer = [np.abs(p - towards).mean() for p in (alone, moved, towards)]
+    assert nearer[0] > nearer[1] > nearer[2]
+
+
+def test_members_are_mixed_first_and_pooled_then(table, quick_fit):
+    model = quick_fit(table.X, table.y, fit_method="ce", n_estimators=2, estimate_weight=0.0)
+    members = [_copy(model), _copy(model)]
+    members[1].model_.restore(members[1].model_.others[0])
+    for member in members:
+        member.model_.keep_others(())
+    mean = np.mean([m.predict(table.X) for m in members], axis=0)
+    np.testing.assert_allclose(model.predict(table.X), mean)
+    model.estimate_weight_ = 1.0
+    members[0].estimate_weight_ = 1.0
+    np.testing.assert_allclose(model.predict(table.X), members[0].predict(table.X))
+
+
+def test_what_was_found_is_kept_by_pickles_and_folders_but_not_by_clones(tmp_path):
+    model, (X, _, _) = _copy(noisy_toy.fitted(), estimate_weight_=0.3), noisy_toy.rows(20, seed=2)
     model.save(tmp_path / "model")
     for restored in (_copy(model), LLMRegressor.load(tmp_path / "model")):
         assert restored.temperature_ == model.temperature_
+        assert restored.estimate_weight_ == 0.3
         np.testing.assert_array_equal(restored.predict(X), model.predict(X))
     assert not hasattr(clone(model), "temperature_")
+    assert not hasattr(clone(model), "estimate_weight_")
 
 
 ONE_STEP = {
@@ -100,7 +196,7 @@ ONE_STEP = {
 @pytest.mark.parametrize("method", ONE_STEP)
 def test_histograms_grids_and_learnt_values_have_a_temperature(method, table, quick_fit):
     y = table.y / 10 if method == "learnable_raft" else table.y
-    model = quick_fit(table.X, y, fit_method=method, **ONE_STEP[method])
+    model = quick_fit(table.X, y, fit_method=method, estimate_weight=0.0, **ONE_STEP[method])
     before = model.predict_distribution(table.X)
     model.temperature_ = 0.5
     after, power = model.predict_distribution(table.X), before.probabilities**2
@@ -158,7 +254,7 @@ def test_only_so_many_rows_are_computed(validation, monkeypatch):
         return outputs(model, rows)
 
     monkeypatch.setattr(calibrating, "outputs", spy)
-    calibrating.fitted_temperature(model, encoded, y, np.ones(len(y)), True)
+    _fitted(model, encoded, y)
     assert seen == [31]
 
 

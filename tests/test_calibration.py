@@ -1,11 +1,20 @@
-"""Temperature scaling as mathematics: the search, and what a temperature does."""
+"""Calibration as mathematics: the searches, and what a temperature and a weight do."""
 
 import numpy as np
 import pytest
 import torch
 
 from llmreg import DigitCodec
-from llmreg.numbers.calibration import best_temperature, check_temperature, tempered
+from llmreg.numbers.calibration import (
+    Calibration,
+    best_temperature,
+    best_weight,
+    calibrated,
+    check_temperature,
+    check_weight,
+    pooled,
+    tempered,
+)
 from llmreg.numbers.decoding import tree_distribution
 from llmreg.numbers.tree import NumberTree, leaf_log_probs
 
@@ -24,7 +33,7 @@ def honest():
 
 
 def _score(tree, steps, y):
-    return lambda t: tree_distribution(tree, steps, t).crps(y).mean()
+    return lambda t: tree_distribution(tree, tempered(steps, t)).crps(y).mean()
 
 
 @pytest.mark.parametrize("factor", [0.4, 1.0, 3.0])
@@ -80,4 +89,79 @@ def test_a_temperature_is_a_power_of_the_probabilities_and_one_is_the_identity()
 def test_illegal_temperatures_are_named(illegal):
     with pytest.raises(ValueError, match="not a positive finite number") as error:
         check_temperature(illegal)
+    assert repr(illegal) in str(error.value)
+
+
+# -- pooling ---------------------------------------------------------------------------------
+
+
+def test_a_pool_is_a_product_of_powers_and_leaves_impossible_what_is():
+    p, q = torch.tensor([[0.7, 0.2, 0.1]]).double(), torch.tensor([[0.1, 0.3, 0.6]]).double()
+    for weight in (0.25, 1.0):
+        product = p ** (1 - weight) * q**weight
+        found = pooled(p.log(), q.log(), weight).exp()
+        np.testing.assert_allclose(found, product / product.sum())
+        impossible = torch.cat([p.log(), torch.full((1, 1), -1e30)], 1).double()
+        others = torch.cat([q.log(), torch.zeros(1, 1)], 1)
+        assert pooled(impossible, others, weight).exp()[0, 3] == 0
+    assert pooled(p.log(), q.log(), 0.0).equal(p.log())
+    assert pooled(p.log(), None, 0.5).equal(p.log())
+
+
+def test_bells_are_pooled_by_weight_and_precision():
+    """Of two Gaussians (centres 0 and 3, deviations 1 and 2) the pool is a Gaussian again."""
+    y = torch.linspace(-30, 30, 60_001).double()
+    mine = (-(y**2) / 2).log_softmax(0)
+    theirs = (-(((y - 3) / 2) ** 2) / 2).log_softmax(0)
+    probs = pooled(mine, theirs, 0.25).exp()
+    precision = 0.75 + 0.25 / 4
+    assert float(probs @ y) == pytest.approx(0.25 / 4 * 3 / precision, abs=1e-6)
+    variance = float(probs @ y**2 - (probs @ y) ** 2)
+    assert variance == pytest.approx(1 / precision, rel=1e-6)
+
+
+def test_first_the_pool_then_the_temperature():
+    p, q = torch.tensor([0.7, 0.3]).log(), torch.tensor([0.2, 0.8]).log()
+    expected = tempered(pooled(p, q, 0.4), 3.0)
+    torch.testing.assert_close(calibrated(p, q, Calibration(3.0, 0.4)), expected)
+    assert not torch.allclose(expected, pooled(tempered(p, 3.0), q, 0.4))
+
+
+def test_the_weight_is_a_posterior_mean():
+    """Brute force over the same grid."""
+
+    def score(weight, temperature):
+        return 2 + (weight - 0.3) ** 2 + 0.5 * np.log(temperature / 1.2) ** 2
+
+    for n_rows in (0, 50, 1000):
+        top, bottom = 0.0, 0.0
+        least = min(score(w, t) for w in np.linspace(0, 1, 11) for t in np.geomspace(0.5, 2, 5))
+        for weight in np.linspace(0, 1, 11):
+            for temperature in np.geomspace(0.5, 2, 5):
+                belief = np.exp(-n_rows / 2 * (score(weight, temperature) / least - 1))
+                top, bottom = top + belief * weight, bottom + belief
+        assert best_weight(score, n_rows) == pytest.approx(top / bottom)
+    assert best_weight(score, 0) == pytest.approx(0.5)
+    assert best_weight(score, 1e9) == pytest.approx(0.3)
+    assert best_weight(lambda w, t: 1 + w * t, 1e9, temperatures=(1.0,)) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e300])
+def test_units_of_the_score_do_not_matter_to_the_weight(unit):
+    def score(weight, temperature):
+        return 1 + (weight - 0.8) ** 2
+
+    found = best_weight(lambda w, t: unit * score(w, t), 100)
+    assert found == pytest.approx(best_weight(score, 100))
+
+
+def test_where_several_are_perfect_they_count_alike():
+    assert best_weight(lambda w, t: max(0.0, 0.45 - w), 100) == pytest.approx(0.75)
+    assert best_weight(lambda w, t: 0.0, 100) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("illegal", [-0.1, 1.5, np.nan, "much", None, [0.5]])
+def test_illegal_weights_are_named(illegal):
+    with pytest.raises(ValueError, match="not a number from 0 to 1") as error:
+        check_weight(illegal)
     assert repr(illegal) in str(error.value)

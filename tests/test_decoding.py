@@ -1,5 +1,6 @@
 """Exact and bounded distributions from the number tree."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,11 +8,19 @@ import pytest
 import torch
 
 from llmreg.numbers import decoding
+from llmreg.numbers.calibration import UNTOUCHED, Calibration
 from llmreg.numbers.codecs import DigitCodec
 from llmreg.numbers.decimal_codec import DecimalCodec
-from llmreg.numbers.decoding import bounded_distribution, open_steps, tree_distribution
+from llmreg.numbers.decoding import (
+    bounded_distribution,
+    calibrated_steps,
+    open_steps,
+    tree_distribution,
+)
 from llmreg.numbers.grid import GridCodec
+from llmreg.numbers.opinion import opinion_steps
 from llmreg.numbers.tree import greedy_leaf, leaf_log_probs, step_log_probs
+from llmreg.tables.stacking import Opinion, Spread
 
 LENGTHS = (5, 1, 8)
 Y = np.random.default_rng(0).normal(size=400)
@@ -49,8 +58,10 @@ def _steps(model, batch):
     return step_log_probs(model.node_logits(batch, nodes[1:]), model.tree, nodes)
 
 
-def exact_distribution(model, batch, temperature=1.0):
-    return tree_distribution(model.tree, open_steps(model, batch), temperature)
+def exact_distribution(model, batch, calibration=UNTOUCHED):
+    tree, steps = model.tree, open_steps(model, batch)
+    nodes = torch.arange(tree.n_open)
+    return tree_distribution(tree, calibrated_steps(steps, tree, nodes, batch.opinion, calibration))
 
 
 def test_mean_mode_and_greedy_are_those_of_all_leaves(build_model, random_batch, codec):
@@ -291,6 +302,37 @@ def test_a_model_in_half_precision_predicts_too(build_model, random_batch, toler
     assert found.mean() == pytest.approx(expected, abs=0.2)
 
 
+def _with_opinion(batch, codec):
+    """The batch with an opinion of each row, a tenth of the codec's range wide."""
+    unit = float(np.ptp(codec.edges_)) or 1.0
+    centre = codec.edges_[0] + unit * torch.tensor([0.13, 0.41, 0.97], dtype=torch.float64)
+    return replace(batch, opinion=Opinion(centre, Spread(0.03 * unit, 0.1 * unit, 0.1)))
+
+
+@pytest.mark.parametrize("weight", [0.3, 1.0])
+def test_an_opinion_counts_by_its_weight_at_every_step_of_exact_and_bounded_trees(
+    weight, build_model, random_batch, codec
+):
+    model, batch = build_model("llama", codec), _with_opinion(random_batch(LENGTHS), codec)
+    tree, nodes = model.tree, torch.arange(model.tree.n_open)
+    mine, theirs = open_steps(model, batch), opinion_steps(batch.opinion, tree, nodes)
+    # In the model's precision, where neighbouring numbers may be equally likely.
+    steps = step_log_probs(mine.lerp(theirs.to(mine), weight), tree, nodes)
+    expected = leaf_log_probs(steps, tree).exp().double().numpy()
+    calibration = Calibration(estimate_weight=weight)
+    found = exact_distribution(model, batch, calibration)
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
+    assert found.greedy().tolist() == codec.values_[greedy_leaf(steps, tree).numpy()].tolist()
+    tolerance = 0.01 * np.ptp(codec.values_)
+    bounded = bounded_distribution(model, batch, tolerance, calibration)
+    assert np.abs(bounded.mean() - found.mean()).max() <= tolerance + 1e-5
+    assert bounded.greedy().tolist() == found.greedy().tolist()
+    # Without a weight it has no say; without an opinion a weight has none.
+    untouched = exact_distribution(model, batch)
+    alone = exact_distribution(model, replace(batch, opinion=None), calibration)
+    np.testing.assert_array_equal(untouched.probabilities, alone.probabilities)
+
+
 @pytest.mark.parametrize("temperature", [0.4, 3.0])
 def test_a_temperature_acts_on_every_step_of_exact_and_bounded_trees(
     temperature, build_model, random_batch, codec
@@ -300,13 +342,14 @@ def test_a_temperature_acts_on_every_step_of_exact_and_bounded_trees(
     logits = model.node_logits(batch, nodes[1:])
     steps = step_log_probs(logits, tree, nodes, temperature)  # of the logits themselves
     expected = leaf_log_probs(steps, tree).exp().double().numpy()
-    found = exact_distribution(model, batch, temperature)
+    calibration = Calibration(temperature)
+    found = exact_distribution(model, batch, calibration)
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-6)
     untouched = exact_distribution(model, batch)
     assert found.greedy().tolist() == untouched.greedy().tolist()
     if tree.n_levels > 1 and len(tree.leaf_value) > 5 and np.ptp(codec.values_):
         assert np.abs(found.mean() - untouched.mean()).max() > 1e-3
     tolerance = 0.01 * np.ptp(codec.values_)
-    bounded = bounded_distribution(model, batch, tolerance, temperature)
+    bounded = bounded_distribution(model, batch, tolerance, calibration)
     assert np.abs(bounded.mean() - found.mean()).max() <= tolerance + 1e-6
     assert bounded.greedy().tolist() == untouched.greedy().tolist()

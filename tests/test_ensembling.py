@@ -11,7 +11,7 @@ from llmreg import LLMRegressor
 
 @pytest.fixture(scope="module")
 def fitted(table, quick_fit):
-    return quick_fit(table.X, table.y, n_estimators=3, sft_epochs=3)
+    return quick_fit(table.X, table.y, n_estimators=3, sft_epochs=3, estimate_weight=0.0)
 
 
 def _alone(model, member):
@@ -35,9 +35,9 @@ def test_the_distribution_is_the_mean_of_the_members(fitted, table):
 
 
 def test_the_first_member_is_the_model_that_would_be_fitted_alone(fitted, table, quick_fit):
-    single = quick_fit(table.X, table.y, sft_epochs=3).predict(table.X)
+    single = quick_fit(table.X, table.y, sft_epochs=3, estimate_weight=0.0).predict(table.X)
     np.testing.assert_allclose(_alone(fitted, 0).predict(table.X), single, rtol=1e-12)
-    again = quick_fit(table.X, table.y, n_estimators=3, sft_epochs=3)
+    again = quick_fit(table.X, table.y, n_estimators=3, sft_epochs=3, estimate_weight=0.0)
     assert np.array_equal(again.predict(table.X), fitted.predict(table.X))
     assert fitted.history_["member"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
 
@@ -93,7 +93,8 @@ def test_a_failed_warm_start_leaves_all_members_as_they_were(
 
 @pytest.mark.parametrize("method", ["pointwise", "histogram", "new_tokens"])
 def test_heads_and_new_tokens_are_averaged_too(method, table, quick_fit):
-    model = quick_fit(table.X, table.y, fit_method=method, n_estimators=2)
+    params = dict(fit_method=method, n_estimators=2, estimate_weight=0.0)
+    model = quick_fit(table.X, table.y, **params)
     parts = [_alone(model, member).predict(table.X) for member in range(2)]
     np.testing.assert_allclose(model.predict(table.X), np.mean(parts, 0), rtol=1e-6)
     assert np.abs(parts[0] - parts[1]).max() > 1e-3

@@ -989,7 +989,7 @@ def test_rows_of_weight_zero_are_left_out(table, quick_fit):
 
 def test_weights_change_the_fit(table, predictions, quick_fit):
     weight = np.where(table.y > table.y.median(), 10.0, 0.1)
-    params = dict(sft_epochs=6, fit_method="raft", align_epochs=6)
+    params = dict(sft_epochs=6, fit_method="raft", align_epochs=6, estimate_weight=0.0)
     even = quick_fit(table.X, table.y, **params).predict(table.X)
     high = quick_fit(table.X, table.y, weight, **params).predict(table.X)
     low = quick_fit(table.X, table.y, 1 / weight, **params).predict(table.X)
@@ -1087,8 +1087,9 @@ def test_the_best_epochs_weights_are_kept(weighted, table, quick_fit):
 
 def test_the_last_stages_best_weights_survive_the_merging_of_adapters(table, quick_fit):
     model = quick_fit(
-        table.X, table.y, align_epochs=4, align_learning_rate=0.02, validation_fraction=0.1
-    )
+        table.X, table.y, align_epochs=4, align_learning_rate=0.02, validation_fraction=0.1,
+        estimate_weight=0.0,
+    )  # fmt: skip
     best = model.history_[model.history_["kept"]].iloc[-1]
     assert best["stage"] == "align", "stage align improves nothing: nothing is tested"
     seed = _rng(0).randint(np.iinfo(np.int32).max)

@@ -184,7 +184,7 @@ def test_learnt_values_are_predicted_with(table, quick_fit):
 
 
 def test_numbers_of_a_head_ignore_the_trees_tolerance_and_range(table, quick_fit):
-    model = quick_fit(table.X, table.y, fit_method=Pointwise())
+    model = quick_fit(table.X, table.y, fit_method=Pointwise(), estimate_weight=0.0)
     expected = model.predict(table.X)
     assert np.array_equal(model.set_params(tree_tolerance=0.5).predict(table.X), expected)
     with torch.no_grad():

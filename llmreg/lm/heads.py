@@ -12,6 +12,7 @@ from torch import nn
 
 from llmreg.lm.readout import answer_logits, last_states, prompt_states
 from llmreg.numbers.distribution import NumericDistribution
+from llmreg.numbers.opinion import interval_log_mass
 from llmreg.numbers.tree import leaf_log_probs
 
 __all__ = ["HEADS", "Head", "Histogram", "LeafShift", "build_head", "histogram_targets", "pool"]
@@ -44,6 +45,10 @@ class Head(nn.Module):
     def n_logits(self):
         """int: logits that the head computes for each row beside the language model's states."""
         return 0
+
+    def opinion(self, opinion):
+        """What an opinion says, in the terms of :meth:`forward`'s output: its centres (B,)."""
+        return (opinion.centre - self.mean) / self.std
 
     def distribution(self, output):
         """The :class:`NumericDistribution` in the units of y of a :meth:`forward`'s output: all
@@ -237,9 +242,18 @@ class Histogram(Head):
         """(B, d) hidden states to (B, n_bins + 2) log-probabilities."""
         return self.mlp(states).log_softmax(-1)
 
+    def opinion(self, opinion):
+        """Its log-probabilities (B, n_bins + 2) of bins and tails."""
+        edges = torch.from_numpy(self._edges()).to(opinion.centre)
+        spans = torch.stack([edges[:-1], edges[1:]], -1).unsqueeze(0)
+        return interval_log_mass(opinion, spans).log_softmax(-1)
+
+    def _edges(self):
+        return histogram_edges(self.n_bins, self.limit).numpy() * self.std + self.mean
+
     def distribution(self, output):
         """Bins and tails in the units of y; its mean is the expectation over their centres."""
-        edges = histogram_edges(self.n_bins, self.limit).numpy() * self.std + self.mean
+        edges = self._edges()
         probs = _numpy(output.double().exp())
         centres = (edges[1:] + edges[:-1]) / 2
         return NumericDistribution(

@@ -1,21 +1,59 @@
-"""Temperature scaling: one number that makes predictive distributions as wide as they should be.
+"""Two numbers that make predictive distributions better after training, from rows held out.
 
-Training leaves the probabilities of the next symbol sharper or flatter than the errors on new rows
-warrant. Dividing their logarithms by one temperature for all rows and steps (Guo et al. 2017, "On
-Calibration of Modern Neural Networks", arXiv 1706.04599, section 4.2) mends the width and leaves
-the order of the symbols alone, hence greedy decoding. They choose it by the likelihood; here it is
-the CRPS of the numbers, which knows how far off a number is.
+The **temperature**: training leaves the probabilities of the next symbol sharper or flatter than
+the errors on new rows warrant. Dividing their logarithms by one temperature for all rows and steps
+(Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv 1706.04599, section 4.2) mends
+the width and leaves the order of the symbols alone.
+
+The **weight of the estimates**: where regressors have an opinion of a row too, the two
+distributions are pooled, by as much as each has earned.
+
+Guo et al. choose the temperature by the likelihood; here both are chosen by the CRPS of the
+numbers, which knows how far off a number is.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 
-__all__ = ["best_temperature", "check_temperature", "tempered"]
+__all__ = [
+    "UNTOUCHED",
+    "Calibration",
+    "best_temperature",
+    "best_weight",
+    "calibrated",
+    "check_temperature",
+    "check_weight",
+    "pooled",
+    "tempered",
+]
 
 LOWEST, HIGHEST = 0.1, 10.0
 N_GRID = 9  # odd, so that 1 is on the grid
 PRECISION = 0.005  # of log T; the validation rows tell it to a few hundredths at best
 LEAST_GAIN = 1e-6  # relative; less is rounding, as where all symbols are equally likely
+WEIGHTS = np.linspace(0, 1, 11)
+TEMPERATURES = np.geomspace(0.5, 2, 5)
+IMPOSSIBLE = -1e29  # log-probabilities below stand for -inf
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What is done to a model's distributions after training; by default nothing."""
+
+    temperature: float = 1.0
+    estimate_weight: float = 0.0
+
+
+UNTOUCHED = Calibration()
+
+
+def calibrated(log_probs, others, calibration):
+    """:func:`pooled` with others by the estimates' weight, then :func:`tempered`."""
+    together = pooled(log_probs, others, calibration.estimate_weight)
+    return tempered(together, calibration.temperature)
 
 
 def tempered(log_probs, temperature):
@@ -41,6 +79,40 @@ def tempered(log_probs, temperature):
     [0.941, 0.059]
     """
     return log_probs if temperature == 1 else (log_probs / temperature).log_softmax(-1)
+
+
+def pooled(log_probs, others, weight):
+    """The logarithmic opinion pool of two distributions, ∝ p^(1 − w) · q^w.
+
+    Genest & Zidek 1986, "Combining Probability Distributions", Statistical Science 1. Where both
+    are bells, the pool is one as well, and their centres count by weight and precision.
+
+    Parameters
+    ----------
+    log_probs : Tensor of shape (..., S)
+        Each row sums to one in probability. Stand-ins for -inf, such as -1e30, stay impossible.
+    others : Tensor of the same shape, or None
+        Log-probabilities of the other distribution; None: there is none.
+    weight : float in [0, 1]
+        Of the others; 0 returns the very tensor.
+
+    Returns
+    -------
+    Tensor of shape (..., S)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from llmreg.numbers.calibration import pooled
+    >>> sure, unsure = torch.tensor([0.9, 0.1]).log(), torch.tensor([0.5, 0.5]).log()
+    >>> [round(p, 3) for p in pooled(sure, unsure, 0.5).exp().tolist()]  # 3 : 1
+    [0.75, 0.25]
+    """
+    if others is None or not weight:
+        return log_probs
+    together = log_probs.lerp(others.to(log_probs), weight)
+    # At weight 1 nothing is left of a stand-in.
+    return log_probs.where(log_probs < IMPOSSIBLE, together).log_softmax(-1)
 
 
 def best_temperature(score):
@@ -85,6 +157,43 @@ def best_temperature(score):
     return float(np.exp(log_temperature)) if gain > LEAST_GAIN else 1.0
 
 
+def best_weight(score, n_rows, temperatures=TEMPERATURES):
+    """The weight of the others' distribution, as much as so many rows can tell.
+
+    Not the weight with the smallest score, which few rows leave to chance, but the mean of all
+    weights and temperatures on a grid, each counted by exp(−n / 2 · (score / smallest − 1)): a
+    posterior mean, as if the score were a variance. No rows at all give equal say, many the best.
+
+    Parameters
+    ----------
+    score : callable
+        ``score(weight, temperature)`` is a float >= 0, smaller is better: a mean over rows.
+    n_rows : float
+        Rows that the score is the mean of.
+    temperatures : sequence of float, default=five from 0.5 to 2
+        Those in question.
+
+    Returns
+    -------
+    float in [0, 1]
+
+    Examples
+    --------
+    >>> from llmreg.numbers.calibration import best_weight
+    >>> valley = lambda weight, temperature: 1 + (weight - 0.2) ** 2
+    >>> [round(best_weight(valley, n), 2) for n in (0, 10, 10_000)]
+    [0.5, 0.31, 0.2]
+    """
+    scores = np.array([[score(float(w), float(t)) for t in temperatures] for w in WEIGHTS])
+    least = scores.min()
+    if not least > 0:  # a perfect score: all that have it count alike
+        belief = np.where(scores == least, 0.0, -np.inf)
+    else:
+        belief = -n_rows / 2 * (scores / least - 1)
+    belief = logsumexp(belief, axis=1)
+    return float(WEIGHTS @ np.exp(belief - logsumexp(belief)))
+
+
 def check_temperature(temperature):
     """The temperature as a float.
 
@@ -93,10 +202,29 @@ def check_temperature(temperature):
     ValueError
         If it is not a positive finite number.
     """
-    legal = np.ndim(temperature) == 0 and isinstance(temperature, (int, float, np.number))
-    if not (legal and 0 < temperature < np.inf):
+    if not (_is_number(temperature) and 0 < temperature < np.inf):
         raise ValueError(
             f"temperature_={temperature!r} is not a positive finite number. Set 1.0 for the "
             "distributions as the model has them; below 1 sharpens them, above 1 flattens them."
         )
     return float(temperature)
+
+
+def check_weight(weight):
+    """The weight of the estimates as a float.
+
+    Raises
+    ------
+    ValueError
+        If it is not a number from 0 to 1.
+    """
+    if not (_is_number(weight) and 0 <= weight <= 1):
+        raise ValueError(
+            f"estimate_weight_={weight!r} is not a number from 0 to 1. Set 0.0 for the language "
+            "model's distributions alone, 1.0 for those of the estimates alone."
+        )
+    return float(weight)
+
+
+def _is_number(value):
+    return np.ndim(value) == 0 and isinstance(value, (int, float, np.number))

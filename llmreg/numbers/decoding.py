@@ -3,11 +3,12 @@
 import numpy as np
 import torch
 
-from llmreg.numbers.calibration import tempered
+from llmreg.numbers.calibration import UNTOUCHED, calibrated
 from llmreg.numbers.distribution import NumericDistribution
+from llmreg.numbers.opinion import opinion_steps
 from llmreg.numbers.tree import greedy_leaf, keep_nodes, leaf_log_probs, step_log_probs
 
-__all__ = ["bounded_distribution", "open_steps", "tree_distribution"]
+__all__ = ["bounded_distribution", "calibrated_steps", "open_steps", "tree_distribution"]
 
 NODES_PER_PASS = 2048
 # From so many tokens on, a pass of the prompt alone saves more than a second pass for nodes costs:
@@ -19,16 +20,35 @@ def _numpy(tensor):
     return tensor.double().cpu().numpy()
 
 
-def tree_distribution(tree, steps, temperature=1.0, values=None):
+def calibrated_steps(steps, tree, nodes, opinion, calibration):
+    """Log-probabilities of the next symbols, pooled with an opinion and at a temperature.
+
+    Parameters
+    ----------
+    steps : Tensor of shape (B, K, S)
+    tree : llmreg.numbers.tree.NumberTree
+    nodes : LongTensor of shape (K,) or (B, K)
+    opinion : llmreg.tables.stacking.Opinion of B rows, or None
+    calibration : llmreg.numbers.calibration.Calibration
+
+    Returns
+    -------
+    Tensor of shape (B, K, S)
+    """
+    others = None
+    if opinion is not None and calibration.estimate_weight:
+        others = opinion_steps(opinion, tree, nodes)
+    return calibrated(steps, others, calibration)
+
+
+def tree_distribution(tree, steps, values=None):
     """Every leaf's probability, from the steps at all open nodes.
 
     Parameters
     ----------
     tree : llmreg.numbers.tree.NumberTree of L leaves
     steps : Tensor of shape (B, n_open, S)
-        From :func:`open_steps`.
-    temperature : float, default=1.0
-        Of every step; the greedy number is the same at any.
+        Log-probabilities, from :func:`open_steps` or :func:`calibrated_steps`.
     values : ndarray of shape (L,) or None, default=None
         Learnt values: all mass lies on them. None: the mass fills the codec's bins.
 
@@ -36,7 +56,7 @@ def tree_distribution(tree, steps, temperature=1.0, values=None):
     -------
     NumericDistribution
     """
-    probs = _numpy(leaf_log_probs(tempered(steps, temperature), tree).exp())
+    probs = _numpy(leaf_log_probs(steps, tree).exp())
     if values is None:
         (lower, upper), values = _numpy(tree.leaf_span).T, _numpy(tree.leaf_value)
     else:
@@ -92,7 +112,7 @@ def _subtrees(tree):
         yield nodes[nodes >= 0].long()
 
 
-def bounded_distribution(model, batch, tolerance, temperature=1.0):
+def bounded_distribution(model, batch, tolerance, calibration=UNTOUCHED):
     """Leaves where the mass is, whole intervals elsewhere.
 
     Level by level on the cached prompt, only those nodes are expanded that could still move the
@@ -106,8 +126,8 @@ def bounded_distribution(model, batch, tolerance, temperature=1.0):
     batch : llmreg.prompts.cell_prompts.PromptBatch
     tolerance : float
         In the units of y.
-    temperature : float, default=1.0
-        Of every step. The bound is on the mean at this temperature.
+    calibration : llmreg.numbers.calibration.Calibration, default: none
+        Of every step. The bound is on the mean after it.
 
     Returns
     -------
@@ -123,7 +143,8 @@ def bounded_distribution(model, batch, tolerance, temperature=1.0):
     unit = float(tree.radius[0]) or 1.0
     share = tolerance / unit / max(tree.n_levels - 1, 1)
     for level in range(tree.n_levels):
-        steps = step_log_probs(logits, tree, nodes, temperature)
+        steps = step_log_probs(logits, tree, nodes)
+        steps = calibrated_steps(steps, tree, nodes, batch.opinion, calibration)
         probs = steps.exp() * mass.unsqueeze(2)  # (B, K, S)
         # The greedy path is always expanded, so that greedy decoding is exact.
         symbol = probs[rows, greedy].argmax(-1)  # (B, 1)

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from llmreg.numbers.opinion import opinion_on
 from llmreg.prompts.cell_encoder import SlotLayout
 from llmreg.prompts.cells import CellValues
+from llmreg.tables.stacking import Opinion
 
 __all__ = [
     "EncodedRows",
@@ -46,6 +48,7 @@ class PromptBatch:
     numbers: torch.Tensor
     categories: torch.Tensor
     texts: torch.Tensor
+    opinion: Opinion | None = None  # what regressors make of the rows, as a tensor
     prefix: Prefix | None = None  # what stands before the P tokens
     unpadded: bool = False  # whether all tokens are known to be real
 
@@ -72,6 +75,7 @@ class EncodedRows:
     starts: np.ndarray  # (n,) int64
     lengths: np.ndarray  # (n,) int64
     cells: CellValues
+    opinion: Opinion | None = None  # what regressors make of the rows
     prefix: Prefix | None = None  # what stands before each row's tokens
 
     def __len__(self):
@@ -86,7 +90,8 @@ class EncodedRows:
         kind : ndarray of shape (n,)
             ``rows[kind]`` are rows equal to all.
         """
-        cells = (self.cells.numbers, self.cells.categories, self.cells.texts)
+        cells = [self.cells.numbers, self.cells.categories, self.cells.texts]
+        cells += [] if self.opinion is None else [self.opinion.centre]
         width = [np.ascontiguousarray(part).reshape(len(self), -1) for part in cells]
         keys = np.empty(len(self), dtype=object)
         for row, (start, length) in enumerate(zip(self.starts, self.lengths, strict=True)):
@@ -130,8 +135,9 @@ class EncodedRows:
     def take(self, rows):
         """These rows only; token arrays are shared, not copied."""
         return replace(
-            self, starts=self.starts[rows], lengths=self.lengths[rows], cells=self.cells.take(rows)
-        )
+            self, starts=self.starts[rows], lengths=self.lengths[rows],
+            cells=self.cells.take(rows), opinion=self.opinion and self.opinion.take(rows),
+        )  # fmt: skip
 
     def batch(self, rows, device, dtype):
         """The :class:`PromptBatch` of some rows."""
@@ -152,6 +158,7 @@ class EncodedRows:
             numbers=tensor(cells.numbers, dtype),
             categories=tensor(cells.categories, torch.long),
             texts=tensor(cells.texts, dtype),
+            opinion=opinion_on(self.opinion and self.opinion.take(rows), device),
             prefix=self.prefix,
             unpadded=bool(mask.all()),
         )
@@ -268,4 +275,4 @@ class Prompts:
     def _encode(self, rows, cells):
         ragged = self._tokens(rows)
         starts = ragged.lengths.cumsum() - ragged.lengths
-        return EncodedRows(ragged.ids, ragged.slots, starts, ragged.lengths, cells)
+        return EncodedRows(ragged.ids, ragged.slots, starts, ragged.lengths, cells, rows.opinion)

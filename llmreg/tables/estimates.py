@@ -1,10 +1,12 @@
-"""What simple regressors make of a row, as further cells of it.
+"""What simple regressors make of a row: as further cells of it, and together as an opinion.
 
 What a ridge regression finds at once (slopes, the worth of each word) and what boosted trees find
 (steps, interactions) a small network with fresh weights finds only with many rows. So it is told,
 and learns how far to trust whom: the estimates of the training rows come from regressors that have
-not seen them.
+not seen them. And what they say together is kept, to be pooled with what it says after training.
 """
+
+from dataclasses import replace
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -13,7 +15,8 @@ from sklearn.model_selection import KFold
 
 from llmreg.tables.boosted_trees import BoostedTrees
 from llmreg.tables.row_features import RowFeatures
-from llmreg.tables.serialization import Field, SerializedRows
+from llmreg.tables.serialization import Field
+from llmreg.tables.stacking import Opinion, Spread, fit_spread, stacking_weights
 
 __all__ = ["KINDS", "RowEstimates"]
 
@@ -43,6 +46,10 @@ class RowEstimates(BaseEstimator):
     features_ : RowFeatures
     regressors_ : dict of str to fitted regressor
         By kind, fitted on all training rows.
+    weights_ : ndarray of shape (n_kinds,)
+        What estimates (less the mean) are multiplied with to be one together.
+    spread_ : tuple of float
+        :class:`llmreg.tables.stacking.Spread` of its errors, in standard deviations of the targets.
     """
 
     def __init__(self, kinds, mean, std, random_state):
@@ -72,6 +79,9 @@ class RowEstimates(BaseEstimator):
             regressor = self._chosen(kind, design, z, weight)
             estimates[kind] = self._held_out(regressor, design, z, weight)
             self.regressors_[kind] = regressor.fit(design, z, sample_weight=weight)
+        estimates = self._within_reach(estimates)
+        self.weights_ = stacking_weights(estimates, z, weight)
+        self.spread_ = tuple(fit_spread(z - estimates @ self.weights_, weight))
         return self._extended(rows, estimates)
 
     def extend_training(self, rows, y, weight):
@@ -81,7 +91,7 @@ class RowEstimates(BaseEstimator):
             kind: self._held_out(self.regressors_[kind], design, z, weight)
             for kind, design in self.features_.transform(rows).items()
         }
-        return self._extended(rows, held_out)
+        return self._extended(rows, self._within_reach(held_out))
 
     def extend(self, rows):
         """Extend rows to predict for."""
@@ -89,7 +99,7 @@ class RowEstimates(BaseEstimator):
             kind: self.regressors_[kind].predict(design)
             for kind, design in self.features_.transform(rows).items()
         }
-        return self._extended(rows, estimates)
+        return self._extended(rows, self._within_reach(estimates))
 
     def _standardised(self, y):
         return (y - self.mean) / self.std
@@ -124,20 +134,25 @@ class RowEstimates(BaseEstimator):
             estimate[held_out] = fitted.predict(design[held_out])
         return estimate
 
-    def _extended(self, rows, estimates):
-        for kind, z in estimates.items():
-            rows = self._with_field(rows, f"{kind} estimate", z)
-        return rows
-
-    def _with_field(self, rows, name, z):
+    def _within_reach(self, estimates):
+        """Estimates by kind as a matrix (n, n_kinds): at most as far beyond the targets as they
+        reach."""
         low, high = self.range_
-        # At most as far beyond the targets as they reach.
-        z = np.clip(z.round(DIGITS), 2 * low - high, 2 * high - low)
-        estimate = self.mean + self.std * z
-        text = np.empty(len(z), dtype=object)
+        z = np.stack([estimates[kind] for kind in self.kinds], axis=1)
+        return np.clip(z.round(DIGITS), 2 * low - high, 2 * high - low)
+
+    def _extended(self, rows, estimates):
+        for kind, z in zip(self.kinds, estimates.T, strict=True):
+            rows = self._with_field(rows, f"{kind} estimate", self.mean + self.std * z)
+        centre = self.mean + self.std * (estimates @ self.weights_)
+        return replace(rows, opinion=Opinion(centre, Spread(*self.spread_).times(self.std)))
+
+    @staticmethod
+    def _with_field(rows, name, estimate):
+        text = np.empty(len(estimate), dtype=object)
         text[:] = [f"{value:.4g}" for value in estimate]
-        missing = np.zeros(len(z), bool)
+        missing = np.zeros(len(estimate), bool)
         field = Field(name, "number", text, missing, estimate[:, None], (name,), estimate=True)
         *literals, last = rows.literals
         label = f"\n{name}: " if last.startswith("\n") else f", {name}: "
-        return SerializedRows((*literals, label, last), (*rows.fields, field), rows.n_rows)
+        return replace(rows, literals=(*literals, label, last), fields=(*rows.fields, field))

@@ -7,12 +7,11 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-from llmreg.tables.scaling import NumberScaler
+from llmreg.tables.scaling import NumberScaler, soften
 
 __all__ = ["RowFeatures"]
 
 WIDE = 200  # columns beyond which most of them are words or levels: a sparse matrix
-FARTHEST = 1e6  # standard deviations; keeps squares of outlandish cells finite
 N_COMPONENTS = 30  # that trees read of a text column
 SHORT = 200  # characters; longer texts have words enough, and pieces of words take long
 
@@ -20,9 +19,10 @@ SHORT = 200  # characters; longer texts have words enough, and pieces of words t
 class RowFeatures(TransformerMixin, BaseEstimator):
     """Matrices of serialised rows, one for each kind of regressor.
 
-    "linear" has numbers standardised with flags for gaps, a column per level, and TF-IDF of words,
-    pairs of words and (in short texts) pieces of words; it is sparse if it is wide. "boosted" has
-    numbers as they are with NaN for gaps, a code per category, and components of the TF-IDF.
+    "linear" has numbers standardised, and pulled in where they are far out, with flags for gaps, a
+    column per level, and TF-IDF of words, pairs of words and (in short texts) pieces of words; it
+    is sparse if it is wide. "boosted" has numbers as they are with NaN for gaps, a code per
+    category, and components of the TF-IDF.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
 
     def _wide(self, rows, words):
         raw = _numbers(rows)
-        z = np.clip(np.nan_to_num(self.scaler_.transform(raw)), -FARTHEST, FARTHEST)
+        z = soften(np.nan_to_num(self.scaler_.transform(raw)))
         # The first column, of zeros, is for tables that have nothing to be read.
         parts = [np.zeros((len(z), 1)), z, np.isnan(raw[:, self.gaps_]).astype(float)]
         if self.one_hot_ is not None:

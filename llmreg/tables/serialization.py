@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from llmreg.tables.columns import KINDS, infer_kind, plan_column, write_column
 from llmreg.tables.reading import read_table
+from llmreg.tables.stacking import Opinion
 
 __all__ = ["Field", "RowSerializer", "SerializedRows"]
 
@@ -64,11 +65,14 @@ class SerializedRows:
         The fields in prompt order.
     n_rows : int
         Number of rows.
+    opinion : llmreg.tables.stacking.Opinion or None, default=None
+        What regressors make of the rows beside the language model.
     """
 
     literals: tuple[str, ...]
     fields: tuple[Field, ...]
     n_rows: int
+    opinion: Opinion | None = None
 
     def to_text(self):
         """Return the full prompts.
@@ -103,7 +107,8 @@ class SerializedRows:
             )
             for field in self.fields
         ]  # fmt: skip
-        return SerializedRows(self.literals, tuple(fields), len(rows))
+        opinion = self.opinion and self.opinion.take(rows)
+        return SerializedRows(self.literals, tuple(fields), len(rows), opinion)
 
 
 class RowSerializer(TransformerMixin, BaseEstimator):
