@@ -4,7 +4,12 @@ import warnings
 
 import numpy as np
 
-from llmreg.numbers.calibration import Calibration, best_temperature, best_weight
+from llmreg.numbers.calibration import (
+    TEMPERATURES,
+    Calibration,
+    best_temperature,
+    best_weight,
+)
 from llmreg.predicting import calibrated_distribution, has_spread, outputs
 
 __all__ = ["calibration_rows", "fitted_calibration"]
@@ -29,7 +34,7 @@ def fitted_calibration(model, encoded, y, weight, *, scales, asked, estimate_wei
     scales : bool
         Whether to look for a temperature; else it is 1.
     asked : bool
-        Whether to say so where there is nothing to scale.
+        Whether to warn where there is nothing to scale.
     estimate_weight : float or "auto"
         The weight of the rows' opinion, if they have one, or that it is to be found.
 
@@ -45,22 +50,19 @@ def fitted_calibration(model, encoded, y, weight, *, scales, asked, estimate_wei
         If ``asked``, and there are too few rows or nothing to calibrate; if a weight is given for
         estimates that are not there.
     """
-    obstacle = _obstacle(model, len(y))
-    if scales and asked and obstacle:
-        warnings.warn(
-            f"temperature_scaling=True has no effect: {obstacle}. temperature_ is 1.",
-            UserWarning,
-            stacklevel=2,
-        )
-    scales = scales and not obstacle
-    finds = estimate_weight == "auto" and encoded.opinion is not None and len(y) >= MIN_ROWS
-    if encoded.opinion is None:
-        _warn_of_weight(estimate_weight)
-        estimate_weight = 0.0
-    elif not finds and estimate_weight == "auto":
-        estimate_weight = EQUAL_SAY
-    if not (scales or finds):
-        return Calibration(1.0, float(estimate_weight))
+    scales = scales and not _said_obstacle(model, len(y), asked)
+    share = _settled_weight(estimate_weight, encoded.opinion, len(y))
+    if not scales and share is not None:
+        return Calibration(1.0, share)
+    score, n_rows = _score(model, encoded, y, weight)
+    if share is None:
+        share = best_weight(score, n_rows, TEMPERATURES if scales else (1.0,))
+    temperature = best_temperature(lambda t: score(share, t)) if scales else 1.0
+    return Calibration(temperature, share)
+
+
+def _score(model, encoded, y, weight):
+    """The mean CRPS of rows by weight and temperature, and how many rows it is the mean of."""
     rows = calibration_rows(len(y), _cells_per_row(model))
     y, share = y[rows], weight[rows] / weight[rows].sum()
     found, others = outputs(model, encoded.take(rows))
@@ -69,23 +71,35 @@ def fitted_calibration(model, encoded, y, weight, *, scales, asked, estimate_wei
         calibration = Calibration(temperature, weight)
         return calibrated_distribution(model, found, others, calibration).crps(y) @ share
 
-    if finds:
-        temperatures = {"temperatures": (1.0,)} if not scales else {}
-        n_rows = 1 / (share**2).sum()  # as many as weights leave
-        estimate_weight = best_weight(score, n_rows, **temperatures)
-    estimate_weight = float(estimate_weight)
-    temperature = best_temperature(lambda t: score(estimate_weight, t)) if scales else 1.0
-    return Calibration(temperature, estimate_weight)
+    return score, 1 / (share**2).sum()  # as many as unequal weights are worth
 
 
-def _warn_of_weight(estimate_weight):
-    if estimate_weight != "auto" and estimate_weight > 0:
+def _settled_weight(asked, opinion, n_rows):
+    """The weight of an opinion, or None if it is to be found."""
+    if asked != "auto" and asked > 0 and opinion is None:
         warnings.warn(
-            f"estimate_weight={estimate_weight} has no effect: there are no estimates. "
-            "estimate_weight_ is 0. Set estimates='both', or leave estimate_weight at 'auto'.",
+            f"estimate_weight={asked} has no effect: there are no estimates. estimate_weight_ is "
+            "0. Set estimates='both', or leave estimate_weight at 'auto'.",
             UserWarning,
             stacklevel=3,
         )
+    if opinion is None:
+        return 0.0
+    if asked != "auto":
+        return float(asked)
+    return EQUAL_SAY if n_rows < MIN_ROWS else None
+
+
+def _said_obstacle(model, n_rows, aloud):
+    """Whether there is no temperature to be found; said aloud if that is wanted."""
+    obstacle = _obstacle(model, n_rows)
+    if obstacle and aloud:
+        warnings.warn(
+            f"temperature_scaling=True has no effect: {obstacle}. temperature_ is 1.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return obstacle is not None
 
 
 def _obstacle(model, n_rows):
@@ -102,7 +116,7 @@ def _obstacle(model, n_rows):
 def _cells_per_row(model):
     """Log-probabilities that a row takes, or its numbers if there are more of them."""
     if model.head is not None:
-        return model.head.n_bins + 2
+        return getattr(model.head, "n_bins", 0) + 2
     tree = model.tree
     return max(tree.n_open * tree.child.shape[1], len(tree.leaf_value))
 

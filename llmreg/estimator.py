@@ -187,7 +187,8 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
     ----------
     history_ : DataFrame
         A row per epoch: stage, epoch, step, loss, learning_rate, validation_rmse (in the units of
-        y, as decoded from the language model alone), seconds, kept (whether the stage ended with this epoch's weights), and
+        y, as decoded from the language model alone), seconds, kept (whether the stage ended with
+        this epoch's weights), and
         what the method reports.
     temperature_ : float
         What the log-probabilities of the next symbol are divided by in predictions. May be set:

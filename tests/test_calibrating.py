@@ -162,6 +162,13 @@ def test_heads_and_other_numbers_are_pooled_too(method, table, quick_fit):
     assert nearer[0] > nearer[1] > nearer[2]
 
 
+def test_a_head_without_a_width_has_a_weight_of_least_absolute_error(table, quick_fit, monkeypatch):
+    monkeypatch.setattr(calibrating, "MIN_ROWS", 5)
+    model = quick_fit(table.X, table.y, fit_method="pointwise", validation_fraction=0.3)
+    assert 0.6 < model.estimate_weight_ < 1  # after one epoch the head knows nothing
+    assert model.temperature_ == 1.0
+
+
 def test_members_are_mixed_first_and_pooled_then(table, quick_fit):
     model = quick_fit(table.X, table.y, fit_method="ce", n_estimators=2, estimate_weight=0.0)
     members = [_copy(model), _copy(model)]

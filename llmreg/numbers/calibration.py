@@ -19,6 +19,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 __all__ = [
+    "TEMPERATURES",
     "UNTOUCHED",
     "Calibration",
     "best_temperature",
