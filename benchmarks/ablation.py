@@ -14,29 +14,75 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pandas as pd
+import torch
 from sklearn.model_selection import train_test_split
 from suite_measure import figures
 from suite_tables import find_tables, load_table, split_table
+from torch import nn
 
-from llmreg import DigitCodec, LLMRegressor, SoftCE
+from llmreg import DigitCodec, GridCodec, LLMRegressor, SoftCE
+from llmreg.prompts import cell_encoder
 from llmreg.prompts.cell_encoder import NumberEmbedding
 
 TABLES = [
     *["machine_cpu", "pm10", "teaching_evals", "carseats", "cps_85_wages", "sensory", "concrete"],
     *["debutanizer", "abalone", "auto_mpg", "used_cars_us", "esol_smiles", "freesolv_smiles"],
 ]
-# Parameters, and the height of the ramps between neighbouring values of a number.
+
+
+class NoRamps(NumberEmbedding):
+    """Numbers are read by their curve alone."""
+
+    RAMP = 0.0
+
+
+class FullRamps(NumberEmbedding):
+    """Neighbouring values are told apart as fast as the curve is learnt."""
+
+    RAMP = 1.0
+
+
+class Jittered(NumberEmbedding):
+    """In training numbers are a twentieth of a standard deviation off."""
+
+    def forward(self, z):
+        return super().forward(z + 0.05 * torch.randn_like(z) if self.training else z)
+
+
+class Periodic(NumberEmbedding):
+    """Sines and cosines of learnt frequencies in place of ramps (Gorishniy et al. 2022, 3.3)."""
+
+    RAMP, SIZE = 0.0, 16
+
+    def __init__(self, knots, edges, size, std):
+        super().__init__(knots, edges, size, std)
+        self.frequency = nn.Parameter(0.3 * torch.randn(len(edges), self.SIZE))
+        self.waves = nn.Parameter(
+            torch.randn(len(edges), 2 * self.SIZE, size) * std / self.SIZE**0.5
+        )
+
+    def forward(self, z):
+        angle = 2 * torch.pi * z.unsqueeze(-1) * self.frequency
+        waves = torch.cat([angle.sin(), angle.cos()], -1)
+        return super().forward(z) + torch.einsum("bcf,cfd->bcd", waves, self.waves)
+
+
+# Parameters, and how numbers are read.
 VARIANTS = {
     "default": {},
+    "estimates do not count": {"estimate_weight": 0.0},
     "no estimates": {"estimates": None},
     "linear estimate": {"estimates": "linear"},
     "boosted estimate": {"estimates": "boosted"},
-    "no ramps": {"RAMP": 0.0},
-    "full ramps": {"RAMP": 1.0},
+    "no ramps": {"embedding": NoRamps},
+    "full ramps": {"embedding": FullRamps},
+    "periodic": {"embedding": Periodic},
+    "jitter": {"embedding": Jittered},
     "no hidden cells": {"dropout": 0.0},
     "one cell in five hidden": {"dropout": 0.2},
     "quantile codec": {"codec": DigitCodec(scale="quantile")},
     "log codec": {"codec": DigitCodec(scale="log")},
+    "grid codec": {"codec": GridCodec(n_decimals=0)},  # for targets that are whole numbers
     "wider targets": {"sft_method": SoftCE(sigma=0.3)},
     "no second stage": {"fit_method": "soft_ce"},
     "three members": {"n_estimators": 3},
@@ -73,7 +119,8 @@ def one(name, split, variant, max_rows):
     """A line: one fit on four fifths of the training rows, judged on the last fifth of them."""
     X, X_held, y, y_held = held_back(name, split, max_rows)
     settings = dict(VARIANTS[variant])
-    with patch.object(NumberEmbedding, "RAMP", settings.pop("RAMP", NumberEmbedding.RAMP)):
+    embedding = settings.pop("embedding", NumberEmbedding)
+    with patch.object(cell_encoder, "NumberEmbedding", embedding):
         start = time.perf_counter()
         model = LLMRegressor(**settings, random_state=split).fit(X, y)
         seconds = time.perf_counter() - start
