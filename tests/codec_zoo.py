@@ -1,9 +1,11 @@
-"""One way to draw any codec with targets that suit it, for property tests."""
+"""Codecs for tests: any kind with targets that suit it, and numbers written as a test likes."""
+
+from types import SimpleNamespace
 
 import numpy as np
 from hypothesis import strategies as st
 
-from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.codecs import DigitCodec, TargetCodec
 from llmreg.numbers.decimal_codec import DecimalCodec
 from llmreg.numbers.grid import GridCodec
 from llmreg.numbers.scientific import ScientificCodec
@@ -12,6 +14,12 @@ KINDS = ("digit", "scientific", "grid", "decimal")
 MODERATE = st.floats(-100, 100, allow_subnormal=False).map(lambda y: round(y, 3))
 # Of like magnitude, which may be any: all at once would make trees of 100,000 numbers.
 LIKE = st.lists(st.tuples(st.floats(-10, 10), st.integers(0, 4)), min_size=1, max_size=8)
+
+
+class PlainCodec(SimpleNamespace):
+    """``symbols``, ``sequences()``, ``edges_`` and ``values_`` as they are given."""
+
+    open_edges, mass_spans = TargetCodec.open_edges, TargetCodec.mass_spans
 
 
 @st.composite

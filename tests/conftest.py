@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from codec_zoo import PlainCodec
 
 VOCABULARY = 60
 WINDOW = 8
@@ -124,7 +125,7 @@ def random_batch():
 def ragged_codec():
     """Five numbers over three symbols: most symbols are illegal at most nodes."""
     sequences = np.array([[0, 0, 1], [0, 2, 0], [0, 2, 2], [1, 1, 0], [2, 0, 0]])
-    return SimpleNamespace(
+    return PlainCodec(
         symbols=("a", "b", "c"), sequences=lambda: sequences, edges_=np.arange(6) + 0.5,
         values_=np.arange(1.0, 6.0),
     )  # fmt: skip

@@ -111,6 +111,41 @@ def test_targets_outside_the_range_are_counted_and_take_the_nearest_end():
     assert codec.leaf_of(y).tolist() == [0, 0, 0, 99, 99, 99]
 
 
+@pytest.mark.parametrize("scale", ["minmax", "log"])
+def test_an_end_on_which_targets_heap_up_is_a_number_of_its_own(scale):
+    y = np.random.default_rng(0).uniform(0.0, 5.0, 300)
+    plain = DigitCodec(10, 2, scale=scale, low=0.0, high=5.0).fit(y)
+    codec = DigitCodec(10, 2, scale=scale).fit(np.concatenate([y, [0.0] * 20, [5.0] * 30]))
+    assert plain.heaps_.tolist() == [] and codec.heaps_.tolist() == [0, -1]
+    assert codec.decode(codec.encode([0.0, 5.0])).tolist() == [0.0, 5.0]
+    assert codec.mass_spans[[0, -1]].tolist() == [[0.0, 0.0], [5.0, 5.0]]
+    assert codec.open_edges[[0, -1]].tolist() == [-np.inf, np.inf]
+    # All else is as without.
+    assert codec.edges_[[0, -1]].tolist() == [0.0, 5.0]
+    assert codec.open_edges[1:-1].tolist() == codec.edges_[1:-1].tolist()
+    assert codec.mass_spans[1:-1].ravel().tolist() == codec.edges_[1:-1].repeat(2)[1:-1].tolist()
+    if scale == "minmax":
+        assert codec.edges_.tolist() == plain.edges_.tolist()
+        assert codec.values_[1:-1].tolist() == plain.values_[1:-1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("at_end", "beside", "heaped"), [(1, 0, 0), (2, 0, 0), (3, 0, 1), (4, 1, 1), (4, 2, 0)]
+)
+def test_a_heap_is_three_targets_and_four_of_five_in_the_bin(at_end, beside, heaped):
+    inside = np.linspace(1, 5, 50)
+    lower = DigitCodec().fit([*inside, *[0.0] * at_end, *[0.04] * beside])
+    upper = DigitCodec().fit([*-inside, *[0.0] * at_end, *[-0.04] * beside])
+    assert lower.heaps_.tolist() == [0] * heaped
+    assert upper.heaps_.tolist() == [-1] * heaped
+
+
+def test_targets_beyond_fixed_ends_make_a_heap_there():
+    codec = DigitCodec(low=0.0, high=1.0).fit([-1.0, -2.0, -3.0, *np.linspace(0.2, 0.8, 30)])
+    assert codec.heaps_.tolist() == [0]
+    assert codec.decode(codec.encode([-7.0])).tolist() == [0.0]
+
+
 def test_quantile_bins_hold_equally_many_rows():
     y = np.exp(np.random.default_rng(0).normal(size=5000))
     counts = np.bincount(DigitCodec(10, 2, scale="quantile").fit(y).leaf_of(y), minlength=100)

@@ -1,11 +1,11 @@
 """Exact and bounded distributions from the number tree."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from codec_zoo import PlainCodec
 
 from llmreg.numbers import decoding
 from llmreg.numbers.calibration import UNTOUCHED, Calibration
@@ -29,6 +29,8 @@ CODECS = {
     "log": DigitCodec(10, 3, scale="log").fit(np.sinh(4 * Y)),
     "binary": DigitCodec(2, 7).fit(Y),
     "one digit": DigitCodec(10, 1).fit(Y),
+    # Censored at both ends: two numbers have no width.
+    "heaped": DigitCodec(10, 3).fit(Y.clip(-1, 1.2)),
     "constant": DigitCodec(10, 2).fit([3.0, 3.0]),
     # What begins with "1" is 1, 10 to 19 and 100 to 199; numbers end at different depths.
     "decimal": DecimalCodec(0, low=-30, high=250).fit([0.0]),
@@ -74,14 +76,14 @@ def test_mean_mode_and_greedy_are_those_of_all_leaves(build_model, random_batch,
     assert found.mean() == pytest.approx(probs @ values, abs=1e-5 * np.abs(values).max())
     assert found.mode().tolist() == values[probs.argmax(1)].tolist()
     assert found.greedy().tolist() == values[greedy_leaf(steps, model.tree).numpy()].tolist()
-    assert np.array_equal(found.lower, codec.edges_[:-1])
-    assert np.array_equal(found.upper, codec.edges_[1:])
+    assert np.array_equal(found.lower, codec.mass_spans[:, 0])
+    assert np.array_equal(found.upper, codec.mass_spans[:, 1])
 
 
 def test_leaves_stand_for_the_codecs_values_not_for_their_midpoints(
     build_model, random_batch, ragged_codec
 ):
-    codec = SimpleNamespace(**vars(ragged_codec) | dict(values_=ragged_codec.values_ - 0.4))
+    codec = PlainCodec(**vars(ragged_codec) | dict(values_=ragged_codec.values_ - 0.4))
     model, batch = build_model("llama", codec), random_batch(LENGTHS)
     found = exact_distribution(model, batch)
     assert found.mean() == pytest.approx(found.probabilities @ codec.values_)

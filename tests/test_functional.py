@@ -56,6 +56,21 @@ def test_bin_mass_keeps_its_tails_in_single_precision():
     assert torch.allclose(single[seen], exact[seen], rtol=1e-3, atol=0)
 
 
+def test_only_targets_of_endless_bins_stay_in_them():
+    edges = BINS.clone()
+    edges[-1, 1] = np.inf
+    inside, at_end = float(edges[2].mean()), float(edges[-1, 0]) + 0.01
+    y, leaf = torch.tensor([inside, at_end, at_end], dtype=torch.float64), torch.tensor([2, 5, 4])
+    smooth = F.bin_mass(y, edges, 0.5)
+    found = F.keep_at_ends(smooth, leaf, edges)
+    assert found[[0, 2]].tolist() == smooth[[0, 2]].tolist()
+    assert found[1].tolist() == [0, 0, 0, 0, 0, 1]
+    # Of others' tails it has all that is beyond its beginning.
+    expected = stats.norm.sf(float(edges[-1, 0]), inside, 0.5)
+    expected /= stats.norm.sf(float(edges[0, 0]), inside, 0.5)
+    assert float(smooth[0, -1]) == pytest.approx(expected)
+
+
 def test_bins_without_width_take_no_mass_and_make_no_nan():
     edges = torch.tensor([0.0, 1.0, 1.0, 2.0])
     found = F.bin_mass(torch.tensor([1.0]), torch.stack([edges[:-1], edges[1:]], 1), 0.1)

@@ -1,10 +1,9 @@
 """Token-level losses that know the distance between digits, on number trees."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
+from codec_zoo import PlainCodec
 from free_policies import tree_gradients, tree_rows
 from scipy import stats
 
@@ -14,7 +13,7 @@ from llmreg.objectives import CE, DIST2, NTLMSE, NTLWAS
 METHODS = [NTLMSE, NTLWAS, DIST2]
 
 # "-1", "-0", "0x", "1x": a sign or a digit first, then a digit or an end.
-SIGNED = SimpleNamespace(
+SIGNED = PlainCodec(
     symbols=("0", "1", "-", "x"), edges_=np.arange(5.0), values_=np.arange(4) + 0.5,
     sequences=lambda: np.array([[2, 1], [2, 0], [0, 3], [1, 3]]),
 )  # fmt: skip

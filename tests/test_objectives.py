@@ -180,6 +180,18 @@ def test_soft_cross_entropy_is_smoothed_log_loss_plus_the_weighted_error_of_the_
         assert loss.item() == pytest.approx(smooth + weight * error)
 
 
+def test_a_target_on_which_others_heap_up_is_not_smoothed():
+    policy, targets = free_rows(1)
+    before, _ = SoftCE(0.3, mean_weight=0.0).loss(policy, targets)
+    leaf = int(targets.leaf)
+    policy.leaf_edges_z = policy.leaf_edges_z.clone()
+    policy.leaf_edges_z[-1, 1] = np.inf
+    targets.leaf[:] = len(LOGITS) - 1
+    loss, _ = SoftCE(0.3, mean_weight=0.0).loss(policy, targets)
+    assert loss.item() == pytest.approx(-float(LOGITS.log_softmax(0)[-1]))
+    assert abs(loss.item() - before.item()) > 0.1 and leaf != len(LOGITS) - 1
+
+
 def test_the_kl_of_every_policy_gradient_is_weighted_by_beta():
     for method in POLICY_GRADIENTS:
         policy, targets = tree_rows(2)

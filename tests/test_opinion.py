@@ -6,7 +6,7 @@ import codec_zoo
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from scipy.stats import logistic
 
 from llmreg import DigitCodec
@@ -46,10 +46,12 @@ def test_far_away_and_in_no_width_it_stays_finite_and_in_order():
     assert float(found[1]) == pytest.approx(logistic.logsf(1e3, 0.5, 2) + np.log(0.15), rel=1e-2)
 
 
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(codec_zoo.fitted())
 def test_steps_lead_to_numbers_as_often_as_their_bins_have_mass(drawn):
     codec, _ = drawn
-    tree, edges = NumberTree.from_codec(codec), codec.edges_
+    # What is beyond an end on which targets heap up counts for the end.
+    tree, edges, bins = NumberTree.from_codec(codec), codec.edges_, codec.open_edges
     unit = float(edges[-1] / 2 - edges[0] / 2)
     if not unit > 1e-290:
         return
@@ -57,7 +59,7 @@ def test_steps_lead_to_numbers_as_often_as_their_bins_have_mass(drawn):
     centres = [edges[0] + 0.3 * unit, edges[-1]]
     nodes = torch.arange(tree.n_open)
     steps = opinion_steps(_opinion(centres, spread), tree, nodes)
-    expected = np.array([_mass(edges[:-1], edges[1:], c, spread) for c in centres])
+    expected = np.array([_mass(bins[:-1], bins[1:], c, spread) for c in centres])
     expected /= expected.sum(1, keepdims=True)
     np.testing.assert_allclose(leaf_log_probs(steps, tree).exp(), expected, rtol=1e-6, atol=1e-9)
     # The same asked row by row, with padding.
@@ -75,6 +77,16 @@ def test_beyond_the_codec_the_nearest_number_has_the_mass():
     leaf = leaf_log_probs(steps, tree).exp()
     assert leaf.argmax(1).tolist()[0] == 0
     np.testing.assert_allclose(leaf.sum(1), 1.0)
+
+
+def test_an_end_with_a_heap_has_all_that_lies_beyond_it():
+    y = np.array([*range(11), 0, 0, 10, 10], float)
+    tree = NumberTree.from_codec(DigitCodec(10, 2).fit(y))
+    steps = opinion_steps(_opinion([-3.0, 4.0, 9.0]), tree, torch.arange(tree.n_open))
+    leaf = leaf_log_probs(steps, tree).exp()
+    for row, centre in enumerate([-3.0, 4.0, 9.0]):
+        assert float(leaf[row, 0]) == pytest.approx(_mass(-np.inf, 0.1, centre), rel=1e-6)
+        assert float(leaf[row, -1]) == pytest.approx(_mass(9.9, np.inf, centre), rel=1e-6)
 
 
 def test_no_opinion_stays_none():

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from codec_zoo import PlainCodec
 from free_policies import (
     LOGITS,
     TARGET,
@@ -194,7 +195,7 @@ def test_without_normalising_raft_is_its_equation_10_by_plain_forward_passes(
 
 
 def test_where_every_token_is_a_number_there_is_nothing_to_normalise(build_model, random_batch):
-    codec = SimpleNamespace(
+    codec = PlainCodec(
         symbols=[f"s{i}" for i in range(60)], sequences=lambda: np.arange(60)[:, None],
         edges_=np.arange(61) - 0.5, values_=np.arange(60.0),
     )  # fmt: skip

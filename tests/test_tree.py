@@ -2,11 +2,11 @@
 
 import itertools
 from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from codec_zoo import PlainCodec
 
 from llmreg.numbers.codecs import END, DigitCodec
 from llmreg.numbers.decimal_codec import DecimalCodec
@@ -26,6 +26,7 @@ CODECS = {
     "2x8": DigitCodec(2, 8, scale="log").fit([-3.0, 0.1, 50.0]),
     "32x2": DigitCodec(32, 2, scale="quantile").fit(np.random.default_rng(0).normal(size=99)),
     "10x1": DigitCodec(10, 1).fit([-1.0, 1.0]),
+    "heaped": DigitCodec(10, 2).fit([0.0, 0.0, 0.0, 1.0, 2.0, 5.0, 5.0, 5.0]),
     "constant": DigitCodec(3, 2).fit([4.0, 4.0]),
     "scientific": ScientificCodec(1, signs="both").fit([20.0]),
     "whole": DecimalCodec(0, low=-12, high=123).fit([0.0]),
@@ -159,10 +160,13 @@ def test_spans_and_runs_cover_exactly_the_leaves_below(codec, tree):
             )
         assert float(share.sum()) == pytest.approx(1)
         assert (runs[real][1:, 0] > runs[real][:-1, 1]).all()  # apart, or they would be one
+        # An endless run counts as far as the codec's numbers go.
+        runs = runs.clamp(*codec.edges_[[0, -1]])
         centre = float((share * runs.mean(1)).sum())
-        farthest = (tree.leaf_span[below] - centre).abs().max()
-        assert float(tree.radius[node]) == pytest.approx(float(farthest), abs=1e-12)
-    assert tree.leaf_span.tolist() == list(map(list, itertools.pairwise(codec.edges_.tolist())))
+        ends = codec.edges_[[int(below.min()), int(below.max()) + 1]]
+        assert float(tree.radius[node]) == pytest.approx(np.abs(ends - centre).max(), abs=1e-12)
+    assert tree.leaf_span.tolist() == list(map(list, itertools.pairwise(codec.open_edges.tolist())))
+    assert tree.leaf_mass.tolist() == codec.mass_spans.tolist()
     assert tree.leaf_value.tolist() == codec.values_.tolist()
     assert tree.span.dtype == tree.leaf_value.dtype == torch.float64
 
@@ -177,7 +181,7 @@ def test_what_people_write_is_not_contiguous_and_what_codecs_write_in_order_is()
 def _broken(**changes):
     good = dict(symbols=("a", "b", END), edges_=np.arange(3.0), values_=np.array([0.5, 1.5]),
                 sequences=lambda: np.array([[0, 2], [0, 1]]))  # fmt: skip
-    return SimpleNamespace(**good | changes)
+    return PlainCodec(**good | changes)
 
 
 @pytest.mark.parametrize(

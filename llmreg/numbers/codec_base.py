@@ -83,6 +83,22 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
         """Set ``edges_`` and ``values_`` from targets (n_rows,) that count."""
 
     @property
+    def open_edges(self):
+        """ndarray of shape (L + 1,): ``edges_``, infinite at an end that stands for all beyond it.
+
+        So far smoothed targets and estimates count for the outermost numbers.
+        """
+        return self.edges_
+
+    @property
+    def mass_spans(self):
+        """ndarray of shape (L, 2): where the probability of each number lies, in the units of y.
+
+        Its bin, or the number alone where targets heap up on it.
+        """
+        return np.stack([self.edges_[:-1], self.edges_[1:]], axis=1)
+
+    @property
     @abstractmethod
     def symbols(self):
         """tuple of str: what the model writes, one token each: characters, and perhaps END."""

@@ -18,6 +18,8 @@ from llmreg.numbers.codec_base import END, MAX_LEAVES, TargetCodec
 __all__ = ["END", "SYMBOLS", "DigitCodec", "TargetCodec"]
 
 SYMBOLS = "0123456789abcdefghijklmnopqrstuvwxyz"
+# What makes a heap of a bin's training targets: so many of one number, such a share of the bin.
+HEAP_ROWS, HEAP_SHARE = 3, 0.8
 
 
 class DigitCodec(TargetCodec):
@@ -26,6 +28,11 @@ class DigitCodec(TargetCodec):
     ``y`` is mapped monotonically to z in [0, 1), then k = floor(z · base**n_digits) is written
     in base ``base``. Every sequence of digits is a number, so nothing the model writes can fail
     to parse, and no end token is needed. A sequence decodes to the centre of its bin.
+
+    Where targets heap up on an end of the range (no rain, five stars, a run that was stopped), the
+    bin there stands for that number alone, as in a censored regression: it decodes to it, its
+    probability lies on it, so that intervals reach it, and what lies beyond counts for it. That
+    takes three training targets or more, and four out of five in the bin.
 
     Parameters
     ----------
@@ -53,6 +60,8 @@ class DigitCodec(TargetCodec):
         Ends of the bins in the units of y, ascending.
     values_ : ndarray of shape (base ** n_digits,)
         The number each bin decodes to.
+    heaps_ : ndarray of int
+        Ends on which targets heap up: 0 the lower one, -1 the upper one.
 
     References
     ----------
@@ -105,6 +114,31 @@ class DigitCodec(TargetCodec):
         self.edges_[[0, -1]] = low, high
         self.edges_ = np.maximum.accumulate(np.clip(self.edges_, low, high))
         self.values_ = (self.edges_[1:] + self.edges_[:-1]) / 2
+        self._heap_up(np.clip(y, low, high))
+
+    def _heap_up(self, y):
+        """Let the bins of the ends stand for the ends alone, where nearly all their targets are."""
+        leaf, self.heaps_ = self.leaf_of(y), np.array([], dtype=int)
+        for k in (0, -1):
+            in_bin, end = y[leaf == k % len(self.values_)], self.edges_[k]
+            n_heaped = (in_bin == end).sum()
+            if n_heaped >= max(HEAP_ROWS, HEAP_SHARE * len(in_bin)):
+                self.heaps_ = np.append(self.heaps_, k)
+                self.values_[k] = end
+
+    @property
+    def open_edges(self):
+        """ndarray of shape (L + 1,): ``edges_``, infinite where targets heap up on the end."""
+        edges = self.edges_.copy()
+        edges[self.heaps_] = np.where(self.heaps_ == 0, -np.inf, np.inf)
+        return edges
+
+    @property
+    def mass_spans(self):
+        """ndarray of shape (L, 2): each bin, or where targets heap up the end alone."""
+        spans = super().mass_spans
+        spans[self.heaps_] = self.values_[self.heaps_, None]
+        return spans
 
     def _check_size(self):
         n_bins = int(self.base) ** int(self.n_digits)

@@ -58,7 +58,7 @@ def tree_distribution(tree, steps, values=None):
     """
     probs = _numpy(leaf_log_probs(steps, tree).exp())
     if values is None:
-        (lower, upper), values = _numpy(tree.leaf_span).T, _numpy(tree.leaf_value)
+        (lower, upper), values = _numpy(tree.leaf_mass).T, _numpy(tree.leaf_value)
     else:
         lower = upper = values
     greedy = values[greedy_leaf(steps, tree).cpu().numpy()]
@@ -185,7 +185,7 @@ class _Cells:
             return
         found = leaves.clamp(min=0)
         values = _numpy(self.tree.leaf_value[found])
-        self._add(probs * decided, self.tree.leaf_span[found], values)
+        self._add(probs * decided, self.tree.leaf_mass[found], values)
         # Intervals that merge many numbers don't compete for the likeliest number.
         best, place = probs.masked_fill(~decided, -1.0).max(1)
         mode = leaves.gather(1, place.unsqueeze(1)).squeeze(1)
@@ -198,7 +198,8 @@ class _Cells:
         """What is below open nodes with their probabilities, both (B, K); -1 is none."""
         found = nodes.clamp(min=0)
         share = self.tree.run_share[found].to(probs)
-        runs = self.tree.runs[found].flatten(1, 2)
+        # What counts for the ends from beyond them lies on them.
+        runs = self.tree.runs[found].flatten(1, 2).clamp(*self.tree.span[0])
         self._add((probs.unsqueeze(2) * share).flatten(1), runs, None)
 
     def _add(self, probs, spans, values):

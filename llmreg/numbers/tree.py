@@ -50,9 +50,10 @@ class NumberTree:
     path_nodes: torch.Tensor  # (L, N) nodes passed on the way to a leaf, root first, int32
     path_symbols: torch.Tensor  # (L, N) symbols written on the way
     span: torch.Tensor  # (M, 2) interval of y that holds all below a node, float64
-    runs: torch.Tensor  # (n_open, R, 2) intervals of y below an open node; empty ones fill up
+    runs: torch.Tensor  # (n_open, R, 2) bins of y below an open node; empty ones fill up
     run_share: torch.Tensor  # (n_open, R) share of the leaves below that are in a run
-    leaf_span: torch.Tensor  # (L, 2)
+    leaf_span: torch.Tensor  # (L, 2) bin of y that counts for a leaf; the outermost may be endless
+    leaf_mass: torch.Tensor  # (L, 2) interval of y that its probability lies on, float64
     leaf_value: torch.Tensor  # (L,) number a leaf stands for, in the units of y, float64
 
     @classmethod
@@ -67,14 +68,15 @@ class NumberTree:
         """
         check_numbers(codec)
         trie = Trie.from_sequences(codec.sequences(), codec.symbols)
-        edges = np.asarray(codec.edges_)
+        edges, bins = np.asarray(codec.edges_), np.asarray(codec.open_edges)
         first, stop, share = trie.runs()
         tensors = dict(
             symbol=trie.symbol, depth=trie.depth, ancestors=trie.ancestors, child=trie.child,
             leaf=trie.leaf, path_nodes=trie.path_nodes, path_symbols=trie.path_symbols,
             span=np.stack([edges[trie.first], edges[trie.stop]], 1),
-            runs=np.stack([edges[first], edges[stop]], 2), run_share=share,
-            leaf_span=np.stack([edges[:-1], edges[1:]], 1), leaf_value=codec.values_,
+            runs=np.stack([bins[first], bins[stop]], 2), run_share=share,
+            leaf_span=np.stack([bins[:-1], bins[1:]], 1), leaf_mass=codec.mass_spans,
+            leaf_value=codec.values_,
         )  # fmt: skip
         return cls(**{name: torch.as_tensor(np.array(value)) for name, value in tensors.items()})
 

@@ -16,6 +16,7 @@ __all__ = [
     "digit_squared_error",
     "digit_wasserstein",
     "expected_squared_error",
+    "keep_at_ends",
     "mean_log_loss",
     "mean_sample_error",
     "soft_cross_entropy",
@@ -29,7 +30,7 @@ def bin_mass(y, edges, sigma):
     ----------
     y : Tensor of shape (B,)
     edges : Tensor of shape (L, 2)
-        Lower and upper end of each bin.
+        Lower and upper end of each bin; the outermost may be infinite.
     sigma : float
         Standard deviation of the Gaussian.
 
@@ -47,6 +48,24 @@ def bin_mass(y, edges, sigma):
     fallback = torch.nn.functional.one_hot(nearest, edges.shape[0]).to(mass)
     total = mass.sum(-1, keepdim=True)
     return torch.where(total > 1e-12, mass / total.clamp(min=1e-12), fallback)
+
+
+def keep_at_ends(weights, leaf, edges):
+    """Smoothed targets (B, L), but those whose own bin is endless stay in it.
+
+    Such a bin stands for one number and all beyond it (see ``TargetCodec.open_edges``): that a
+    target is there is no sign of others being a little less.
+
+    Parameters
+    ----------
+    weights : Tensor of shape (B, L)
+    leaf : LongTensor of shape (B,)
+        The targets' bins.
+    edges : Tensor of shape (L, 2)
+    """
+    own = torch.nn.functional.one_hot(leaf, len(edges)).to(weights)
+    endless = edges.isinf().any(-1)
+    return torch.where(endless[leaf].unsqueeze(1), own, weights)
 
 
 def soft_cross_entropy(log_probs, weights):

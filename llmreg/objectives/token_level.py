@@ -83,7 +83,8 @@ class SoftCE(Objective):
         from llmreg.objectives import functional as F
 
         log_probs = policy.leaf_log_probs()
-        weights = F.bin_mass(targets.z, policy.leaf_edges_z, self.sigma)
+        edges = policy.leaf_edges_z
+        weights = F.keep_at_ends(F.bin_mass(targets.z, edges, self.sigma), targets.leaf, edges)
         loss = F.soft_cross_entropy(log_probs, weights)
         if self.mean_weight:
             error = F.expected_squared_error(log_probs, policy.leaf_z, targets.z)
