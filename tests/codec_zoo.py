@@ -19,7 +19,7 @@ LIKE = st.lists(st.tuples(st.floats(-10, 10), st.integers(0, 4)), min_size=1, ma
 class PlainCodec(SimpleNamespace):
     """``symbols``, ``sequences()``, ``edges_`` and ``values_`` as they are given."""
 
-    open_edges, mass_spans = TargetCodec.open_edges, TargetCodec.mass_spans
+    open_edges, cells = TargetCodec.open_edges, TargetCodec.cells
 
 
 @st.composite

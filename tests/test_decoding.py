@@ -30,7 +30,7 @@ CODECS = {
     "binary": DigitCodec(2, 7).fit(Y),
     "one digit": DigitCodec(10, 1).fit(Y),
     # Censored at both ends: two numbers have no width.
-    "heaped": DigitCodec(10, 3).fit(Y.clip(-1, 1.2)),
+    "heaped": DigitCodec(10, 3).fit([*Y.clip(-1, 1.2), *[-0.9999] * 9]),
     "constant": DigitCodec(10, 2).fit([3.0, 3.0]),
     # What begins with "1" is 1, 10 to 19 and 100 to 199; numbers end at different depths.
     "decimal": DecimalCodec(0, low=-30, high=250).fit([0.0]),
@@ -66,18 +66,29 @@ def exact_distribution(model, batch, calibration=UNTOUCHED):
     return tree_distribution(tree, calibrated_steps(steps, tree, nodes, batch.opinion, calibration))
 
 
+def _ascending(codec):
+    span = codec.cells()[1]
+    return np.lexsort((span[:, 1], span[:, 0]))
+
+
+def _in_cells(probs, codec):
+    """Probabilities of numbers (B, L) as those of the codec's cells, in ascending order."""
+    leaf, _, _, share = codec.cells()
+    return (probs[:, leaf] * share)[:, _ascending(codec)]
+
+
 def test_mean_mode_and_greedy_are_those_of_all_leaves(build_model, random_batch, codec):
     model, batch = build_model("llama", codec), random_batch(LENGTHS)
     found = exact_distribution(model, batch)
     steps = _steps(model, batch)
     probs = leaf_log_probs(steps, model.tree).exp().double().numpy()
     values = codec.values_
-    assert found.probabilities == pytest.approx(probs, abs=1e-6)
+    assert found.probabilities == pytest.approx(_in_cells(probs, codec), abs=1e-6)
     assert found.mean() == pytest.approx(probs @ values, abs=1e-5 * np.abs(values).max())
     assert found.mode().tolist() == values[probs.argmax(1)].tolist()
     assert found.greedy().tolist() == values[greedy_leaf(steps, model.tree).numpy()].tolist()
-    assert np.array_equal(found.lower, codec.mass_spans[:, 0])
-    assert np.array_equal(found.upper, codec.mass_spans[:, 1])
+    spans = codec.cells()[1][_ascending(codec)]
+    assert np.array_equal(np.stack([found.lower, found.upper], 1), spans)
 
 
 def test_leaves_stand_for_the_codecs_values_not_for_their_midpoints(
@@ -323,7 +334,7 @@ def test_an_opinion_counts_by_its_weight_at_every_step_of_exact_and_bounded_tree
     expected = leaf_log_probs(steps, tree).exp().double().numpy()
     calibration = Calibration(estimate_weight=weight)
     found = exact_distribution(model, batch, calibration)
-    np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
+    np.testing.assert_allclose(found.probabilities, _in_cells(expected, codec), atol=1e-5)
     assert found.greedy().tolist() == codec.values_[greedy_leaf(steps, tree).numpy()].tolist()
     tolerance = 0.01 * np.ptp(codec.values_)
     bounded = bounded_distribution(model, batch, tolerance, calibration)
@@ -346,7 +357,7 @@ def test_a_temperature_acts_on_every_step_of_exact_and_bounded_trees(
     expected = leaf_log_probs(steps, tree).exp().double().numpy()
     calibration = Calibration(temperature)
     found = exact_distribution(model, batch, calibration)
-    np.testing.assert_allclose(found.probabilities, expected, atol=1e-6)
+    np.testing.assert_allclose(found.probabilities, _in_cells(expected, codec), atol=1e-6)
     untouched = exact_distribution(model, batch)
     assert found.greedy().tolist() == untouched.greedy().tolist()
     if tree.n_levels > 1 and len(tree.leaf_value) > 5 and np.ptp(codec.values_):

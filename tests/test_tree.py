@@ -26,7 +26,7 @@ CODECS = {
     "2x8": DigitCodec(2, 8, scale="log").fit([-3.0, 0.1, 50.0]),
     "32x2": DigitCodec(32, 2, scale="quantile").fit(np.random.default_rng(0).normal(size=99)),
     "10x1": DigitCodec(10, 1).fit([-1.0, 1.0]),
-    "heaped": DigitCodec(10, 2).fit([0.0, 0.0, 0.0, 1.0, 2.0, 5.0, 5.0, 5.0]),
+    "heaped": DigitCodec(10, 2).fit([0.0, 0.0, 0.0, 0.01, 1.0, 2.0, 5.0, 5.0, 5.0]),
     "constant": DigitCodec(3, 2).fit([4.0, 4.0]),
     "scientific": ScientificCodec(1, signs="both").fit([20.0]),
     "whole": DecimalCodec(0, low=-12, high=123).fit([0.0]),
@@ -166,7 +166,6 @@ def test_spans_and_runs_cover_exactly_the_leaves_below(codec, tree):
         ends = codec.edges_[[int(below.min()), int(below.max()) + 1]]
         assert float(tree.radius[node]) == pytest.approx(np.abs(ends - centre).max(), abs=1e-12)
     assert tree.leaf_span.tolist() == list(map(list, itertools.pairwise(codec.open_edges.tolist())))
-    assert tree.leaf_mass.tolist() == codec.mass_spans.tolist()
     assert tree.leaf_value.tolist() == codec.values_.tolist()
     assert tree.span.dtype == tree.leaf_value.dtype == torch.float64
 
@@ -176,6 +175,19 @@ def test_what_people_write_is_not_contiguous_and_what_codecs_write_in_order_is()
     assert [name for name, contiguous in kinds.items() if not contiguous] == [
         "whole", "decimal", "grid"
     ]  # fmt: skip
+
+
+def test_cells_share_out_what_a_leaf_has_and_keep_its_number(codec, tree):
+    for leaf, cells in enumerate(tree.leaf_cells):
+        cells = cells[cells >= 0]
+        assert tree.cell_leaf[cells].tolist() == [leaf] * len(cells)
+        share, value = tree.cell_share[cells], tree.cell_value[cells]
+        assert float(share.sum()) == pytest.approx(1)
+        assert float(share @ value) == pytest.approx(codec.values_[leaf], abs=1e-12)
+        ends = tree.cell_span[cells]
+        assert (codec.edges_[leaf] <= ends.numpy()).all()
+        assert (ends.numpy() <= codec.edges_[leaf + 1]).all()
+    assert sorted(tree.leaf_cells[tree.leaf_cells >= 0].tolist()) == [*range(len(tree.cell_leaf))]
 
 
 def _broken(**changes):

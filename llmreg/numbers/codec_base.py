@@ -90,13 +90,23 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
         """
         return self.edges_
 
-    @property
-    def mass_spans(self):
-        """ndarray of shape (L, 2): where the probability of each number lies, in the units of y.
+    def cells(self):
+        """Where the probability of each number lies: in its bin, and on an end of the range.
 
-        Its bin, or the number alone where targets heap up on it.
+        Returns
+        -------
+        leaf : ndarray of shape (K,), int
+            The number that the cell is a part of. The first L are those of the L numbers in order.
+        span : ndarray of shape (K, 2)
+            In the units of y; without width where all is on one point.
+        value : ndarray of shape (K,)
+            What the cell counts as in the mean. Those of a number have ``values_`` as their mean.
+        share : ndarray of shape (K,)
+            Of the number's probability.
         """
-        return np.stack([self.edges_[:-1], self.edges_[1:]], axis=1)
+        n_numbers = len(self.values_)
+        span = np.stack([self.edges_[:-1], self.edges_[1:]], axis=1)
+        return np.arange(n_numbers), span, self.values_.copy(), np.ones(n_numbers)
 
     @property
     @abstractmethod

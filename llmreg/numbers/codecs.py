@@ -18,8 +18,8 @@ from llmreg.numbers.codec_base import END, MAX_LEAVES, TargetCodec
 __all__ = ["END", "SYMBOLS", "DigitCodec", "TargetCodec"]
 
 SYMBOLS = "0123456789abcdefghijklmnopqrstuvwxyz"
-# What makes a heap of a bin's training targets: so many of one number, such a share of the bin.
-HEAP_ROWS, HEAP_SHARE = 3, 0.8
+# Fewer rows on an end of the range, or a smaller share of its bin's, are no heap but chance.
+HEAP_ROWS, HEAP_SHARE = 3, 0.2
 
 
 class DigitCodec(TargetCodec):
@@ -30,9 +30,9 @@ class DigitCodec(TargetCodec):
     to parse, and no end token is needed. A sequence decodes to the centre of its bin.
 
     Where targets heap up on an end of the range (no rain, five stars, a run that was stopped), the
-    bin there stands for that number alone, as in a censored regression: it decodes to it, its
-    probability lies on it, so that intervals reach it, and what lies beyond counts for it. That
-    takes three training targets or more, and four out of five in the bin.
+    end has a share of its bin's probability to itself, as large as its share of the bin's training
+    targets (three of them or more, and one in five): intervals reach it. As in a censored
+    regression, what lies beyond the end counts for it.
 
     Parameters
     ----------
@@ -59,9 +59,10 @@ class DigitCodec(TargetCodec):
     edges_ : ndarray of shape (base ** n_digits + 1,)
         Ends of the bins in the units of y, ascending.
     values_ : ndarray of shape (base ** n_digits,)
-        The number each bin decodes to.
-    heaps_ : ndarray of int
-        Ends on which targets heap up: 0 the lower one, -1 the upper one.
+        The number each bin decodes to: its centre, and for bins with a heap the mean of both.
+    heaps_ : ndarray of shape (2,)
+        Share of the training targets in the first and the last bin that are the end itself; 0 where
+        that is no heap.
 
     References
     ----------
@@ -117,28 +118,36 @@ class DigitCodec(TargetCodec):
         self._heap_up(np.clip(y, low, high))
 
     def _heap_up(self, y):
-        """Let the bins of the ends stand for the ends alone, where nearly all their targets are."""
-        leaf, self.heaps_ = self.leaf_of(y), np.array([], dtype=int)
+        """See how many targets of the outermost bins are the ends themselves."""
+        leaf, self.heaps_ = self.leaf_of(y), np.zeros(2)
         for k in (0, -1):
             in_bin, end = y[leaf == k % len(self.values_)], self.edges_[k]
             n_heaped = (in_bin == end).sum()
             if n_heaped >= max(HEAP_ROWS, HEAP_SHARE * len(in_bin)):
-                self.heaps_ = np.append(self.heaps_, k)
-                self.values_[k] = end
+                share = self.heaps_[k] = n_heaped / len(in_bin)
+                self.values_[k] += share * (end - self.values_[k])
 
     @property
     def open_edges(self):
         """ndarray of shape (L + 1,): ``edges_``, infinite where targets heap up on the end."""
         edges = self.edges_.copy()
-        edges[self.heaps_] = np.where(self.heaps_ == 0, -np.inf, np.inf)
+        edges[[0, -1]] = np.where(self.heaps_ > 0, [-np.inf, np.inf], edges[[0, -1]])
         return edges
 
-    @property
-    def mass_spans(self):
-        """ndarray of shape (L, 2): each bin, or where targets heap up the end alone."""
-        spans = super().mass_spans
-        spans[self.heaps_] = self.values_[self.heaps_, None]
-        return spans
+    def cells(self):
+        """Where the probability of each number lies; see :meth:`TargetCodec.cells`.
+
+        A cell per bin, and one more for each end on which targets heap up.
+        """
+        leaf, span, value, share = super().cells()
+        value[[0, -1]] = span[[0, -1]].mean(axis=1)
+        share[[0, -1]] -= self.heaps_
+        k = np.array([0, -1])[self.heaps_ > 0]
+        ends = self.edges_[k]
+        return (
+            np.append(leaf, leaf[k]), np.concatenate([span, np.stack([ends, ends], axis=1)]),
+            np.append(value, ends), np.append(share, self.heaps_[k]),
+        )  # fmt: skip
 
     def _check_size(self):
         n_bins = int(self.base) ** int(self.n_digits)

@@ -57,12 +57,14 @@ def tree_distribution(tree, steps, values=None):
     NumericDistribution
     """
     probs = _numpy(leaf_log_probs(steps, tree).exp())
+    numbers = _numpy(tree.leaf_value) if values is None else values
+    greedy, mode = numbers[greedy_leaf(steps, tree).cpu().numpy()], numbers[probs.argmax(1)]
     if values is None:
-        (lower, upper), values = _numpy(tree.leaf_mass).T, _numpy(tree.leaf_value)
+        probs = probs[:, tree.cell_leaf.cpu().numpy()] * _numpy(tree.cell_share)
+        (lower, upper), values = _numpy(tree.cell_span).T, _numpy(tree.cell_value)
     else:
         lower = upper = values
-    greedy = values[greedy_leaf(steps, tree).cpu().numpy()]
-    return NumericDistribution(probs, lower, upper, values=values, greedy=greedy)
+    return NumericDistribution(probs, lower, upper, values=values, greedy=greedy, mode=mode)
 
 
 def open_steps(model, batch):
@@ -183,9 +185,12 @@ class _Cells:
         decided = leaves >= 0
         if not decided.any():
             return
-        found = leaves.clamp(min=0)
-        values = _numpy(self.tree.leaf_value[found])
-        self._add(probs * decided, self.tree.leaf_mass[found], values)
+        tree, found = self.tree, leaves.clamp(min=0)
+        for cells in tree.leaf_cells.unbind(1):
+            cell = cells[found]
+            share = tree.cell_share[cell].masked_fill((cell < 0) | ~decided, 0.0)
+            if share.any():
+                self._add(probs * share, tree.cell_span[cell], _numpy(tree.cell_value[cell]))
         # Intervals that merge many numbers don't compete for the likeliest number.
         best, place = probs.masked_fill(~decided, -1.0).max(1)
         mode = leaves.gather(1, place.unsqueeze(1)).squeeze(1)

@@ -53,8 +53,11 @@ class NumberTree:
     runs: torch.Tensor  # (n_open, R, 2) bins of y below an open node; empty ones fill up
     run_share: torch.Tensor  # (n_open, R) share of the leaves below that are in a run
     leaf_span: torch.Tensor  # (L, 2) bin of y that counts for a leaf; the outermost may be endless
-    leaf_mass: torch.Tensor  # (L, 2) interval of y that its probability lies on, float64
     leaf_value: torch.Tensor  # (L,) number a leaf stands for, in the units of y, float64
+    cell_leaf: torch.Tensor  # (C,) leaf of each cell that mass lies in: one per leaf, then others
+    cell_span: torch.Tensor  # (C, 2) interval of y, float64
+    cell_value: torch.Tensor  # (C,) its number in the mean, float64
+    cell_share: torch.Tensor  # (C,) of the leaf's probability, float64
 
     @classmethod
     def from_codec(cls, codec):
@@ -70,13 +73,14 @@ class NumberTree:
         trie = Trie.from_sequences(codec.sequences(), codec.symbols)
         edges, bins = np.asarray(codec.edges_), np.asarray(codec.open_edges)
         first, stop, share = trie.runs()
+        cells = zip(("leaf", "span", "value", "share"), codec.cells(), strict=True)
         tensors = dict(
             symbol=trie.symbol, depth=trie.depth, ancestors=trie.ancestors, child=trie.child,
             leaf=trie.leaf, path_nodes=trie.path_nodes, path_symbols=trie.path_symbols,
             span=np.stack([edges[trie.first], edges[trie.stop]], 1),
             runs=np.stack([bins[first], bins[stop]], 2), run_share=share,
-            leaf_span=np.stack([bins[:-1], bins[1:]], 1), leaf_mass=codec.mass_spans,
-            leaf_value=codec.values_,
+            leaf_span=np.stack([bins[:-1], bins[1:]], 1), leaf_value=codec.values_,
+            **{f"cell_{name}": value for name, value in cells},
         )  # fmt: skip
         return cls(**{name: torch.as_tensor(np.array(value)) for name, value in tensors.items()})
 
@@ -122,6 +126,17 @@ class NumberTree:
             return upper / 2 - lower / 2
         centre = (self.run_share * self.runs.mean(2)).sum(1)[: self.n_open]
         return torch.maximum(centre - lower, upper - centre)
+
+    @cached_property
+    def leaf_cells(self):
+        """LongTensor of shape (L, 1) or (L, 2): the cells of each leaf; -1 is none."""
+        n_leaves = len(self.leaf_value)
+        cells = torch.arange(n_leaves, device=self.cell_leaf.device).unsqueeze(1)
+        further = self.cell_leaf[n_leaves:]
+        if len(further):
+            cells = torch.cat([cells, torch.full_like(cells, -1)], 1)
+            cells[further, 1] = n_leaves + torch.arange(len(further), device=cells.device)
+        return cells
 
     def visible(self, query, key):
         """Which key nodes each query node may attend to: its ancestors and itself.
