@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import pandas as pd
 import torch
 from sklearn.model_selection import train_test_split
@@ -67,6 +68,13 @@ class Periodic(NumberEmbedding):
         return super().forward(z) + torch.einsum("bcf,cfd->bcd", waves, self.waves)
 
 
+class NoHeaps(DigitCodec):
+    """Ends are written like any other number."""
+
+    def _heap_up(self, y):
+        self.heaps_ = np.zeros(2)
+
+
 # Parameters, and how numbers are read.
 VARIANTS = {
     "default": {},
@@ -82,6 +90,7 @@ VARIANTS = {
     "one cell in five hidden": {"dropout": 0.2},
     "quantile codec": {"codec": DigitCodec(scale="quantile")},
     "log codec": {"codec": DigitCodec(scale="log")},
+    "no heaps": {"codec": NoHeaps()},
     "grid codec": {"codec": GridCodec(n_decimals=0)},  # for targets that are whole numbers
     "wider targets": {"sft_method": SoftCE(sigma=0.3)},
     "no second stage": {"fit_method": "soft_ce"},
@@ -128,6 +137,7 @@ def one(name, split, variant, max_rows):
     return {
         "table": name, "split": split, "variant": variant, "R²": round(found["r2"], 4),
         "CRPS": round(float(found["crps"] / y.std()), 4), "seconds": round(seconds, 1),
+        **{f"in {level}": found[f"coverage_{level}"] for level in (50, 80, 95)},
     }  # fmt: skip
 
 
@@ -137,7 +147,8 @@ def _report(lines, variants):
     by_row = table.pivot_table(index=["table", "split"], columns="variant", values="R²")
     complete = by_row.dropna().index
     shared = table.set_index(["table", "split"]).loc[complete].reset_index()
-    means = shared.groupby("variant")[["R²", "CRPS", "seconds"]].mean().loc[variants]
+    measured = ["R²", "CRPS", "in 50", "in 80", "in 95", "seconds"]
+    means = shared.groupby("variant")[measured].mean().loc[variants]
     print(means.round(3).to_string())
     print(by_row.groupby("table").mean()[variants].round(3).to_string())
 
