@@ -8,6 +8,8 @@ methods of two stages get as many epochs; those of one stage are fitted once to 
 are, and once more with as many epochs as fill GRPO's seconds (of the processor, all threads
 together, whatever else is running). All keep the epoch that validates best. Rows are those of the
 suite (suite_tables.py); a line per fit goes to a CSV file, and a run that was stopped goes on.
+"alone" are the same fits without the estimates' share in the prediction, which all methods have in
+common (estimate_weight_ = 0).
 """
 
 import argparse
@@ -33,7 +35,10 @@ METHODS = {
     "ce": dict(fit_method="ce"),
 }
 ONE_STAGE = ("soft_ce", "ce")
-MEASURED = ["R²", "R² greedy", "crps", "coverage_50", "coverage_80", "coverage_95", "seconds"]
+MEASURED = [
+    "R²", "R² greedy", "crps", "coverage_50", "coverage_80", "coverage_95", "R² alone",
+    "R² greedy alone", "crps alone", "seconds",
+]  # fmt: skip
 
 
 def main():
@@ -69,13 +74,23 @@ def compare(name, split, args):
             longer = max(1, round(epochs * limit / seconds))
             model, seconds = _fit(settings, longer, split, part)
         limit = limit or seconds
-        found = figures(part.y_test, model.predict_distribution(part.X_test))
-        found["crps"] /= part.y_test.std()
-        line = {"table": name, "split": split, "method": method, "seconds": seconds, **found}
+        found = _figures(model, part)
+        model.estimate_weight_ = 0.0
+        alone = _figures(model, part)
+        line = {
+            "table": name, "split": split, "method": method, "seconds": seconds, **found,
+            "R² alone": alone["r2"], "R² greedy alone": alone["r2_greedy"],
+            "crps alone": alone["crps"],
+        }  # fmt: skip
         shown = f"R² {found['r2']:.3f}, greedy {found['r2_greedy']:.3f}, CRPS {found['crps']:.3f}"
         print(f"{name}, split {split}, {method}: {shown}, {seconds:.0f} s", flush=True)
         lines.append(line)
     return lines
+
+
+def _figures(model, part):
+    found = figures(part.y_test, model.predict_distribution(part.X_test))
+    return found | {"crps": found["crps"] / part.y_test.std()}
 
 
 def _epochs(n_rows, asked):
