@@ -188,8 +188,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
     history_ : DataFrame
         A row per epoch: stage, epoch, step, loss, learning_rate, validation_rmse (in the units of
         y, as decoded from the language model alone), seconds, kept (whether the stage ended with
-        this epoch's weights), and
-        what the method reports.
+        this epoch's weights), and what the method reports.
     temperature_ : float
         What the log-probabilities of the next symbol are divided by in predictions. May be set:
         1.0 gives the distributions as the model has them, more widens, less narrows them.

@@ -76,6 +76,9 @@ class DigitCodec(TargetCodec):
     [[3, 1]]
     >>> float(codec.decode([[3, 1]])[0].round(3))
     3.15
+    >>> stars = DigitCodec().fit([1.0, 3.5, 4.0, 5.0, 5.0, 5.0])
+    >>> stars.heaps_.tolist(), stars.decode(stars.encode([5.0])).tolist()
+    ([0.0, 1.0], [5.0])
     """
 
     _parameter_constraints: dict = {

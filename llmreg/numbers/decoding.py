@@ -50,7 +50,7 @@ def tree_distribution(tree, steps, values=None):
     steps : Tensor of shape (B, n_open, S)
         Log-probabilities, from :func:`open_steps` or :func:`calibrated_steps`.
     values : ndarray of shape (L,) or None, default=None
-        Learnt values: all mass lies on them. None: the mass fills the codec's bins.
+        Learnt values: all mass lies on them. None: the mass fills the codec's cells.
 
     Returns
     -------

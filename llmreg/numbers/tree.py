@@ -39,7 +39,10 @@ class NumberTree:
     which wait (see the module), the legal symbol is the one that led to them.
 
     What lies below a node need not be one interval of y: it is at most R runs of neighbouring
-    leaves, and its span is the interval from the first to the last.
+    leaves, and its span is the interval from the first to the last. What is learnt, and what
+    others say of y, counts for a leaf by its bin (``leaf_span``); what is predicted lies in its
+    cells, of which an end of the range with a heap of targets has one more
+    (:meth:`llmreg.numbers.codecs.TargetCodec.cells`).
     """
 
     symbol: torch.Tensor  # (M,) symbol that leads to the node; 0 for the root

@@ -53,8 +53,8 @@ def bin_mass(y, edges, sigma):
 def keep_at_ends(weights, leaf, edges):
     """Smoothed targets (B, L), but those whose own bin is endless stay in it.
 
-    Such a bin stands for one number and all beyond it (see ``TargetCodec.open_edges``): that a
-    target is there is no sign of others being a little less.
+    Such a bin stands for an end of the range on which targets heap up, and all beyond it (see
+    ``TargetCodec.open_edges``): that a target is there is no sign of others being a little less.
 
     Parameters
     ----------
