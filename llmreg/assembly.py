@@ -88,10 +88,10 @@ def assemble(
     return built
 
 
-def row_estimates(params, n_rows, mean, std, seed):
-    """Unfitted :class:`RowEstimates` for targets of this mean and deviation, or None."""
+def row_estimates(params, n_rows, codec, mean, std, seed):
+    """Unfitted :class:`RowEstimates` for a codec and the targets' moments on its axis, or None."""
     kinds = auto_estimates(params["estimates"], n_rows, is_pretrained(params["model"]))
-    return RowEstimates(kinds, mean, std, seed) if kinds else None
+    return RowEstimates(kinds, codec, mean, std, seed) if kinds else None
 
 
 def _featurizer(params, number_input, pretrained, seed):

@@ -9,10 +9,11 @@ from llmreg.numbers.calibration import (
     Calibration,
     best_temperature,
     best_weight,
+    steady_decoding,
 )
-from llmreg.predicting import calibrated_distribution, has_spread, outputs
+from llmreg.predicting import calibrated_distribution, has_spread, on_axis, outputs
 
-__all__ = ["calibration_rows", "fitted_calibration"]
+__all__ = ["calibration_rows", "fitted_calibration", "fitted_decoding"]
 
 MIN_ROWS = 30  # fewer say little about the width of a distribution
 MAX_ROWS = 2000
@@ -22,7 +23,7 @@ EQUAL_SAY = 0.5  # of the language model and the estimates, where no rows tell w
 
 
 def fitted_calibration(model, encoded, y, weight, *, scales, asked, estimate_weight):
-    """The temperature and the estimates' weight, by the mean CRPS.
+    """The temperature and the estimates' weight, by the mean CRPS on the codec's axis.
 
     Parameters
     ----------
@@ -61,15 +62,64 @@ def fitted_calibration(model, encoded, y, weight, *, scales, asked, estimate_wei
     return Calibration(temperature, share)
 
 
+def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked):
+    """How ``predict`` reads distributions, from the validation rows or, if these are few, from all.
+
+    Parameters
+    ----------
+    model, encoded, y, weight
+        As in :func:`fitted_calibration`, of all training rows.
+    held_out : ndarray of int
+        The validation rows.
+    calibration : Calibration
+    asked : str
+        The estimator's ``decoding``.
+
+    Returns
+    -------
+    str
+        ``asked``; for "auto" see :func:`llmreg.numbers.calibration.steady_decoding`, and "rail"
+        where the codec is linear or the method predicts one number.
+
+    Warns
+    -----
+    UserWarning
+        If the mean was asked for, or would be taken by default, and is not to be trusted.
+    """
+    doubtful = asked in ("auto", "rail", "sampled_rail")
+    found = "rail" if asked == "auto" else asked
+    if not doubtful or model.codec.linear or not has_spread(model):
+        return found
+    rows = held_out if len(held_out) >= MIN_ROWS else np.arange(len(y))
+    rows = rows[calibration_rows(len(rows), _cells_per_row(model))]
+    output, others = outputs(model, encoded.take(rows))
+    distributions = calibrated_distribution(model, output, others, calibration)
+    if steady_decoding(distributions, y[rows], weight[rows]) == "rail":
+        return found
+    warnings.warn(
+        "The mean of predicted distributions is decided by numbers that are hardly possible, since "
+        f"the targets go from {y.min():.3g} to {y.max():.3g} (median {np.median(y):.3g}). "
+        + (
+            "predict returns the median; set decoding='rail' for the mean."
+            if asked == "auto"
+            else f"decoding={asked!r} takes it all the same; 'median' is nearer to most targets."
+        ),
+        UserWarning,
+        stacklevel=3,
+    )
+    return "median" if asked == "auto" else found
+
+
 def _score(model, encoded, y, weight):
     """The mean CRPS of rows by weight and temperature, and how many rows it is the mean of."""
     rows = calibration_rows(len(y), _cells_per_row(model))
-    y, share = y[rows], weight[rows] / weight[rows].sum()
+    y, share = model.codec.to_axis(y[rows]), weight[rows] / weight[rows].sum()
     found, others = outputs(model, encoded.take(rows))
 
     def score(weight, temperature):
         calibration = Calibration(temperature, weight)
-        return calibrated_distribution(model, found, others, calibration).crps(y) @ share
+        distributions = calibrated_distribution(model, found, others, calibration)
+        return on_axis(distributions, model.codec).crps(y) @ share
 
     return score, 1 / (share**2).sum()  # as many as unequal weights are worth
 

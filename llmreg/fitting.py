@@ -10,14 +10,15 @@ import torch
 from sklearn.model_selection import train_test_split
 
 from llmreg.assembly import assemble, lora_config, row_estimates
-from llmreg.calibrating import fitted_calibration
+from llmreg.calibrating import fitted_calibration, fitted_decoding
 from llmreg.devices import precision_of, training_device
 from llmreg.ensembling import check_members, draw_member, train_members
 from llmreg.lm.parts import check_parts
 from llmreg.numbers.policy import ZScale
 from llmreg.parameters import is_pretrained
-from llmreg.predicting import distributions
+from llmreg.predicting import distributions, on_axis
 from llmreg.settings import auto_validation, stage_settings
+from llmreg.target_scale import axis_moments, fit_codec, root_mean_square
 from llmreg.training.checkpoints import Checkpoints
 from llmreg.training.parallel import launched_processes
 from llmreg.training.stage import TrainingData
@@ -102,7 +103,11 @@ def fit_model(
             found = _calibration(params, state, encoded, y, weight, sft_method, seed)
             # Processes on unlike devices may differ in the last digits.
             found = processes.agree(found)
-            state |= {"temperature_": found.temperature, "estimate_weight_": found.estimate_weight}
+            decoding = _decoding(params, state, encoded, y, weight, seed, found)
+            state |= {
+                "temperature_": found.temperature, "estimate_weight_": found.estimate_weight,
+                "decoding_": processes.agree(decoding),
+            }  # fmt: skip
     return state, history
 
 
@@ -140,10 +145,9 @@ def _own_random_state(seed, device):
 def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype, methods):
     target = pd.Series(y, index=frame.index, name=target_name)
     rows = serializer.fit(frame, target).serialize(frame)
-    codec.fit(y)
-    mean = float(np.average(y, weights=weight))
-    std = _root_mean_square(y - mean, weight) or 1.0
-    estimates = row_estimates(params, len(y), mean, std, seed)
+    scores = fit_codec(codec, rows, y, weight, seed)
+    mean, std = axis_moments(codec, y, weight)
+    estimates = row_estimates(params, len(y), codec, mean, std, seed)
     if estimates is not None:
         rows = estimates.fit_extend(rows, y, weight)
     prompts, encoded, model = assemble(
@@ -157,17 +161,9 @@ def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype
         prompts.show(rows.take(chosen), codec.spell(y[chosen]))
     state = {
         "serializer_": serializer, "codec_": codec, "prompts_": prompts, "model_": model,
-        "y_mean_": mean, "y_std_": std,
+        "y_mean_": mean, "y_std_": std, "target_scale_scores_": scores,
     }  # fmt: skip
     return state, encoded
-
-
-def _root_mean_square(values, weight):
-    """Weighted, and right where squares of the values would over- or underflow."""
-    largest = np.abs(values).max()
-    if largest == 0:
-        return 0.0
-    return float(largest * np.sqrt(np.average((values / largest) ** 2, weights=weight)))
 
 
 def _warn_clipped(codec, y):
@@ -193,7 +189,8 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed, me
         return []  # every number of the codec is that constant
     if model.shares_prefix:
         encoded = encoded.share_prefix(model.device)
-    data = TrainingData(encoded, (y - state["y_mean_"]) / state["y_std_"], codec.leaf_of(y), weight)
+    z = (codec.to_axis(y) - state["y_mean_"]) / state["y_std_"]
+    data = TrainingData(encoded, z, codec.leaf_of(y), weight)
     scale = ZScale.from_tree(
         model.tree, state["y_mean_"], state["y_std_"], model.device, model.dtype
     )
@@ -239,6 +236,13 @@ def _calibration(params, state, encoded, y, weight, method, seed):
         state["model_"], encoded.take(held_out), y[held_out], weight[held_out], scales=scales,
         asked=asked is True, estimate_weight=params["estimate_weight"],
     )  # fmt: skip
+
+
+def _decoding(params, state, encoded, y, weight, seed, calibration):
+    _, held_out = _split(params, len(y), seed)
+    return fitted_decoding(
+        state["model_"], encoded, y, weight, held_out, calibration, params["decoding"]
+    )
 
 
 def _check_sharded(model, align_method, lora):
@@ -298,15 +302,20 @@ def _validator(params, model, encoded, y, weight, held_out, spread, processes):
     mine = held_out if processes.sharded else processes.share(held_out)
     rows = encoded.take(mine)
     # Draws would make the best epoch a matter of luck: they are judged by what they estimate.
-    sampled = params["decoding"] in ("sample", "sampled_rail")
+    sampled = params["decoding"] in ("auto", "sample", "sampled_rail")
     decoding = "rail" if sampled else params["decoding"]
+    place = model.codec.to_axis(y)
     tolerance = params["tree_tolerance"] * spread
 
     def validate():
-        found = distributions(model, rows, tolerance).decode(decoding) if len(mine) else np.zeros(0)
-        error, weights = processes.join((found - y[mine], weight[mine]))
-        relative = error / spread  # squares of errors in the units of y may overflow
-        return _root_mean_square(error, weights), relative**2 * weights / weights.mean()
+        errors = np.zeros((2, 0))
+        if len(mine):
+            found = distributions(model, rows, tolerance)
+            placed = on_axis(found, model.codec).decode(decoding)
+            errors = np.stack([found.decode(decoding) - y[mine], placed - place[mine]])
+        errors, weights = processes.join((errors.T, weight[mine]))
+        relative = errors[:, 1] / spread  # squares of errors in the units of y may overflow
+        return root_mean_square(errors[:, 0], weights), relative**2 * weights / weights.mean()
 
     return validate
 

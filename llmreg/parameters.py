@@ -5,12 +5,19 @@ from os import PathLike
 
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from llmreg.numbers.codecs import TargetCodec
+from llmreg.numbers.codecs import DigitCodec, TargetCodec
 from llmreg.numbers.distribution import DECODINGS
-from llmreg.objectives import Objective
+from llmreg.objectives import Objective, resolve_method
 from llmreg.tables.serialization import RowSerializer
 
-__all__ = ["CONSTRAINTS", "LASTING", "LASTING_ADAPTERS", "LORA_DEFAULTS", "is_pretrained"]
+__all__ = [
+    "CONSTRAINTS",
+    "LASTING",
+    "LASTING_ADAPTERS",
+    "LORA_DEFAULTS",
+    "ParametersMixin",
+    "is_pretrained",
+]
 
 COUNT = Interval(Integral, 1, None, closed="left")
 EPOCHS = [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")]
@@ -29,7 +36,7 @@ CONSTRAINTS: dict = {
     "text_features": [StrOptions({"auto"}), bool, HasMethods(["fit_transform", "transform"])],
     "estimates": [StrOptions({"auto", "linear", "boosted", "both"}), None],
     "chat_template": ["boolean"],
-    "decoding": [StrOptions(set(DECODINGS))],
+    "decoding": [StrOptions({"auto", *DECODINGS})],
     "estimate_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
     "temperature_scaling": [StrOptions({"auto"}), "boolean"],
     "tree_tolerance": [Interval(Real, 0, None, closed="left")],
@@ -83,3 +90,43 @@ LASTING_ADAPTERS = (*LORA_DEFAULTS, "peft_config")
 def is_pretrained(model):
     """Whether ``model`` is weights that exist: a hub id, a folder, or a (model, tokenizer) pair."""
     return isinstance(model, tuple) or (isinstance(model, str) and model != "tiny")
+
+
+class ParametersMixin:
+    """How the estimator's parameters are set, and what it tells scikit-learn of itself."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def set_params(self, **params):
+        """Set parameters, also of parts that are still given by name or left at None.
+
+        ``set_params(codec__n_digits=3)`` works on ``codec=None`` and
+        ``set_params(fit_method__num_generations=8)`` on ``fit_method="grpo"``: the part is built
+        with its defaults first. So a grid search can reach into a plain ``LLMRegressor()``. A
+        ``reward`` given beside ``fit_method="grpo"`` moves into the object.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        self : LLMRegressor
+        """
+        for part in {key.partition("__")[0] for key in params if "__" in key}:
+            value = params.get(part, getattr(self, part, None))
+            if part == "codec" and value is None:
+                params[part] = DigitCodec()
+            elif part == "serializer" and value is None:
+                params[part] = RowSerializer()
+            elif part == "fit_method" and isinstance(value, str):
+                params[part] = resolve_method(value, part, params.get("reward", self.reward))
+                params["reward"] = None  # it lives in the object now
+            elif part == "sft_method" and isinstance(value, str):
+                params[part] = resolve_method(value, part)
+        return super().set_params(**params)

@@ -27,6 +27,7 @@ __all__ = [
     "calibrated_distribution",
     "distributions",
     "has_spread",
+    "on_axis",
     "outputs",
     "ready",
     "tokens_after_prompt",
@@ -62,7 +63,8 @@ def distributions(model, encoded, tolerance, calibration=UNTOUCHED):
     encoded : llmreg.prompts.cell_prompts.EncodedRows
     tolerance : float
         Largest error of the mean in the units of y; 0 computes everything. Heads, learnt values,
-        ensembles and trees of up to 32 nodes are computed exactly in any case.
+        ensembles, trees of up to 32 nodes and codecs whose axis is not y (a small error on it may
+        be a large one of y) are computed exactly in any case.
     calibration : llmreg.numbers.calibration.Calibration, default: none
         Of the model's steps, or of a histogram's bins; a head that predicts a number is moved
         towards the rows' estimates by their weight.
@@ -75,7 +77,8 @@ def distributions(model, encoded, tolerance, calibration=UNTOUCHED):
         these, in ascending order, whatever bins they came from.
     """
     writes = _head(model) is None and model.leaf_shift is None and not model.others
-    bounded = tolerance > 0 and writes and model.tree.n_open > SMALL_TREE
+    tree = model.tree
+    bounded = tolerance > 0 and writes and tree.linear and tree.n_open > SMALL_TREE
 
     def compute(batch):
         if bounded:
@@ -140,17 +143,24 @@ def _others(model, opinion):
 
 
 def calibrated_distribution(model, output, others, calibration):
-    """The distributions of rows from :func:`outputs`."""
+    """The distributions of rows, in the units of y, from :func:`outputs`."""
     if not has_spread(model):
         weight = 0.0 if others is None else calibration.estimate_weight
-        return model.head.distribution(output.lerp(others.to(output), weight) if weight else output)
-    output = calibrated(output, others, calibration)
+        output = output.lerp(others.to(output), weight) if weight else output
+    else:
+        output = calibrated(output, others, calibration)
     if _head(model) is not None:
-        return model.head.distribution(output)
+        found = model.head.distribution(output)
+        return found if model.codec.linear else found.transformed(model.codec.from_axis)
     values = None
     if model.leaf_shift is not None:
-        values = model.leaf_shift.values(model.tree.leaf_value).numpy()
+        values = model.codec.from_axis(model.leaf_shift.values(model.tree.leaf_place).numpy())
     return tree_distribution(model.tree, output, values)
+
+
+def on_axis(distributions, codec):
+    """Distributions over y as distributions on the codec's axis."""
+    return distributions if codec.linear else distributions.transformed(codec.to_axis)
 
 
 def _in_batches(model, encoded, compute):

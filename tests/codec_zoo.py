@@ -19,7 +19,9 @@ LIKE = st.lists(st.tuples(st.floats(-10, 10), st.integers(0, 4)), min_size=1, ma
 class PlainCodec(SimpleNamespace):
     """``symbols``, ``sequences()``, ``edges_`` and ``values_`` as they are given."""
 
+    linear = True
     open_edges, cells = TargetCodec.open_edges, TargetCodec.cells
+    to_axis, from_axis = TargetCodec.to_axis, TargetCodec.from_axis
 
 
 @st.composite

@@ -186,9 +186,58 @@ def test_log_bins_have_equal_width_in_the_symmetric_logarithm():
     assert np.allclose(np.diff(position), np.diff(position).mean(), rtol=1e-6)
 
 
-def test_log_takes_one_as_its_unit_when_most_targets_are_zero():
+def test_zeros_say_nothing_about_the_unit_of_a_logarithm():
     codec = DigitCodec(2, 1, scale="log").fit([0.0, 0.0, 0.0, 3.0])
-    assert codec.edges_ == pytest.approx([0.0, 1.0, 3.0])  # log1p: 0, log 2, 2 log 2
+    assert codec.edges_ == pytest.approx([0.0, 3 * (2**0.5 - 1), 3.0])  # log1p(y / 3): half log 2
+    assert DigitCodec(scale="log").fit([0.0, 0.0]).unit_ == 1.0
+
+
+def test_positive_targets_are_told_apart_by_their_ratios():
+    y = np.exp(np.random.default_rng(0).normal(3, 2, 500))
+    edges = DigitCodec(10, 2, scale="log").fit(y).edges_
+    ratios = np.diff(np.log(edges))
+    assert np.allclose(ratios[edges[1:] > np.quantile(y, 0.05)], ratios[-1], rtol=0.02)
+
+
+def test_a_logarithm_about_the_median_resolves_tails_on_both_sides_and_far_from_zero():
+    y = np.sinh(np.random.default_rng(0).normal(size=400) * 4)
+    codec, moved = (DigitCodec(10, 2, scale="symlog").fit(targets) for targets in (y, y + 1e6))
+    assert codec.crowding(y) < DigitCodec(10, 2, scale="minmax").fit(y).crowding(y) / 4
+    assert np.allclose(moved.edges_ - 1e6, codec.edges_, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", ["minmax", "log", "symlog", "quantile"])
+def test_the_axis_is_where_bins_have_equal_width(scale):
+    y = np.random.default_rng(0).lognormal(size=300)
+    codec = DigitCodec(10, 2, scale=scale).fit(y)
+    widths = np.diff(codec.to_axis(codec.edges_))
+    assert np.allclose(widths, widths[0], rtol=1e-5)
+    assert np.allclose(codec.from_axis(codec.to_axis(y)), y, rtol=1e-9)
+    assert codec.linear == (scale == "minmax")
+
+
+@pytest.mark.parametrize(
+    ("y", "scale"),
+    [
+        (np.arange(100.0), "minmax"),
+        (np.exp(np.linspace(-6, 6, 200)), "log"),
+        (np.sinh(np.linspace(-9, 9, 200)), "log"),
+        (1e6 + np.exp(np.linspace(-1, 6, 200)), "symlog"),
+        (np.append(np.linspace(40, 60, 199), 1e9), "symlog"),
+        ([7.0] * 5, "minmax"),
+        ([0.0] * 300 + [1.0, 50.0], "minmax"),  # ties are not the codec's fault
+    ],
+)
+def test_auto_bends_the_scale_where_one_bin_would_hold_most_targets(y, scale):
+    codec = DigitCodec().fit(y)
+    assert codec.scale_ == scale
+    assert codec.crowding(y) <= 0.26
+
+
+@pytest.mark.parametrize("targets", [[], [1.0, np.nan], [np.inf, 0.0]])
+def test_targets_that_are_none_or_not_finite_are_refused(targets):
+    with pytest.raises(ValueError, match="finite number"):
+        DigitCodec().fit(targets)
 
 
 def test_log_survives_a_median_that_is_far_below_the_ends():
@@ -197,11 +246,12 @@ def test_log_survives_a_median_that_is_far_below_the_ends():
     assert np.isfinite(codec.edges_).all()
 
 
-@pytest.mark.parametrize("scale", ["minmax", "log"])
-def test_margin_widens_the_range_on_both_sides(scale):
+@pytest.mark.parametrize("scale", ["minmax", "log", "symlog"])
+def test_margin_widens_the_range_on_both_sides_of_the_scale(scale):
     codec = DigitCodec(10, 2, scale=scale, margin=0.25).fit([2.0, 10.0])
-    assert (codec.edges_[0], codec.edges_[-1]) == (0.0, 12.0)
-    assert codec.n_clipped([0.0, 12.0]) == 0
+    low, first, last, high = codec.to_axis([codec.edges_[0], 2.0, 10.0, codec.edges_[-1]])
+    assert [first - low, high - last] == pytest.approx([(last - first) / 4] * 2)
+    assert codec.n_clipped(codec.edges_[[0, -1]]) == 0
 
 
 def test_low_and_high_fix_one_end_each_and_go_before_the_margin():

@@ -33,7 +33,7 @@ CODECS = {
     "heaped": DigitCodec(10, 3).fit([*Y.clip(-1, 1.2), *[-0.9999] * 9]),
     "constant": DigitCodec(10, 2).fit([3.0, 3.0]),
     # What begins with "1" is 1, 10 to 19 and 100 to 199; numbers end at different depths.
-    "decimal": DecimalCodec(0, low=-30, high=250).fit([0.0]),
+    "decimal": DecimalCodec(0, low=-30, high=250).fit([0.5]),
     "grid": GridCodec([0.5, 1, 1.5, 2, 10, 12.5, 100, -4]).fit([0.0]),
 }
 

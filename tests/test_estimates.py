@@ -10,9 +10,12 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
 from llmreg import LLMRegressor, RowSerializer
+from llmreg.numbers.codecs import DigitCodec
 from llmreg.persistence import archive
 from llmreg.settings import estimate_dropout
 from llmreg.tables.estimates import KINDS, RowEstimates
+
+LINEAR = DigitCodec(scale="minmax").fit([0.0, 1.0])
 
 WORDS = ("red", "green", "blue", "sturdy", "old")
 
@@ -41,7 +44,7 @@ def _estimates(rows):
 
 
 def _fitted(X, y, weight=None, kind="linear"):
-    estimates = RowEstimates((kind,), y.mean(), y.std(), random_state=0)
+    estimates = RowEstimates((kind,), LINEAR, y.mean(), y.std(), random_state=0)
     weight = np.ones(len(y)) if weight is None else weight
     return estimates, _estimates(estimates.fit_extend(_rows(X), y, weight))
 
@@ -88,7 +91,7 @@ def test_a_training_rows_own_target_has_no_part_in_its_estimate(kind):
     for row in (0, 57):
         changed = y.copy()
         changed[row] += 1e-3  # too little to move the penalty
-        estimates = RowEstimates((kind,), y.mean(), y.std(), random_state=0)
+        estimates = RowEstimates((kind,), LINEAR, y.mean(), y.std(), random_state=0)
         after = _estimates(estimates.fit_extend(_rows(X), changed, np.ones(len(y))))
         assert after[row] == before[row]
         assert (after != before).sum() > len(y) / 2
@@ -160,7 +163,7 @@ def test_estimates_end_where_targets_are_far_behind():
 def test_targets_of_any_size(scale, kind):
     X, y = _table()
     _, expected = _fitted(X, y, kind=kind)
-    estimates = RowEstimates((kind,), y.mean() * scale, y.std() * scale, random_state=0)
+    estimates = RowEstimates((kind,), LINEAR, y.mean() * scale, y.std() * scale, random_state=0)
     found = _estimates(estimates.fit_extend(_rows(X), y * scale, np.ones(len(y))))
     np.testing.assert_allclose(found / scale, expected, rtol=1e-5)
 
@@ -187,7 +190,7 @@ def test_tables_with_next_to_nothing_in_them(X, kind):
 
 def test_they_stand_last_in_the_prompt():
     X, y = _table(30)
-    estimates = RowEstimates(KINDS, y.mean(), y.std(), random_state=0)
+    estimates = RowEstimates(KINDS, LINEAR, y.mean(), y.std(), random_state=0)
     text = estimates.fit_extend(_rows(X), y, np.ones(30)).to_text()[0]
     assert text.endswith(". target:")
     assert text.index(", linear estimate: ") < text.index(", boosted estimate: ")
@@ -199,7 +202,7 @@ def test_they_stand_last_in_the_prompt():
 
 def test_they_are_archived_without_pickle():
     X, y = _table()
-    estimates = RowEstimates(KINDS, y.mean(), y.std(), random_state=0)
+    estimates = RowEstimates(KINDS, LINEAR, y.mean(), y.std(), random_state=0)
     estimates.fit_extend(_rows(X), y, np.ones(len(y)))
     restored = archive.load(*archive.dump(estimates))
     rows = _rows(X)

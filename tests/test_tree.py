@@ -30,7 +30,7 @@ CODECS = {
     "constant": DigitCodec(3, 2).fit([4.0, 4.0]),
     "scientific": ScientificCodec(1, signs="both").fit([20.0]),
     "whole": DecimalCodec(0, low=-12, high=123).fit([0.0]),
-    "decimal": DecimalCodec(1, low=-1, high=11).fit([0.0]),
+    "decimal": DecimalCodec(1, low=-1, high=11).fit([0.03]),
     "grid": GridCodec([1, 1.5, 10, 15.25, 100, 2, 0.5]).fit([0.0]),
     "one number": GridCodec([12]).fit([0.0]),
 }
@@ -151,7 +151,7 @@ def test_spans_and_runs_cover_exactly_the_leaves_below(codec, tree):
             assert len(below) == 1
             continue
         share, runs = tree.run_share[node], tree.runs[node]
-        inside = (runs[:, :1] <= tree.leaf_value) & (tree.leaf_value <= runs[:, 1:])  # (R, L)
+        inside = (runs[:, :1] <= tree.leaf_place) & (tree.leaf_place <= runs[:, 1:])  # (R, L)
         real = share > 0
         if len(set(codec.edges_.tolist())) > 1:
             assert inside[real].any(0).nonzero().squeeze(1).tolist() == below.tolist()
@@ -160,12 +160,21 @@ def test_spans_and_runs_cover_exactly_the_leaves_below(codec, tree):
             )
         assert float(share.sum()) == pytest.approx(1)
         assert (runs[real][1:, 0] > runs[real][:-1, 1]).all()  # apart, or they would be one
-        # An endless run counts as far as the codec's numbers go.
-        runs = runs.clamp(*codec.edges_[[0, -1]])
-        centre = float((share * runs.mean(1)).sum())
+        assert float(runs[real][:, 0].max()) <= float(codec.to_axis(codec.edges_[-1]))
+        # In the units of y, an endless run counts as far as the codec's numbers go.
+        spans = tree.run_spans[node][real]
+        if (spans[:, 0] == spans[:, 1]).all():  # all mass on the number in the middle
+            assert set(spans.flatten().tolist()) <= set(codec.values_.tolist())
+        else:
+            assert spans.min() >= codec.edges_[0] and spans.max() <= codec.edges_[-1]
+            ends = codec.to_axis(spans.numpy())
+            assert ends == pytest.approx(runs[real].clamp(ends.min(), ends.max()).numpy())
+        centre = float((share * tree.run_spans[node].mean(1)).sum())
         ends = codec.edges_[[int(below.min()), int(below.max()) + 1]]
         assert float(tree.radius[node]) == pytest.approx(np.abs(ends - centre).max(), abs=1e-12)
-    assert tree.leaf_span.tolist() == list(map(list, itertools.pairwise(codec.open_edges.tolist())))
+    bins = np.where(np.isinf(codec.open_edges), codec.open_edges, codec.to_axis(codec.edges_))
+    assert tree.leaf_span.tolist() == list(map(list, itertools.pairwise(bins.tolist())))
+    assert tree.leaf_place.tolist() == codec.to_axis(codec.values_).tolist()
     assert tree.leaf_value.tolist() == codec.values_.tolist()
     assert tree.span.dtype == tree.leaf_value.dtype == torch.float64
 

@@ -1,7 +1,7 @@
 """Predictive heads: small networks that read a number off the language model at the prompt.
 
 No number is written: a head turns hidden states, logits or probabilities into a number in z-units
-(standardised by the training targets), or into a histogram over them.
+(standardised by the training targets, on the codec's axis), or into a histogram over them.
 """
 
 import math
@@ -30,7 +30,7 @@ class Head(nn.Module):
     sizes : dict of str to int
         ``size`` of the hidden states and ``vocabulary``.
     mean, std : float
-        Of the training targets: z-units to the units of y.
+        Of the training targets on the codec's axis: z-units to places there.
     """
 
     def __init__(self, sizes, mean, std):
@@ -51,8 +51,8 @@ class Head(nn.Module):
         return (opinion.centre - self.mean) / self.std
 
     def distribution(self, output):
-        """The :class:`NumericDistribution` in the units of y of a :meth:`forward`'s output: all
-        mass on the number."""
+        """The :class:`NumericDistribution` on the axis of a :meth:`forward`'s output: all mass on
+        the number."""
         number = _numpy(output) * self.std + self.mean
         atom = number[:, None]
         return NumericDistribution(np.ones_like(atom), atom, atom, greedy=number)
@@ -252,7 +252,7 @@ class Histogram(Head):
         return histogram_edges(self.n_bins, self.limit).numpy() * self.std + self.mean
 
     def distribution(self, output):
-        """Bins and tails in the units of y; its mean is the expectation over their centres."""
+        """Bins and tails on the axis; its mean is the expectation over their centres."""
         edges = self._edges()
         probs = _numpy(output.double().exp())
         centres = (edges[1:] + edges[:-1]) / 2
@@ -362,7 +362,7 @@ class LeafShift(nn.Module):
     ----------
     n_leaves : int
     std : float
-        Of the training targets: z-units to the units of y.
+        Of the training targets on the codec's axis: z-units to places there.
     """
 
     def __init__(self, n_leaves, std):
@@ -371,6 +371,6 @@ class LeafShift(nn.Module):
         self.std = std
         self.z = nn.Parameter(torch.zeros(n_leaves))
 
-    def values(self, leaf_value):
-        """The learnt values (L,) in the units of y, as float64 on the CPU."""
-        return leaf_value.double().cpu() + self.z.detach().double().cpu() * self.std
+    def values(self, places):
+        """The learnt places (L,) on the axis, as float64 on the CPU."""
+        return places.double().cpu() + self.z.detach().double().cpu() * self.std

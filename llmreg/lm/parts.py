@@ -179,7 +179,7 @@ def _first_symbol_values(model, mean, std):
     """The mean (S,) of the numbers that each symbol begins, in z-units; 0 for those that begin
     none."""
     tree = model.tree
-    first, z = tree.path_symbols[:, 0], (tree.leaf_value - mean) / std
+    first, z = tree.path_symbols[:, 0], (tree.leaf_place - mean) / std
     total = z.new_zeros(len(model.symbol_ids)).index_add(0, first, z)
     count = torch.zeros_like(total).index_add(0, first, torch.ones_like(z))
     return total / count.clamp(min=1)

@@ -27,6 +27,7 @@ from llmreg.numbers.codecs import DigitCodec
 from llmreg.predicting import TOKENS_PER_BATCH, tokens_after_prompt
 from llmreg.settings import auto_validation, stage_settings
 from llmreg.tables.serialization import RowSerializer
+from llmreg.target_scale import axis_moments
 
 __all__ = ["VirtualFit"]
 
@@ -59,12 +60,14 @@ class VirtualFit:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             # Cells are hidden by drawn numbers, of which there are none.
             rows = serializer.serialize(frame)
-            estimates = row_estimates(params, len(y), y.mean(), y.std() or 1.0, 0)
+            codec.fit(y)
+            moments = axis_moments(codec, y, np.ones(len(y)))
+            estimates = row_estimates(params, len(y), codec, *moments, 0)
             if estimates is not None:
                 rows = estimates.fit_extend(rows, y, np.ones(len(y)))
             built = params | {"dropout": 0.0, "model": _without_weights(params, dtype)}
             _, self.encoded, self.model = assemble(
-                built, rows, codec.fit(y), serializer.max_text_tokens, 0, dtype,
+                built, rows, codec, serializer.max_text_tokens, 0, dtype,
                 verify=False, methods=methods,
             )  # fmt: skip
             self.model.place("meta", dtype)

@@ -28,6 +28,7 @@ __all__ = [
     "check_temperature",
     "check_weight",
     "pooled",
+    "steady_decoding",
     "tempered",
 ]
 
@@ -37,6 +38,7 @@ PRECISION = 0.005  # of log T; the validation rows tell it to a few hundredths a
 LEAST_GAIN = 1e-6  # relative; less is rounding, as where all symbols are equally likely
 WEIGHTS = np.linspace(0, 1, 11)
 TEMPERATURES = np.geomspace(0.5, 2, 5)
+UNSTEADY = 1.5
 IMPOSSIBLE = -1e29  # log-probabilities below stand for -inf
 
 
@@ -193,6 +195,42 @@ def best_weight(score, n_rows, temperatures=TEMPERATURES):
         belief = -n_rows / 2 * (scores / least - 1)
     belief = logsumexp(belief, axis=1)
     return float(WEIGHTS @ np.exp(belief - logsumexp(belief)))
+
+
+def steady_decoding(distributions, y, weight):
+    """ "rail", unless the mean is a matter of numbers that are hardly possible.
+
+    Where numbers reach over orders of magnitude, the least probability of the largest may outweigh
+    all others in the mean. Then even the squared errors of the median are smaller, although the
+    mean is what makes them least.
+
+    Parameters
+    ----------
+    distributions : NumericDistribution of n rows
+    y, weight : ndarray of shape (n,)
+
+    Returns
+    -------
+    {"rail", "median"}
+        "median" if the root mean square error of the mean is 1.5 times as large, the row whose y is
+        farthest from the others' median left out: one row decides nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from llmreg import NumericDistribution
+    >>> from llmreg.numbers.calibration import steady_decoding
+    >>> rows = NumericDistribution(np.tile([0.999, 0.001], (3, 1)), [0, 1e6], [2, 1e6])
+    >>> steady_decoding(rows, np.array([0.5, 1.0, 1.5]), np.ones(3))
+    'median'
+    """
+    counts = np.arange(len(y)) != np.abs(y - np.median(y)).argmax()
+    if not weight[counts].any():
+        return "rail"
+    errors = np.stack([distributions.mean() - y, distributions.median() - y])[:, counts]
+    unit = np.abs(errors).max() or 1.0
+    mean, median = np.average((errors / unit) ** 2, axis=1, weights=weight[counts])
+    return "median" if mean > UNSTEADY**2 * median else "rail"
 
 
 def check_temperature(temperature):

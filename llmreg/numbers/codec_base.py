@@ -37,6 +37,9 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
     far_reaching : bool
         Whether numbers may be more than a decade or two beyond the training targets. Never where
         they are bounded.
+    linear : bool
+        Whether the codec's axis, on which bins have like width and all errors are measured in
+        training, is y itself. Else :meth:`to_axis` says where y lies on it.
     edges_ : ndarray of shape (L + 1,)
         Ends of the bins in the units of y, ascending.
     values_ : ndarray of shape (L,)
@@ -52,6 +55,7 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
 
     bounded = True
     far_reaching = False
+    linear = True
 
     def fit(self, y, sample_weight=None):
         """Settle the numbers that can be written, from the targets and the parameters.
@@ -70,11 +74,12 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
         Raises
         ------
         ValueError
-            For illegal parameters, parameters that contradict one another or the targets, or more
-            than 1,000,000 numbers.
+            For illegal parameters, parameters that contradict one another or the targets, more
+            than 1,000,000 numbers, or targets that are not finite.
         """
         self._validate_params()
         y = np.asarray(y, dtype=np.float64)
+        _refuse_infinite(y)
         self._fit(y if sample_weight is None else y[np.asarray(sample_weight) > 0])
         return self
 
@@ -107,6 +112,56 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
         n_numbers = len(self.values_)
         span = np.stack([self.edges_[:-1], self.edges_[1:]], axis=1)
         return np.arange(n_numbers), span, self.values_.copy(), np.ones(n_numbers)
+
+    def _atoms(self):
+        """The :meth:`cells` of a codec whose numbers have all probability on themselves."""
+        leaf, _, value, share = TargetCodec.cells(self)
+        return leaf, np.stack([value, value], axis=1), value, share
+
+    def to_axis(self, y):
+        """Where numbers lie on the codec's axis: there its bins have like width.
+
+        Losses, errors and estimates are measured on it. y itself where the codec is ``linear``;
+        else, by default, the count of bins below y (with a share of its own bin).
+
+        Parameters
+        ----------
+        y : array-like
+            In the units of y.
+
+        Returns
+        -------
+        ndarray of the same shape
+        """
+        y = np.asarray(y, dtype=np.float64)
+        return y if self.linear else np.interp(y, self.edges_, np.arange(len(self.edges_)))
+
+    def from_axis(self, t):
+        """The numbers, in the units of y, at places on the axis; see :meth:`to_axis`."""
+        t = np.asarray(t, dtype=np.float64)
+        return t if self.linear else np.interp(t, np.arange(len(self.edges_)), self.edges_)
+
+    def crowding(self, y):
+        """Which share of the targets the codec cannot tell apart, at worst.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_rows,)
+
+        Returns
+        -------
+        float
+            Share of the targets in the fullest bin. Targets that are equal to one another count
+            once in their bin and once in the whole: ties are no fault of the codec's.
+        """
+        distinct, counts = np.unique(self._clipped(y), return_counts=True)
+        rows = np.bincount(self.leaf_of(distinct), weights=counts)
+        heaviest = np.zeros(len(rows))
+        np.maximum.at(heaviest, self.leaf_of(distinct), counts)
+        return float((rows - heaviest).max() / rows.sum())
+
+    def _clipped(self, y):
+        return np.clip(np.asarray(y, dtype=np.float64), self.edges_[0], self.edges_[-1])
 
     @property
     @abstractmethod
@@ -193,6 +248,13 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
             ends = ends + np.array([values[0] - middle[0], values[-1] - middle[-1]])
         self.values_, self.edges_ = values, np.concatenate([ends[:1], middle, ends[1:]])
         return self
+
+
+def _refuse_infinite(y):
+    wrong = y[~np.isfinite(y)]
+    if not y.size or wrong.size:
+        what = f"contain {wrong[0]}" if wrong.size else "are none"
+        raise ValueError(f"The codec's targets {what}; give one finite number or more.")
 
 
 def _keys(sequences):

@@ -14,12 +14,17 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.numbers.codec_base import END, MAX_LEAVES, TargetCodec
+from llmreg.numbers.scales import bend, log_scale, symlog_scale, unbend
 
 __all__ = ["END", "SYMBOLS", "DigitCodec", "TargetCodec"]
 
 SYMBOLS = "0123456789abcdefghijklmnopqrstuvwxyz"
 # Fewer rows on an end of the range, or a smaller share of its bin's, are no heap but chance.
 HEAP_ROWS, HEAP_SHARE = 3, 0.2
+# scale="auto" leaves equal bins where one of them holds more of the targets than this share, and
+# its own among even bins.
+CROWDED = 0.25
+BENT = {"log": log_scale, "symlog": symlog_scale}
 
 
 class DigitCodec(TargetCodec):
@@ -43,14 +48,20 @@ class DigitCodec(TargetCodec):
         Length of the sequence. ``base ** n_digits`` bins cover the range of y (at most 1,000,000).
         More digits resolve y more finely and cost more tree nodes; the expectation (RAIL)
         interpolates between bins, so two decimal digits are enough for most tables.
-    scale : {"minmax", "quantile", "log"}, default="minmax"
-        How y is spread over the bins. "minmax": bins of equal width. "quantile": bins that hold
-        equally many training rows, fine where y is dense. "log": bins of equal width in
-        sign(y) · log(1 + abs(y) / s), s the median of abs(y) over the training rows: for targets
-        with a heavy tail such as prices.
+    scale : {"auto", "minmax", "log", "symlog", "quantile"}, default="auto"
+        How y is spread over the bins; errors are measured on that scale in training. "minmax":
+        bins of equal width. "log": of equal width in sign(y) · log(1 + abs(y) / s), for targets
+        with a heavy tail such as prices; s is so small that nearly all bins are of equal ratio
+        (see :func:`llmreg.numbers.scales.log_scale`). "symlog": the same in y less its
+        median, for heavy tails on both sides or far from zero. "quantile": bins that hold equally
+        many training rows, fine where y is dense. "auto": :class:`~llmreg.LLMRegressor` chooses
+        "minmax", "log" or "symlog" by held-out rows (see ``target_scale_`` there); fitted alone,
+        the codec takes "minmax" unless a bin would hold more than a quarter of the targets, and
+        then whichever of the others tells more of them apart.
     margin : float, default=0.0
-        Widen the range of the training targets by this fraction of it on either side, so that
-        predictions can go beyond what was seen. Not available with ``scale="quantile"``.
+        Widen the range of the training targets by this fraction of it on either side, measured on
+        the scale, so that predictions can go beyond what was seen. Not available with
+        ``scale="quantile"``.
     low, high : float or None, default=None
         Fixed ends of the range, in the units of y. None: taken from the training targets.
 
@@ -60,6 +71,10 @@ class DigitCodec(TargetCodec):
         Ends of the bins in the units of y, ascending.
     values_ : ndarray of shape (base ** n_digits,)
         The number each bin decodes to: its centre, and for bins with a heap the mean of both.
+    scale_ : str
+        The scale in use: ``scale``, or what "auto" chose.
+    centre_, unit_ : float
+        Of the logarithm, in the units of y; 0 and 1 where there is none.
     heaps_ : ndarray of shape (2,)
         Share of the training targets in the first and the last bin that are the end itself; 0 where
         that is no heap.
@@ -84,13 +99,13 @@ class DigitCodec(TargetCodec):
     _parameter_constraints: dict = {
         "base": [Interval(Integral, 2, 36, closed="both")],
         "n_digits": [Interval(Integral, 1, 20, closed="both")],
-        "scale": [StrOptions({"minmax", "quantile", "log"})],
+        "scale": [StrOptions({"auto", "minmax", "log", "symlog", "quantile"})],
         "margin": [Interval(Real, 0, None, closed="left")],
         "low": [None, Interval(Real, None, None, closed="neither")],
         "high": [None, Interval(Real, None, None, closed="neither")],
     }
 
-    def __init__(self, base=10, n_digits=2, *, scale="minmax", margin=0.0, low=None, high=None):
+    def __init__(self, base=10, n_digits=2, *, scale="auto", margin=0.0, low=None, high=None):
         self.base = base
         self.n_digits = n_digits
         self.scale = scale
@@ -100,25 +115,54 @@ class DigitCodec(TargetCodec):
 
     def _fit(self, y):
         n_bins = self._check_size()
+        if self.scale != "auto":
+            return self._spread(y, self.scale, n_bins)
+        self._spread(y, "minmax", n_bins)
+        crowding = {"minmax": self.crowding(y)}
+        if crowding["minmax"] <= CROWDED + 1 / n_bins:
+            return self
+        for scale in BENT:
+            crowding[scale] = self._spread(y, scale, n_bins).crowding(y)
+        return self._spread(y, min(crowding, key=crowding.get), n_bins)
+
+    def _spread(self, y, scale, n_bins):
+        """Set the bins on a scale."""
+        self.scale_ = scale
+        self.centre_, self.unit_ = BENT[scale](y) if scale in BENT else (0.0, 1.0)
         low, high = self._range(y)
         grid = np.linspace(0.0, 1.0, n_bins + 1)
-        if self.scale == "quantile":
+        if scale == "quantile":
             inside = np.concatenate([[low], y[(y > low) & (y < high)], [high]])
             self.edges_ = np.quantile(inside, grid)
-        elif self.scale == "log":
-            # The floor: ends more than 300 orders of magnitude above the median would overflow.
-            floor = 1e-300 * max(abs(low), abs(high))
-            unit = max(np.median(np.abs(y)) or 1.0, floor)
-            ends = _symlog(np.array([low, high]), unit)
-            self.edges_ = _symexp(ends[0] + grid * (ends[1] - ends[0]), unit)
+        elif scale in BENT:
+            ends = self.to_axis([low, high])
+            self.edges_ = self.from_axis(ends[0] + grid * (ends[1] - ends[0]))
         else:
             # Multiplied before it is divided, so that integer edges are exactly integers.
             self.edges_ = low + np.arange(n_bins + 1) * (high - low) / n_bins
         # Rounding in the (inverse) scale must not move the ends or the order of the bins.
         self.edges_[[0, -1]] = low, high
         self.edges_ = np.maximum.accumulate(np.clip(self.edges_, low, high))
-        self.values_ = (self.edges_[1:] + self.edges_[:-1]) / 2
+        self.values_ = self.edges_[1:] / 2 + self.edges_[:-1] / 2
         self._heap_up(np.clip(y, low, high))
+        return self
+
+    @property
+    def linear(self):
+        """bool: whether bins have equal width in y."""
+        return self.scale_ == "minmax"
+
+    def to_axis(self, y):
+        """Where numbers lie on the scale; see :meth:`TargetCodec.to_axis`."""
+        if self.scale_ in BENT:
+            return bend(np.asarray(y, dtype=np.float64), self.centre_, self.unit_)
+        return super().to_axis(y)
+
+    def from_axis(self, t):
+        """The numbers at places on the scale; see :meth:`TargetCodec.to_axis`."""
+        if self.scale_ in BENT:
+            return unbend(np.asarray(t, dtype=np.float64), self.centre_, self.unit_)
+        return super().from_axis(t)
 
     def _heap_up(self, y):
         """See how many targets of the outermost bins are the ends themselves."""
@@ -167,9 +211,13 @@ class DigitCodec(TargetCodec):
         return n_bins
 
     def _range(self, y):
-        widen = self.margin * (y.max() - y.min())
-        low = y.min() - widen if self.low is None else float(self.low)
-        high = y.max() + widen if self.high is None else float(self.high)
+        low, high = y.min(), y.max()
+        if self.margin:
+            ends = self.to_axis([low, high])
+            widen = self.margin * (ends[1] - ends[0])
+            low, high = self.from_axis(ends + np.array([-widen, widen]))
+        low = low if self.low is None else float(self.low)
+        high = high if self.high is None else float(self.high)
         fixed = self.low is not None or self.high is not None
         if low > high or (fixed and low == high):
             raise ValueError(
@@ -220,11 +268,3 @@ class DigitCodec(TargetCodec):
         check_is_fitted(self)
         place = self.base ** np.arange(self.n_digits - 1, -1, -1, dtype=np.int64)
         return self.values_[np.asarray(sequences) @ place]
-
-
-def _symlog(y, unit):
-    return np.sign(y) * np.log1p(np.abs(y) / unit)
-
-
-def _symexp(t, unit):
-    return np.sign(t) * np.expm1(np.abs(t)) * unit

@@ -39,6 +39,9 @@ class DecimalCodec(TargetCodec):
         Ends of the bins in the units of y: half a unit of the last decimal around each number.
     values_ : ndarray of shape (L,)
         The numbers, ascending. At most 1,000,000.
+    exact_ : bool
+        Whether each training target within the range is one of the numbers, as counts are with
+        ``n_decimals=0``: then all probability is on them. Else it fills the bins.
 
     References
     ----------
@@ -87,6 +90,14 @@ class DecimalCodec(TargetCodec):
         k = self.first_ + np.arange(round(high * unit) - self.first_ + 1)
         self.values_ = k / unit
         self.edges_ = np.append(2 * k - 1, 2 * k[-1] + 1) / (2 * unit)
+        # What the codec writes is y itself, and not what y was rounded to.
+        self.exact_ = bool(
+            (self.values_[self.leaf_of(y)] == np.clip(y, *self.values_[[0, -1]])).all()
+        )
+
+    def cells(self):
+        """Where the probability of each number lies; see :meth:`TargetCodec.cells`."""
+        return self._atoms() if self.exact_ else super().cells()
 
     def _range(self, y):
         widen = self.margin * (y.max() / 2 - y.min() / 2) * 2

@@ -50,7 +50,8 @@ def tree_distribution(tree, steps, values=None):
     steps : Tensor of shape (B, n_open, S)
         Log-probabilities, from :func:`open_steps` or :func:`calibrated_steps`.
     values : ndarray of shape (L,) or None, default=None
-        Learnt values: all mass lies on them. None: the mass fills the codec's cells.
+        Learnt values in the units of y: all mass lies on them. None: the mass fills the codec's
+        cells.
 
     Returns
     -------
@@ -203,8 +204,7 @@ class _Cells:
         """What is below open nodes with their probabilities, both (B, K); -1 is none."""
         found = nodes.clamp(min=0)
         share = self.tree.run_share[found].to(probs)
-        # What counts for the ends from beyond them lies on them.
-        runs = self.tree.runs[found].flatten(1, 2).clamp(*self.tree.span[0])
+        runs = self.tree.run_spans[found].flatten(1, 2)
         self._add((probs.unsqueeze(2) * share).flatten(1), runs, None)
 
     def _add(self, probs, spans, values):

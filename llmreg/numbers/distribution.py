@@ -112,6 +112,23 @@ class NumericDistribution:
         cells = [(part.probabilities, part.lower, part.upper, part.values) for part in parts]
         return cls.__new__(cls)._store(*_stacked(cells), *chosen)
 
+    def transformed(self, function):
+        """The distributions of ``function(y)``.
+
+        Parameters
+        ----------
+        function : callable
+            Ascending; arrays of numbers to arrays of the same shape. Cells stay cells, with mass
+            uniform within: finite ones must not become infinite.
+
+        Returns
+        -------
+        NumericDistribution
+        """
+        a = (self.lower, self.upper, self.values, self._greedy, self._mode)
+        mapped = (part if part is None else function(part) for part in a)
+        return type(self).__new__(type(self))._store(self.probabilities, *mapped)
+
     def mean(self):
         """Expected value, (n_rows,): what RAIL predicts (Lukasik et al., Regression-aware
         inference with LLMs, 2024; its fine-tuning, RAFT, 2025), optimal for squared error."""
@@ -122,9 +139,14 @@ class NumericDistribution:
         taken about the mean of the midpoints, whatever `values` are."""
         middle = self.lower / 2 + self.upper / 2
         deviation = middle - self._expect(middle)[:, None]
-        with np.errstate(over="ignore"):  # padding may be so far that its square is an infinity
-            square = deviation**2 + (self.upper - self.lower) ** 2 / 12
-        return np.sqrt(self._expect(np.where(self.probabilities > 0, square, 0.0)))
+        width = self.upper / 2 - self.lower / 2
+        # As shares of the largest, whose squares don't overflow; padding does not count.
+        counts = self.probabilities > 0
+        size = np.where(counts, np.maximum(np.abs(deviation), width), 0.0).max(1, keepdims=True)
+        unit = np.where(size > 0, size, 1.0)
+        with np.errstate(over="ignore"):
+            square = (deviation / unit) ** 2 + (width / unit) ** 2 / 3
+        return np.sqrt(self._expect(np.where(counts, square, 0.0))) * unit[:, 0]
 
     def median(self):
         """`quantile(0.5)`, (n_rows,): optimal for absolute error."""

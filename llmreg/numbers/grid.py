@@ -11,6 +11,7 @@ from llmreg.numbers.codec_base import END, MAX_LEAVES, TargetCodec
 __all__ = ["GridCodec"]
 
 LONGEST = 40  # characters
+UNEVEN = 10.0  # the widest gap, in narrowest ones, from which on a grid is a scale of its own
 
 
 class GridCodec(TargetCodec):
@@ -18,7 +19,11 @@ class GridCodec(TargetCodec):
 
     Spelled as people write them, "4.5", "-3", "12", one character at a time, which every tokenizer
     can; where one spelling begins another ("1", "12") END says that it ends here. y is rounded to
-    the nearest number of the list, so predictions by "mode" or "greedy" are always on it.
+    the nearest number of the list. All probability is on these numbers: intervals, samples and the
+    mode are always among them, and a mean lies between them.
+
+    Where the widest gap between neighbours is more than ten times the narrowest, errors are counted
+    in steps from number to number in training: small numbers are not lost beside large ones.
 
     Parameters
     ----------
@@ -37,8 +42,11 @@ class GridCodec(TargetCodec):
     ----------
     edges_ : ndarray of shape (L + 1,)
         Midpoints between the numbers, in the units of y; the outermost bins are symmetric.
+        What is in a bin is rounded to its number.
     values_ : ndarray of shape (L,)
         The numbers, ascending and distinct.
+    even_ : bool
+        Whether no gap between neighbours is more than ten times another.
 
     References
     ----------
@@ -72,6 +80,8 @@ class GridCodec(TargetCodec):
         if self.n_decimals is not None:
             values = values.round(self.n_decimals)
         self._place(np.unique(values) + 0.0)  # no -0
+        gaps = np.diff(self.values_ / 2)
+        self.even_ = len(gaps) < 2 or bool(gaps.max() <= UNEVEN * gaps.min())
         self.texts_ = [_spelled(value) for value in self.values_]
         if self.spellings is not None:
             self.texts_ = self._spellings(values)
@@ -120,6 +130,15 @@ class GridCodec(TargetCodec):
                 f"GridCodec writes {what} with {len(longest)} characters; at most {LONGEST} "
                 "are supported. Round with n_decimals, use a ScientificCodec or shorter spellings."
             )
+
+    @property
+    def linear(self):
+        """bool: whether the gaps between numbers are alike."""
+        return self.even_
+
+    def cells(self):
+        """Where the probability of each number lies: on it; see :meth:`TargetCodec.cells`."""
+        return self._atoms()
 
     @property
     def symbols(self):

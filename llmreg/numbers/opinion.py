@@ -1,7 +1,7 @@
 """What regressors say of a number, as log-probabilities to pool with the language model's.
 
 Pure functions of tensors. An opinion (:class:`llmreg.tables.stacking.Opinion`) is a distribution on
-the whole line; here it becomes one over intervals, and over the next symbols at a node of the
+the codec's axis; here it becomes one over intervals, and over the next symbols at a node of the
 number tree.
 """
 
@@ -42,7 +42,7 @@ def interval_log_mass(opinion, spans):
     opinion : llmreg.tables.stacking.Opinion of B rows
         With a centre (B,) as a tensor.
     spans : Tensor of shape (B, ..., 2) or (1, ..., 2)
-        Lower and upper ends in the units of y.
+        Lower and upper ends, in the opinion's units.
 
     Returns
     -------

@@ -13,19 +13,19 @@ __all__ = ["NumberPolicy", "Targets", "ZScale", "distinct"]
 
 @dataclass(frozen=True)
 class ZScale:
-    """The codec's leaves in z-units: standardised by the training targets."""
+    """The codec's leaves in z-units: standardised by the training targets, on the codec's axis."""
 
     leaf: torch.Tensor  # (L,)
     edges: torch.Tensor  # (L, 2)
 
     @classmethod
     def from_tree(cls, tree, mean, std, device, dtype):
-        """Standardise a tree's values by the mean and standard deviation of y.
+        """Standardise a tree's values by the targets' mean and standard deviation on the axis.
 
         They are at least float32, as the log-probabilities of numbers are.
         """
         dtype = torch.promote_types(dtype, torch.float32)
-        leaf, edges = (tree.leaf_value - mean) / std, (tree.leaf_span - mean) / std
+        leaf, edges = (tree.leaf_place - mean) / std, (tree.leaf_span - mean) / std
         return cls(leaf.to(device, dtype), edges.to(device, dtype))
 
 

@@ -23,6 +23,8 @@ class ScientificCodec(TargetCodec):
     zero is written with zeros alone. Numbers are equally fine at every magnitude (in relative
     terms), and with ``exponent_margin`` they reach beyond what was seen.
 
+    Errors are counted in steps from number to number in training: relative to the size of y.
+
     The range is not bounded by the targets. One number in a hundred that is a thousand times too
     large moves the mean by ten times the truth. With the default margin of one decade the mean
     still works; further out decode with "median" or "mode", and losses in which the size of numbers
@@ -68,7 +70,7 @@ class ScientificCodec(TargetCodec):
     [1300.0, 0.02, 10000.0]
     """
 
-    bounded = False
+    bounded = linear = False
 
     @property
     def far_reaching(self):

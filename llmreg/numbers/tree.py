@@ -40,8 +40,9 @@ class NumberTree:
 
     What lies below a node need not be one interval of y: it is at most R runs of neighbouring
     leaves, and its span is the interval from the first to the last. What is learnt, and what
-    others say of y, counts for a leaf by its bin (``leaf_span``); what is predicted lies in its
-    cells, of which an end of the range with a heap of targets has one more
+    others say of y, counts for a leaf by its bin on the codec's axis (``leaf_span``; y itself if
+    the codec is linear); what is predicted lies in its cells in the units of y, of which an end of
+    the range with a heap of targets has one more
     (:meth:`llmreg.numbers.codecs.TargetCodec.cells`).
     """
 
@@ -53,14 +54,17 @@ class NumberTree:
     path_nodes: torch.Tensor  # (L, N) nodes passed on the way to a leaf, root first, int32
     path_symbols: torch.Tensor  # (L, N) symbols written on the way
     span: torch.Tensor  # (M, 2) interval of y that holds all below a node, float64
-    runs: torch.Tensor  # (n_open, R, 2) bins of y below an open node; empty ones fill up
+    runs: torch.Tensor  # (n_open, R, 2) bins below an open node, on the axis; empty ones fill up
+    run_spans: torch.Tensor  # (n_open, R, 2) where their mass lies if they are left whole, in y
     run_share: torch.Tensor  # (n_open, R) share of the leaves below that are in a run
-    leaf_span: torch.Tensor  # (L, 2) bin of y that counts for a leaf; the outermost may be endless
+    leaf_span: torch.Tensor  # (L, 2) bin of a leaf, on the axis; the outermost may be endless
+    leaf_place: torch.Tensor  # (L,) place of its number on the axis, float64
     leaf_value: torch.Tensor  # (L,) number a leaf stands for, in the units of y, float64
     cell_leaf: torch.Tensor  # (C,) leaf of each cell that mass lies in: one per leaf, then others
     cell_span: torch.Tensor  # (C, 2) interval of y, float64
     cell_value: torch.Tensor  # (C,) its number in the mean, float64
     cell_share: torch.Tensor  # (C,) of the leaf's probability, float64
+    linear: bool = True  # whether the axis is y itself
 
     @classmethod
     def from_codec(cls, codec):
@@ -74,24 +78,32 @@ class NumberTree:
         """
         check_numbers(codec)
         trie = Trie.from_sequences(codec.sequences(), codec.symbols)
-        edges, bins = np.asarray(codec.edges_), np.asarray(codec.open_edges)
+        edges, ends = np.asarray(codec.edges_), np.asarray(codec.open_edges)
+        bins = np.where(np.isinf(ends), ends, codec.to_axis(edges))
         first, stop, share = trie.runs()
+        run_spans = np.stack([edges[first], edges[stop]], 2)
         cells = zip(("leaf", "span", "value", "share"), codec.cells(), strict=True)
         tensors = dict(
             symbol=trie.symbol, depth=trie.depth, ancestors=trie.ancestors, child=trie.child,
             leaf=trie.leaf, path_nodes=trie.path_nodes, path_symbols=trie.path_symbols,
             span=np.stack([edges[trie.first], edges[trie.stop]], 1),
             runs=np.stack([bins[first], bins[stop]], 2), run_share=share,
-            leaf_span=np.stack([bins[:-1], bins[1:]], 1), leaf_value=codec.values_,
+            run_spans=_atoms(run_spans, codec.values_) if _is_atomic(codec) else run_spans,
+            leaf_span=np.stack([bins[:-1], bins[1:]], 1),
+            leaf_place=codec.to_axis(codec.values_), leaf_value=codec.values_,
             **{f"cell_{name}": value for name, value in cells},
         )  # fmt: skip
-        return cls(**{name: torch.as_tensor(np.array(value)) for name, value in tensors.items()})
+        tensors = {name: torch.as_tensor(np.array(value)) for name, value in tensors.items()}
+        return cls(**tensors, linear=codec.linear)
 
     def to(self, device):
         """The same tree with its tensors on another device."""
         kwargs = {}
         for field in fields(self):
             value = getattr(self, field.name)
+            if isinstance(value, bool):
+                kwargs[field.name] = value
+                continue
             # Not every device has float64; intervals are used for bounds, not for predictions.
             if value.is_floating_point() and torch.device(device).type == "mps":
                 value = value.float()
@@ -125,9 +137,9 @@ class NumberTree:
         The centre is the mean over its runs' midpoints, weighted by their shares.
         """
         lower, upper = self.span[: self.n_open].unbind(1)
-        if self.contiguous:  # the centre is the midpoint, which rounding must not move
-            return upper / 2 - lower / 2
-        centre = (self.run_share * self.runs.mean(2)).sum(1)[: self.n_open]
+        if self.contiguous and (self.run_spans[:, 0] == self.span[: self.n_open]).all():
+            return upper / 2 - lower / 2  # rounding must not move the midpoint
+        centre = (self.run_share * self.run_spans.mean(2)).sum(1)[: self.n_open]
         return torch.maximum(centre - lower, upper - centre)
 
     @cached_property
@@ -156,6 +168,21 @@ class NumberTree:
         depth = self.depth[key.clamp(min=0)]  # (..., K)
         index = depth.unsqueeze(-2).expand(*above.shape[:-1], depth.shape[-1])
         return (above.gather(-1, index) == key.unsqueeze(-2)) & (key >= 0).unsqueeze(-2)
+
+
+def _is_atomic(codec):
+    """Whether all probability is on the numbers themselves."""
+    span = codec.cells()[1]
+    return bool((span[:, 0] == span[:, 1]).all())
+
+
+def _atoms(spans, values):
+    """Intervals (..., 2) as the number next to their middle, twice."""
+    middle = spans.mean(-1)
+    above = np.searchsorted(values, middle).clip(max=len(values) - 1)
+    below = (above - 1).clip(min=0)
+    nearest = np.where(middle - values[below] < values[above] - middle, below, above)
+    return np.repeat(values[nearest][..., None], 2, axis=-1)
 
 
 def step_log_probs(logits, tree, nodes, temperature=1.0):

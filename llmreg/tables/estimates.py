@@ -36,8 +36,10 @@ class RowEstimates(BaseEstimator):
         "linear": a ridge regression on standardised numbers with flags for gaps, one-hot categories
         and TF-IDF of the texts. "boosted": gradient-boosted trees on numbers, codes of categories,
         and components of the texts.
+    codec : fitted TargetCodec
+        On whose axis all is fitted and said.
     mean, std : float
-        Of the training targets.
+        Of the training targets, on that axis.
     random_state : int
         Seed of folds, components and trees.
 
@@ -52,8 +54,9 @@ class RowEstimates(BaseEstimator):
         :class:`llmreg.tables.stacking.Spread` of its errors, in standard deviations of the targets.
     """
 
-    def __init__(self, kinds, mean, std, random_state):
+    def __init__(self, kinds, codec, mean, std, random_state):
         self.kinds = kinds
+        self.codec = codec
         self.mean = mean
         self.std = std
         self.random_state = random_state
@@ -71,18 +74,42 @@ class RowEstimates(BaseEstimator):
         SerializedRows
             With held-out estimates: each row's own target has no part in its estimates.
         """
+        self.features_ = RowFeatures(self.kinds, self.random_state)
+        designs = self.features_.fit_transform(rows)
+        estimates = self._stacked(designs, y, weight)
+        z, weight = self._standardised(y), weight / weight.mean()
+        for kind, design in designs.items():
+            self.regressors_[kind].fit(design, z, sample_weight=weight)
+        return self._extended(rows, estimates)
+
+    def held_out_opinion(self, designs, y, weight, n_folds):
+        """What regressors say of rows that they have not seen; nothing else is fitted.
+
+        Parameters
+        ----------
+        designs : dict of str to matrix
+            Of :class:`RowFeatures`, by kind.
+        y, weight : ndarray of shape (n,)
+        n_folds : int
+
+        Returns
+        -------
+        Opinion
+        """
+        return self._opinion(self._stacked(designs, y, weight, n_folds))
+
+    def _stacked(self, designs, y, weight, n_folds=None):
+        """Choose regressors, and learn from held-out estimates (n, n_kinds) how good they are."""
         z, weight = self._standardised(y), weight / weight.mean()
         self.range_ = float(z.min()), float(z.max())
-        self.features_ = RowFeatures(self.kinds, self.random_state)
         self.regressors_, estimates = {}, {}
-        for kind, design in self.features_.fit_transform(rows).items():
-            regressor = self._chosen(kind, design, z, weight)
-            estimates[kind] = self._held_out(regressor, design, z, weight)
-            self.regressors_[kind] = regressor.fit(design, z, sample_weight=weight)
+        for kind, design in designs.items():
+            regressor = self.regressors_[kind] = self._chosen(kind, design, z, weight)
+            estimates[kind] = self._held_out(regressor, design, z, weight, n_folds)
         estimates = self._within_reach(estimates)
         self.weights_ = stacking_weights(estimates, z, weight)
         self.spread_ = tuple(fit_spread(z - estimates @ self.weights_, weight))
-        return self._extended(rows, estimates)
+        return estimates
 
     def extend_training(self, rows, y, weight):
         """Extend further training rows as :meth:`fit_extend` does, and stay as fitted."""
@@ -102,7 +129,7 @@ class RowEstimates(BaseEstimator):
         return self._extended(rows, self._within_reach(estimates))
 
     def _standardised(self, y):
-        return (y - self.mean) / self.std
+        return (self.codec.to_axis(y) - self.mean) / self.std
 
     def _chosen(self, kind, design, z, weight):
         """An unfitted regressor."""
@@ -120,11 +147,11 @@ class RowEstimates(BaseEstimator):
         ]
         return float(PENALTIES[int(np.argmin(errors))])
 
-    def _held_out(self, regressor, design, z, weight):
+    def _held_out(self, regressor, design, z, weight, n_folds=None):
         """Estimates (n,) of rows by regressors that were fitted without them."""
         if len(z) < 2:
             return np.zeros(len(z))
-        n_folds = min(10 if len(z) < MANY_ROWS else 5, len(z))
+        n_folds = min(n_folds or (10 if len(z) < MANY_ROWS else 5), len(z))
         folds = KFold(n_folds, shuffle=True, random_state=self.random_state)
         estimate = np.empty(len(z))
         # Not cross_val_predict: it would hand the folds to the joblib backend that this fit may
@@ -144,13 +171,15 @@ class RowEstimates(BaseEstimator):
     def _extended(self, rows, estimates):
         for kind, z in zip(self.kinds, estimates.T, strict=True):
             rows = self._with_field(rows, f"{kind} estimate", self.mean + self.std * z)
-        centre = self.mean + self.std * (estimates @ self.weights_)
-        return replace(rows, opinion=Opinion(centre, Spread(*self.spread_).times(self.std)))
+        return replace(rows, opinion=self._opinion(estimates))
 
-    @staticmethod
-    def _with_field(rows, name, estimate):
+    def _opinion(self, estimates):
+        centre = self.mean + self.std * (estimates @ self.weights_)
+        return Opinion(centre, Spread(*self.spread_).times(self.std))
+
+    def _with_field(self, rows, name, estimate):
         text = np.empty(len(estimate), dtype=object)
-        text[:] = [f"{value:.4g}" for value in estimate]
+        text[:] = [f"{value:.4g}" for value in self.codec.from_axis(estimate)]
         missing = np.zeros(len(estimate), bool)
         field = Field(name, "number", text, missing, estimate[:, None], (name,), estimate=True)
         *literals, last = rows.literals

@@ -33,8 +33,8 @@ class Spread(NamedTuple):
 class Opinion:
     """A distribution for each of some rows: :class:`Spread` around a number of its own."""
 
-    centre: object  # (n,) ndarray or Tensor, in the units of y
-    spread: Spread  # in the units of y
+    centre: object  # (n,) ndarray or Tensor, on the codec's axis
+    spread: Spread  # in its units
 
     def take(self, rows):
         """These rows only."""

@@ -1,0 +1,71 @@
+"""How y is spread over bins: logarithms that bend an axis, in numpy."""
+
+import numpy as np
+
+__all__ = ["bend", "log_scale", "symlog_scale", "unbend"]
+
+# All but the smallest targets of one sign are told apart by their ratios; the smallest twentieth, a
+# few of which may be tiny, does not stretch the scale.
+LOW = 0.05
+# Where no target is zero, the scale is linear only far below that.
+BELOW = 0.01
+# Numbers smaller than this share of the largest would overflow when they divide it.
+FINEST = 1e-300
+LARGEST = np.finfo(np.float64).max
+
+
+def bend(y, centre, unit):
+    """sign(x) · log(1 + |x|), x = (y − centre) / unit: linear near the centre, then logarithmic."""
+    x = (y - centre) / unit
+    return np.sign(x) * np.log1p(np.abs(x))
+
+
+def unbend(t, centre, unit):
+    """The inverse of :func:`bend`; what would overflow becomes the largest float."""
+    with np.errstate(over="ignore"):
+        y = np.sign(t) * np.expm1(np.abs(t)) * unit + centre
+    return np.clip(y, -LARGEST, LARGEST)
+
+
+def log_scale(y):
+    """Centre and unit of a logarithm about zero.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+
+    Returns
+    -------
+    centre : float
+        0.
+    unit : float
+        Where all targets have one sign, the 5 % quantile of their sizes without zeros, and a
+        hundredth of that if there are no zeros; else the median size. 1 if all are zero.
+    """
+    sizes = np.abs(y[y != 0])
+    if not len(sizes):
+        return 0.0, 1.0
+    if y.min() < 0 < y.max():
+        unit = np.median(sizes)
+    else:
+        unit = np.quantile(sizes, LOW) * (BELOW if len(sizes) == len(y) else 1.0)
+    return 0.0, max(float(unit), FINEST * float(sizes.max()))
+
+
+def symlog_scale(y):
+    """Centre and unit of a logarithm about the median, to both sides.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+
+    Returns
+    -------
+    centre, unit : float
+        The median, and the median distance from it of targets that differ from it (1 if none do).
+    """
+    centre = float(np.median(y))
+    apart = np.abs(y - centre)
+    apart = apart[apart > 0]
+    unit = float(np.median(apart)) if len(apart) else 1.0
+    return centre, max(unit, FINEST * float(np.abs(y).max()))
