@@ -3,7 +3,6 @@
 import warnings
 
 import numpy as np
-from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length
 
 from llmreg.numbers.codecs import DigitCodec
@@ -11,6 +10,7 @@ from llmreg.objectives import METHODS, NewTokens, resolve_method
 from llmreg.objectives.number_tokens import DigitDistance
 from llmreg.parameters import LORA_DEFAULTS, is_pretrained
 from llmreg.tables.reading import read_table
+from llmreg.targets import numeric_targets
 
 __all__ = ["check_adapters", "check_methods", "check_training_data"]
 
@@ -121,8 +121,7 @@ def check_training_data(estimator, X, y, sample_weight, reset=True):
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
     target = None if getattr(y, "ndim", 1) > 1 else getattr(y, "name", None)
     frame = read_table(estimator, X, reset=reset)
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=name)
-    y = column_or_1d(y, warn=True)
+    y = numeric_targets(y, name)
     check_consistent_length(frame, y)
     weight = _check_sample_weight(sample_weight, frame, dtype=np.float64)
     if weight.min() < 0 or weight.max() == 0:

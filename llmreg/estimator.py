@@ -16,6 +16,7 @@ from llmreg.parameters import CONSTRAINTS, LASTING, LASTING_ADAPTERS, Parameters
 from llmreg.persistence.saving import SavingMixin
 from llmreg.tables.reading import read_table
 from llmreg.tables.serialization import RowSerializer
+from llmreg.targets import numeric_targets
 from llmreg.uncertainty import UncertaintyMixin
 
 __all__ = ["LLMRegressor"]
@@ -342,7 +343,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
             Any mix of numbers, categories, texts, dates and missing values; see
             :class:`RowSerializer`. One column of strings is text regression.
         y : array-like of shape (n_rows,)
-            Finite numbers.
+            Finite numbers. Durations (timedelta) are read as seconds, and so predicted.
         sample_weight : array-like of shape (n_rows,) or None, default=None
             Non-negative weights of the rows in losses and in the validation error. Rows of weight
             zero are left out.
@@ -354,7 +355,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         Raises
         ------
         ValueError
-            For NaN or infinite y, an empty table, infinite cells, mismatched lengths, illegal
+            For NaN or infinite y, dates, an empty table, infinite cells, mismatched lengths, illegal
             parameters or unknown names.
         OSError
             If ``model`` names a pretrained model that can't be loaded.
@@ -364,7 +365,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         Warns
         -----
         UserWarning
-            If targets are clipped, texts or prompts cut, a stage cannot learn, or
+            If targets are clipped or cannot be told apart by the codec, texts or prompts cut, a stage cannot learn, or
             ``temperature_scaling=True`` has too few validation rows.
         """
         sft_method, align_method = check_methods(self)
@@ -451,6 +452,10 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         blocks = self._blocks(X, spread_for="standard deviation")
         both = [(part.decode(decoding, seed), part.std()) for part in blocks]
         return tuple(map(np.concatenate, zip(*both, strict=True)))
+
+    def score(self, X, y, sample_weight=None):
+        """R² of :meth:`predict`; y as in :meth:`fit`."""
+        return super().score(X, numeric_targets(y), sample_weight)
 
     def _blocks(self, X, spread_for=None):
         """Distributions of blocks of rows, in order. ``spread_for`` names what is read of them if

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import clone
 
 from llmreg.numbers.codecs import BENT, CROWDED, DigitCodec
+from llmreg.numbers.grid import GridCodec
 from llmreg.tables.estimates import KINDS, RowEstimates
 from llmreg.tables.row_features import RowFeatures
 
@@ -131,8 +132,10 @@ def _score(codec, designs, y, weight, seed):
 
 def _warn_crowded(codec, y):
     """Warn of a codec whose numbers are too coarse, or too far apart, for the targets."""
-    share, fullest = codec.crowding(y), CROWDED + 1 / len(codec.values_)
-    if share <= fullest:
+    # How many bins or grid values there are is the user's wish; decimals are taken as they fall.
+    wished = 1 / len(codec.values_) if isinstance(codec, (DigitCodec, GridCodec)) else 0.0
+    share = codec.crowding(y)
+    if share <= CROWDED + wished:
         return
     warnings.warn(
         f"{codec!r} writes the same number for {share:.0%} of the training targets, which differ "
