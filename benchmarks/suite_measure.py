@@ -53,7 +53,7 @@ def measure(name, split, estimator, method, settings, max_rows):
         line["fit_seconds"] = _timed(model.fit, part.X, part.y)[1]
         predict = getattr(model, "predict_distribution", model.predict)
         found, line["predict_seconds"] = _timed(predict, part.X_test)
-        line.update(figures(part.y_test, found, getattr(model, "decoding", "rail")))
+        line.update(figures(part.y_test, found, getattr(model, "decoding_", "rail")))
     except Exception as error:  # one estimator's failure must not end the others' comparison
         return {**line, "error": " ".join(f"{type(error).__name__}: {error}".split())}
     return line

@@ -1,7 +1,7 @@
 """The losses' mathematics: pure functions of tensors.
 
 B rows, L leaves of the number tree, G samples, N steps, S symbols. Values v and targets y are in
-z-units: standardised by the training targets' mean and standard deviation.
+z-units: standardised by the training targets' mean and standard deviation on the codec's axis.
 """
 
 import math

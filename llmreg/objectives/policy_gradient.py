@@ -109,7 +109,9 @@ class GRPO(PolicyGradient):
         narrow (intervals cover too little). "crps" and "rail" judge the group: they maximise
         −CRPS (a proper score) and −(mean − y)² and keep the spread honest. A callable gets numpy
         arrays ``reward(samples, y)``, samples (rows, numbers), y (rows, 1), both in standard
-        deviations of the training targets from their mean, and returns one number per sample.
+        deviations of the training targets from their mean, measured on the codec's scale (y
+        itself or, where targets have a heavy tail, a logarithm; see
+        :class:`llmreg.DigitCodec`), and returns one number per sample.
     temperature : float, default=1.0
         Temperature of the draws and of the probabilities in the gradient.
     beta : float, default=0.0

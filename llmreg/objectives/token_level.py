@@ -42,7 +42,8 @@ class SoftCE(Objective):
     Parameters
     ----------
     sigma : float, default=0.2
-        Standard deviation of the Gaussian, in standard deviations of the training targets.
+        Standard deviation of the Gaussian, in standard deviations of the training targets on the
+        codec's scale.
         Larger values help small or noisy tables; smaller ones keep the intervals of nearly
         noise-free tables tight.
     mean_weight : float, default=1.0
