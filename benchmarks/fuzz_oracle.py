@@ -1,0 +1,149 @@
+"""What counts as a failure in fuzz.py: foreign errors, impossible numbers, and silence."""
+
+import traceback
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import llmreg
+
+__all__ = ["Attempt", "Findings", "attempt", "differ", "fingerprint"]
+
+LIBRARY = Path(llmreg.__file__).parent
+MEANT = (ValueError, TypeError, OSError)
+SHORTEST_MESSAGE = 20
+TOLERANCE = 1e-6  # of the spread of the targets
+
+
+@dataclass
+class Attempt:
+    """What a call returned, or raised, and the warnings on the way."""
+
+    value: object = None
+    error: Exception | None = None
+    warnings: list = field(default_factory=list)
+
+    def warns_of(self, name):
+        """Whether a warning meant for the user names the column."""
+        texts = [str(w.message) for w in self.warnings if issubclass(w.category, UserWarning)]
+        return any(str(name) in text for text in texts)
+
+
+def attempt(call):
+    """Make a call and keep whatever comes of it."""
+    found = Attempt()
+    with warnings.catch_warnings(record=True) as found.warnings:
+        warnings.simplefilter("always")
+        try:
+            found.value = call()
+        except Exception as error:
+            found.error = error
+    return found
+
+
+@dataclass
+class Findings:
+    """Outcomes and failures of one case."""
+
+    case: int
+    story: list = field(default_factory=list)  # what was tried, for people
+    outcomes: Counter = field(default_factory=Counter)
+    failures: list = field(default_factory=list)  # (kind, where, detail, trial)
+    refusals: Counter = field(default_factory=Counter)
+    trial: int | None = None  # the predict case; None: the fit
+    seconds: float = 0.0
+    errors: list = field(default_factory=list)  # of failures, for their tracebacks
+
+    def fail(self, kind, where, detail="", error=None):
+        """Note a failure. Those of one kind and place are reported together."""
+        self.failures.append((kind, where, detail, self.trial))
+        self.errors.append(error)
+
+    def judge(self, what, found):
+        """Count how a call ended; note a foreign error and leaking warnings. Return whether there
+        is a value."""
+        for warning in found.warnings:
+            if _leaks(warning):
+                self.fail(
+                    "warning leaks", f"{_short(warning.filename)}:{warning.lineno}",
+                    f"{warning.category.__name__}: {warning.message}",
+                )  # fmt: skip
+        if found.error is None:
+            self.outcomes[f"{what}: worked"] += 1
+            return True
+        if _is_refusal(found.error):
+            self.outcomes[f"{what}: refused"] += 1
+            self.refusals[f"{_place(found.error)}: {str(found.error)[:60]!r}"] += 1
+            return False
+        diverged = isinstance(found.error, FloatingPointError)
+        self.fail(
+            "diverged" if diverged else "foreign error",
+            f"{type(found.error).__name__} at {_place(found.error)}",
+            f"{what}: {str(found.error)[:200]}", found.error,
+        )  # fmt: skip
+        self.outcomes[f"{what}: failed"] += 1
+        return False
+
+
+def _is_refusal(error):
+    """Whether the error was raised for the user, by llmreg or by scikit-learn's validation."""
+    if not isinstance(error, MEANT) or isinstance(error, UnicodeError):
+        return False
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    ours = Path(last.filename).is_relative_to(LIBRARY) and (last.line or "").startswith("raise")
+    theirs = "sklearn" in Path(last.filename).parts
+    return (ours or theirs) and len(str(error)) >= SHORTEST_MESSAGE
+
+
+def _place(error):
+    """The innermost function of llmreg that the error passed."""
+    ours = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(LIBRARY)
+    ]
+    return f"{_short(ours[-1].filename)}:{ours[-1].name}" if ours else "outside of llmreg"
+
+
+def _short(filename):
+    path = Path(filename)
+    return str(path.relative_to(LIBRARY)) if path.is_relative_to(LIBRARY) else "/".join(
+        path.parts[-2:]
+    )  # fmt: skip
+
+
+def _leaks(warning):
+    if issubclass(warning.category, RuntimeWarning):
+        return True
+    ours = Path(warning.filename).is_relative_to(LIBRARY)
+    old = issubclass(warning.category, (DeprecationWarning, FutureWarning))
+    foreign = {"pandas", "torch", "numpy"} & set(Path(warning.filename).parts)
+    return (ours and old) or bool(foreign and issubclass(warning.category, UserWarning))
+
+
+def differ(found, expected, spread):
+    """Largest difference as a share of the spread, if it is more than rounding; else 0."""
+    if found.shape != expected.shape:
+        return np.inf
+    with np.errstate(all="ignore"):
+        rounding = 16 * np.finfo(float).eps * np.abs(expected).max(initial=0.0)
+        difference = np.abs(found / 2 - expected / 2).max(initial=0.0) * 2
+        return difference / spread if difference > TOLERANCE * spread + rounding else 0.0
+
+
+def fingerprint(data):
+    """What data look like, cell by cell, so that a change shows."""
+    if isinstance(data, pd.DataFrame):
+        columns = [fingerprint(data.iloc[:, k]) for k in range(data.shape[1])]
+        return repr(list(data.columns)), columns
+    if isinstance(data, pd.Series):
+        return repr(data.name), str(data.dtype), repr(list(data.index)), repr(data.tolist())
+    if isinstance(data, np.ndarray):
+        return str(data.dtype), data.shape, repr(data.tolist())
+    if isinstance(data, (list, tuple, dict)):
+        return repr(data)
+    return None  # immutable
