@@ -104,11 +104,24 @@ def _estimator(rng):
     )  # fmt: skip
 
 
+def _is_cheap(codec, y):
+    """False for trees of up to a million numbers, which are right and take minutes."""
+    if not isinstance(codec, DecimalCodec):
+        return True
+    try:
+        numbers = np.ptp(np.asarray(y, dtype=float)) * 10.0**codec.n_decimals
+    except (TypeError, ValueError):
+        return True
+    return not 1e4 < numbers < 2e6
+
+
 def _fit(rng, findings, case):
     frame, kinds, container = _table(rng)
     target, y = any_target(rng, len(frame))
     weighing, weight = any_weight(rng, len(frame))
     model = _estimator(rng)
+    if not _is_cheap(model.codec, y):
+        model.set_params(codec=None)
     X = contain(container, frame)
     names = ("fit_method", "codec", "decoding", "number_input", "estimates", "n_estimators")
     changed = {name: getattr(model, name) for name in names}

@@ -93,19 +93,23 @@ def _is_refusal(error):
     """Whether the error was raised for the user, by llmreg or by scikit-learn's validation."""
     if not isinstance(error, MEANT) or isinstance(error, UnicodeError):
         return False
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    ours = Path(last.filename).is_relative_to(LIBRARY) and (last.line or "").startswith("raise")
-    theirs = "sklearn" in Path(last.filename).parts
-    return (ours or theirs) and len(str(error)) >= SHORTEST_MESSAGE
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1]
+    if _is_ours(last):
+        return (last.line or "").startswith("raise") and len(str(error)) >= SHORTEST_MESSAGE
+    theirs = frames[max((k for k, frame in enumerate(frames) if _is_ours(frame)), default=-1) + 1 :]
+    # What llmreg asks scikit-learn to check, not what an estimator inside stumbles on.
+    validation = "utils" in Path(theirs[0].filename).parts or len(theirs) == len(frames)
+    return validation and "sklearn" in Path(last.filename).parts
+
+
+def _is_ours(frame):
+    return Path(frame.filename).is_relative_to(LIBRARY)
 
 
 def _place(error):
     """The innermost function of llmreg that the error passed."""
-    ours = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).is_relative_to(LIBRARY)
-    ]
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_ours(frame)]
     return f"{_short(ours[-1].filename)}:{ours[-1].name}" if ours else "outside of llmreg"
 
 
@@ -119,7 +123,7 @@ def _short(filename):
 def _leaks(warning):
     if issubclass(warning.category, RuntimeWarning):
         return True
-    ours = Path(warning.filename).is_relative_to(LIBRARY)
+    ours = _is_ours(warning)
     old = issubclass(warning.category, (DeprecationWarning, FutureWarning))
     foreign = {"pandas", "torch", "numpy"} & set(Path(warning.filename).parts)
     return (ours and old) or bool(foreign and issubclass(warning.category, UserWarning))
