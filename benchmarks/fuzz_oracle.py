@@ -25,19 +25,27 @@ class Attempt:
 
     value: object = None
     error: Exception | None = None
-    warnings: list = field(default_factory=list)
+    warnings: list = field(default_factory=list)  # (message, filename, the place in llmreg)
+
+    def _note(self, message, category, filename, *_):
+        self.warnings.append((message, filename, _place(traceback.extract_stack())))
+
+    @property
+    def told(self):
+        """What was said to the user."""
+        return [str(said) for said, *_ in self.warnings if isinstance(said, UserWarning)]
 
     def warns_of(self, name):
         """Whether a warning meant for the user names the column."""
-        texts = [str(w.message) for w in self.warnings if issubclass(w.category, UserWarning)]
-        return any(str(name) in text for text in texts)
+        return any(str(name) in text or repr(name)[1:-1] in text for text in self.told)
 
 
 def attempt(call):
     """Make a call and keep whatever comes of it."""
     found = Attempt()
-    with warnings.catch_warnings(record=True) as found.warnings:
+    with warnings.catch_warnings():
         warnings.simplefilter("always")
+        warnings.showwarning = found._note
         try:
             found.value = call()
         except Exception as error:
@@ -66,25 +74,21 @@ class Findings:
     def judge(self, what, found):
         """Count how a call ended; note a foreign error and leaking warnings. Return whether there
         is a value."""
-        for warning in found.warnings:
-            if _leaks(warning):
-                self.fail(
-                    "warning leaks", f"{_short(warning.filename)}:{warning.lineno}",
-                    f"{warning.category.__name__}: {warning.message}",
-                )  # fmt: skip
+        for message, filename, place in found.warnings:
+            if _leaks(message, Path(filename)):
+                self.fail("warning leaks", f"{type(message).__name__} at {place}", str(message))
         if found.error is None:
             self.outcomes[f"{what}: worked"] += 1
             return True
+        text = str(found.error)
+        place = _place(traceback.extract_tb(found.error.__traceback__))
         if _is_refusal(found.error):
             self.outcomes[f"{what}: refused"] += 1
-            self.refusals[f"{_place(found.error)}: {str(found.error)[:60]!r}"] += 1
+            self.refusals[f"{place}: {text[:60]!r}"] += 1
             return False
-        diverged = isinstance(found.error, FloatingPointError)
-        self.fail(
-            "diverged" if diverged else "foreign error",
-            f"{type(found.error).__name__} at {_place(found.error)}",
-            f"{what}: {str(found.error)[:200]}", found.error,
-        )  # fmt: skip
+        kind = "diverged" if isinstance(found.error, FloatingPointError) else "foreign error"
+        where = f"{type(found.error).__name__} at {place}"
+        self.fail(kind, where, f"{what}: {text[:200]}", found.error)
         self.outcomes[f"{what}: failed"] += 1
         return False
 
@@ -107,26 +111,21 @@ def _is_ours(frame):
     return Path(frame.filename).is_relative_to(LIBRARY)
 
 
-def _place(error):
-    """The innermost function of llmreg that the error passed."""
-    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_ours(frame)]
-    return f"{_short(ours[-1].filename)}:{ours[-1].name}" if ours else "outside of llmreg"
+def _place(frames):
+    """The innermost function of llmreg among frames of a stack."""
+    ours = [frame for frame in frames if _is_ours(frame)]
+    if not ours:
+        return "outside of llmreg"
+    return f"{Path(ours[-1].filename).relative_to(LIBRARY)}:{ours[-1].name}"
 
 
-def _short(filename):
-    path = Path(filename)
-    return str(path.relative_to(LIBRARY)) if path.is_relative_to(LIBRARY) else "/".join(
-        path.parts[-2:]
-    )  # fmt: skip
-
-
-def _leaks(warning):
-    if issubclass(warning.category, RuntimeWarning):
+def _leaks(message, path):
+    if isinstance(message, RuntimeWarning):
         return True
-    ours = _is_ours(warning)
-    old = issubclass(warning.category, (DeprecationWarning, FutureWarning))
-    foreign = {"pandas", "torch", "numpy"} & set(Path(warning.filename).parts)
-    return (ours and old) or bool(foreign and issubclass(warning.category, UserWarning))
+    ours = path.is_relative_to(LIBRARY)
+    old = isinstance(message, (DeprecationWarning, FutureWarning))
+    foreign = bool({"pandas", "torch", "numpy"} & set(path.parts))
+    return (ours and old) or (foreign and isinstance(message, UserWarning))
 
 
 def differ(found, expected, spread):
