@@ -18,7 +18,7 @@ then tables to predict that derive from it. Case N is the same whatever else run
 - renderings differ: the same values in other dtypes, containers, spellings or row orders
 - accepted: other columns, or no table at all; refused training rows
 - input modified; warning leaks: RuntimeWarnings, and what foreign packages warn of
-- not reproducible, pickle differs, loaded differs (every 20th, 10th and 20th case)
+- not reproducible; pickle, save and load refused or differ (every 20th, 10th and 20th case)
 
 Ends with exit code 1 if there were failures. Full runs take 15 minutes on two cores.
 """

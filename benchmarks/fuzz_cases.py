@@ -221,14 +221,20 @@ def _check_grid(model, name, values, findings):
 
 def _check_round_trips(model, X, base, case, findings):
     found = attempt(lambda: _mean(pickle.loads(pickle.dumps(model)), X))
-    if findings.judge("pickle", found) and not np.array_equal(found.value, base):
-        findings.fail("pickle differs", str(model.fit_method))
+    _check_copy("pickle", model, found, base, findings)
     if case % 20:
         return
     with tempfile.TemporaryDirectory() as folder:
         found = attempt(lambda: _saved(model, f"{folder}/model", X))
-    if findings.judge("save and load", found) and not np.array_equal(found.value, base):
-        findings.fail("loaded differs", str(model.fit_method))
+    _check_copy("save and load", model, found, base, findings)
+
+
+def _check_copy(what, model, found, base, findings):
+    worked = findings.judge(what, found)
+    if found.error is not None:  # what could be fitted can be kept
+        findings.fail(f"{what} refused", type(found.error).__name__, str(found.error), found.error)
+    elif worked and not np.array_equal(found.value, base):
+        findings.fail(f"{what} differs", str(model.fit_method))
 
 
 def _saved(model, folder, X):

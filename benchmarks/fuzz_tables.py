@@ -394,8 +394,8 @@ def any_target(rng, n):
     if not isinstance(y, np.ndarray) or y.ndim != 1 or rng.random() < 0.6:
         return kind, y
     forms = [
-        y.tolist(), pd.Series(y, name="price {x}"), pd.Series(y, index=range(len(y), 0, -1), name=7),
-        y.reshape(-1, 1), pd.DataFrame({"y": y}), tuple(y.tolist()), y.astype(object),
+        y.tolist(), pd.Series(y, name="price {x}"), y.reshape(-1, 1), pd.DataFrame({"y": y}),
+        pd.Series(y, index=range(len(y), 0, -1), name=7), tuple(y.tolist()), y.astype(object),
     ]  # fmt: skip
     return kind, forms[rng.integers(len(forms))]
 
