@@ -8,6 +8,7 @@ from sklearn.utils import check_array, column_or_1d
 
 __all__ = ["numeric_targets"]
 
+LARGEST = np.finfo(np.float64).max
 SECOND = np.timedelta64(1, "s")
 DURATIONS = (timedelta, np.timedelta64)
 MOMENTS = (date, time, np.datetime64, pd.Period)
@@ -31,7 +32,7 @@ def numeric_targets(y, owner="LLMRegressor"):
     ------
     ValueError
         For dates and times of day, what is neither number nor duration, several columns, NaN and
-        infinite numbers.
+        infinite numbers, and numbers whose differences are no floats.
 
     Examples
     --------
@@ -53,7 +54,13 @@ def numeric_targets(y, owner="LLMRegressor"):
             f"y should be a 1d array, got an array of shape {y.shape} instead: {owner} predicts "
             "one number per row. Use sklearn.multioutput.MultiOutputRegressor for several."
         )
-    return column_or_1d(y, warn=True)
+    y = column_or_1d(y, warn=True)
+    if y.max(initial=0.0) / 4 - y.min(initial=0.0) / 4 > LARGEST / 8:
+        raise ValueError(
+            f"y goes from {y.min():g} to {y.max():g}, so far that differences are no floats. "
+            "Divide it by a large number."
+        )
+    return y
 
 
 def _seconds(durations):
@@ -68,6 +75,7 @@ def _numbers(cells, y, owner):
         _refuse(owner, "dates or times of day", [c for c in present if isinstance(c, MOMENTS)])
     durations = [isinstance(cell, DURATIONS) for cell in present]
     if not any(durations):
+        _refuse_others(present, owner)
         return y
     if not all(durations):
         raise ValueError(
@@ -76,6 +84,17 @@ def _numbers(cells, y, owner):
         )
     seconds = [np.nan if pd.isna(cell) else cell / _unit(cell) for cell in cells.ravel()]
     return np.array(seconds, dtype=np.float64).reshape(cells.shape)
+
+
+def _refuse_others(cells, owner):
+    """Refuse what numpy would fail to make a float of."""
+    for cell in cells:
+        try:
+            float(cell)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(
+                f"y holds {cell!r:.80} ({type(cell).__name__}), and {owner} needs finite numbers."
+            ) from None
 
 
 def _unit(duration):

@@ -63,6 +63,16 @@ def test_durations_beside_numbers_and_gaps_among_durations_are_refused():
             numeric_targets([timedelta(1), gap])
 
 
+@pytest.mark.parametrize(
+    "y", [[1.0, "many"], [10**400, 1], [[1], [1, 2]], [None, object()], [1.7e308, -1.7e308]]
+)
+def test_what_is_no_float_is_named(y):
+    cells = np.empty(2, dtype=object)
+    cells[:] = y
+    with pytest.raises(ValueError, match=r"needs finite numbers|no floats|NaN"):
+        numeric_targets(cells)
+
+
 def test_several_columns_name_the_estimator_that_serves():
     with pytest.raises(ValueError, match="MultiOutputRegressor"):
         numeric_targets(np.zeros((3, 2)))

@@ -138,6 +138,9 @@ class NumericDistribution:
         """Standard deviation of the histogram, (n_rows,): mass uniform within cells, so it is
         taken about the mean of the midpoints, whatever `values` are."""
         middle = self.lower / 2 + self.upper / 2
+        # From the likeliest cell on, so that a constant has no spread of rounding errors.
+        likeliest = self.probabilities.argmax(axis=1)[:, None]
+        middle = middle - _pick(middle, likeliest)
         deviation = middle - self._expect(middle)[:, None]
         width = self.upper / 2 - self.lower / 2
         # As shares of the largest, whose squares don't overflow; padding does not count.

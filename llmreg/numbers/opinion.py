@@ -13,6 +13,7 @@ from torch.nn.functional import logsigmoid
 
 __all__ = ["interval_log_mass", "opinion_on", "opinion_steps"]
 
+FARTHEST = 1e30  # scales
 LEAST_LOG_MASS = -1e4  # of an interval: what lies beyond all scales stays finite
 IMPOSSIBLE = -1e30  # as in step_log_probs
 
@@ -61,6 +62,8 @@ def interval_log_mass(opinion, spans):
     """
     narrow, wide, share = opinion.spread
     offset = spans - opinion.centre.view(-1, *[1] * (spans.dim() - 1))
+    # Ends that are infinitely many scales away have no difference.
+    offset = offset.clamp(-FARTHEST * narrow, FARTHEST * narrow)
     most = _logistic_log_mass(offset / narrow) + math.log1p(-share)
     few = _logistic_log_mass(offset / wide) + math.log(share)
     return torch.logaddexp(most, few).clamp(min=LEAST_LOG_MASS)
