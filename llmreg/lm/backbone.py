@@ -458,10 +458,14 @@ class NumberLM(PassModes, TrainableWeights):
         if not self.packs:
             return False
         modes = [(module, module.training) for module in self.modules()]
+        tree = self.tree
+        # To the end of all spellings: whatever a method asks for is a part of that.
+        self.tree = NumberTree.from_codec(self.codec, whole=True).to(self.device)
         try:
             with torch.no_grad():
                 problem = packing_problem(self.eval(), shorten(batch))
         finally:
+            self.tree = tree
             for module, training in modes:
                 module.training = training
         if problem is not None:
