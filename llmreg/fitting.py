@@ -16,7 +16,7 @@ from llmreg.ensembling import check_members, draw_member, train_members
 from llmreg.lm.parts import check_parts
 from llmreg.numbers.policy import ZScale
 from llmreg.parameters import is_pretrained
-from llmreg.predicting import distributions
+from llmreg.predicting import distributions, is_constant, sums_shares
 from llmreg.settings import auto_validation, stage_settings
 from llmreg.training.checkpoints import Checkpoints
 from llmreg.training.parallel import launched_processes
@@ -74,7 +74,8 @@ def fit_model(
             check_parts(state["model_"], state["prompts_"].tokenizer, (sft_method, align_method))
             rows = state["serializer_"].serialize(frame)
             encoded = state["prompts_"].encode_training(rows, y, weight)
-        _warn_clipped(state["codec_"], y)
+        if not sums_shares(state["model_"]):  # a sum of shares is not held to the grid's range
+            _warn_clipped(state["codec_"], y)
         with _undone_on_error(state, start) as model:
             if processes.sharded:  # before anything is on the device, which may be too small
                 model.place("cpu", *precision.training)
@@ -92,7 +93,7 @@ def fit_model(
                 draw_member(params, state, frame, methods, seed, member)
 
             count = 1
-            if sft_method.stage != "none" and not _is_constant(state["codec_"]):
+            if sft_method.stage != "none" and not is_constant(state["model_"]):
                 asked = 1 + len(model.others) if start else params["n_estimators"]
                 count = check_members(asked, model, processes)
             history = train_members(model, count, None if start else begin, train)
@@ -183,14 +184,10 @@ def _warn_clipped(codec, y):
         )
 
 
-def _is_constant(codec):
-    return codec.edges_[0] == codec.edges_[-1]
-
-
 def _train(params, state, encoded, y, weight, sft_method, align_method, seed, member, processes):
     model, codec = state["model_"], state["codec_"]
-    if _is_constant(codec):
-        return []  # every number of the codec is that constant
+    if is_constant(model):
+        return []
     if model.shares_prefix:
         encoded = encoded.share_prefix(model.device)
     data = TrainingData(encoded, (y - state["y_mean_"]) / state["y_std_"], codec.leaf_of(y), weight)
