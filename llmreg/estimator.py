@@ -336,7 +336,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         ``set_params(codec__n_digits=3)`` works on ``codec=None`` and
         ``set_params(fit_method__num_generations=8)`` on ``fit_method="grpo"``: the part is built
         with its defaults first. So a grid search can reach into a plain ``LLMRegressor()``. A
-        ``reward`` given beside ``fit_method="grpo"`` moves into the object.
+        method that is built takes the ``reward`` with it, and the parameter stays as it is.
 
         Parameters
         ----------
@@ -354,14 +354,13 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
                 params[part] = RowSerializer()
             elif part == "fit_method" and isinstance(value, str):
                 params[part] = resolve_method(value, part, params.get("reward", self.reward))
-                params["reward"] = None  # it lives in the object now
             elif part == "sft_method" and isinstance(value, str):
                 params[part] = resolve_method(value, part)
         return super().set_params(**params)
 
     # -- fit ----------------------------------------------------------------------------------
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @_fit_context(prefer_skip_nested_validation=False)  # the serializer has parameters, too
     def fit(self, X, y, sample_weight=None):
         """Train on a table.
 
