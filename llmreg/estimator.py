@@ -77,10 +77,10 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         ``estimate_weight``'s matter.
     estimate_weight : float in [0, 1] or "auto", default="auto"
         What the estimates count in a prediction beside the language model: the distribution of y
-        around what they say together is pooled with the model's, ∝ p^(1 - w) · q^w, after
-        training. 0: the model, which has read them, decides alone; 1: the estimates do. "auto": as
-        the CRPS of the validation rows says, and 0.5 with fewer than 30 of these. Heads that
-        predict one number are moved by this share of the way.
+        around what they say together is pooled with the model's after training, the probability of
+        each next symbol ∝ p^(1 - w) · q^w. 0: the model, which has read them, decides alone; 1: the
+        estimates do. "auto": as the CRPS of the validation rows says, and 0.5 with fewer than 30 of
+        these. Heads that predict one number are moved by this share of the way.
     chat_template : bool, default=True
         Whether a pretrained model whose tokenizer has a chat template reads a row as the user's
         message and answers with the number. Models without a template read the bare text.

@@ -121,8 +121,10 @@ class GRPO(PolicyGradient):
 
     Notes
     -----
-    A_s = r_s − mean_s r. With ``scale_rewards=False`` and a plain reward the expected gradient is
-    (1 − 1/G) times the exact one, since the mean includes the sample itself.
+    A_s = r_s − mean_s r for rewards of single numbers. Those that judge the group, the default
+    among them, are compared with the other numbers alone, as in :class:`RLOO`. With
+    ``scale_rewards=False`` and a plain reward the expected gradient is (1 − 1/G) times the exact
+    one, since the mean includes the sample itself.
 
     References
     ----------
