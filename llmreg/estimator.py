@@ -1,6 +1,7 @@
 """LLMRegressor: the scikit-learn estimator. It validates, calls and stores; it computes nothing."""
 
 import warnings
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from llmreg.checks import check_adapters, check_methods, check_training_data
 from llmreg.numbers.calibration import Calibration, check_temperature, check_weight
-from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.codecs import DigitCodec, TargetCodec
 from llmreg.numbers.distribution import DECODINGS
-from llmreg.objectives import resolve_method
+from llmreg.objectives import Objective, resolve_method
 from llmreg.parameters import CONSTRAINTS, LASTING, LASTING_ADAPTERS
 from llmreg.persistence.saving import SavingMixin
 from llmreg.tables.reading import read_table
@@ -228,38 +229,38 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
 
     def __init__(
         self,
-        model="tiny",
-        fit_method="grpo",
+        model: Any = "tiny",
+        fit_method: str | Objective = "grpo",
         *,
         reward=None,
-        sft_method="soft_ce",
-        serializer=None,
-        codec=None,
+        sft_method: str | Objective = "soft_ce",
+        serializer: RowSerializer | None = None,
+        codec: TargetCodec | None = None,
         number_input="auto",
-        text_features="auto",
-        estimates="auto",
-        estimate_weight="auto",
+        text_features: Any = "auto",
+        estimates: str | None = "auto",
+        estimate_weight: float | str = "auto",
         chat_template=True,
         decoding="rail",
-        temperature_scaling="auto",
-        tree_tolerance=1e-3,
+        temperature_scaling: bool | str = "auto",
+        tree_tolerance: float = 1e-3,
         n_estimators=1,
-        sft_epochs="auto",
-        sft_learning_rate="auto",
-        align_epochs="auto",
-        align_learning_rate="auto",
-        batch_size="auto",
-        micro_batch_size="auto",
+        sft_epochs: int | str = "auto",
+        sft_learning_rate: float | str = "auto",
+        align_epochs: int | str = "auto",
+        align_learning_rate: float | str = "auto",
+        batch_size: int | str = "auto",
+        micro_batch_size: int | str = "auto",
         optimizer="adamw",
-        weight_decay="auto",
-        dropout="auto",
-        lora_r=8,
-        lora_alpha=16,
-        lora_dropout=0.0,
-        target_modules="all-linear",
+        weight_decay: float | str = "auto",
+        dropout: float | str = "auto",
+        lora_r: int | None = 8,
+        lora_alpha: float = 16,
+        lora_dropout: float = 0.0,
+        target_modules: str | list[str] = "all-linear",
         peft_config=None,
-        validation_fraction="auto",
-        n_iter_no_change=10,
+        validation_fraction: float | str | None = "auto",
+        n_iter_no_change: int | None = 10,
         max_prompt_tokens=1024,
         revision=None,
         token=None,
@@ -271,7 +272,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         gradient_checkpointing=False,
         torch_compile=False,
         checkpoint_dir=None,
-        checkpoint_interval=60.0,
+        checkpoint_interval: float = 60.0,
         random_state=None,
         verbose=0,
         warm_start=False,
@@ -330,7 +331,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         tags.input_tags.allow_nan = True
         return tags
 
-    def set_params(self, **params):
+    def set_params(self, **params) -> Self:
         """Set parameters, also of parts that are still given by name or left at None.
 
         ``set_params(codec__n_digits=3)`` works on ``codec=None`` and
@@ -348,20 +349,17 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         """
         for part in {key.partition("__")[0] for key in params if "__" in key}:
             value = params.get(part, getattr(self, part, None))
-            if part == "codec" and value is None:
-                params[part] = DigitCodec()
-            elif part == "serializer" and value is None:
-                params[part] = RowSerializer()
-            elif part == "fit_method" and isinstance(value, str):
-                params[part] = resolve_method(value, part, params.get("reward", self.reward))
-            elif part == "sft_method" and isinstance(value, str):
-                params[part] = resolve_method(value, part)
+            if value is None and part in ("codec", "serializer"):
+                params[part] = DigitCodec() if part == "codec" else RowSerializer()
+            elif isinstance(value, str) and part in ("fit_method", "sft_method"):
+                reward = params.get("reward", self.reward) if part == "fit_method" else None
+                params[part] = resolve_method(value, part, reward)
         return super().set_params(**params)
 
     # -- fit ----------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=False)  # the serializer has parameters, too
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None) -> Self:
         """Train on a table.
 
         Parameters
@@ -439,6 +437,10 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
 
     # -- predict ------------------------------------------------------------------------------
 
+    @overload
+    def predict(self, X, decoding=..., return_std: Literal[False] = ...) -> np.ndarray: ...
+    @overload
+    def predict(self, X, decoding=..., *, return_std: Literal[True]) -> tuple[np.ndarray, ...]: ...
     def predict(self, X, decoding=None, return_std=False):
         """Predict a number for each row.
 

@@ -37,7 +37,7 @@ CLASSES = (
 METHODS = {method.name: method for method in CLASSES}
 
 
-def fit_methods():
+def fit_methods() -> pd.DataFrame:
     """The names that ``LLMRegressor(fit_method=...)`` accepts.
 
     Returns

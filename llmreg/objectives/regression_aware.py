@@ -119,9 +119,8 @@ class RAFT(Objective):
     equation = "(y − Σ_v p(v) v)²"
     paper = "RAFT (Lukasik et al. 2025), eq. 9–10"
 
-    def __init__(
-        self, criterion="squared", *, stage="align", bidirectional=False, normalisation="step"
-    ):  # fmt: skip
+    def __init__(self, criterion="squared", *, stage="align", bidirectional=False,
+                 normalisation: str | None = "step"):  # fmt: skip
         self.criterion = criterion
         self.stage = stage
         self.bidirectional = bidirectional
@@ -199,7 +198,7 @@ class MBR(Objective):
     equation = "Σ_v p(v) (y − v)²"
     paper = "RAFT (Lukasik et al. 2025), Definition 2, eq. 13–14"
 
-    def __init__(self, num_generations="exact", *, stage="align"):
+    def __init__(self, num_generations: int | str = "exact", *, stage="align"):
         self.num_generations = num_generations
         self.stage = stage
 

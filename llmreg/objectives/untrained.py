@@ -57,7 +57,7 @@ class ZeroShot(Objective):
     equation = "none: nothing is trained"
     trains = "nothing"
 
-    def __init__(self, num_examples=0, *, normalisation="step"):
+    def __init__(self, num_examples=0, *, normalisation: str | None = "step"):
         self.num_examples = num_examples
         self.normalisation = normalisation
 
