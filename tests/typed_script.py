@@ -1,5 +1,7 @@
 """What type checkers have to accept; test_packaging.py and pyright read it, nothing runs it."""
 
+# ruff: noqa: F841, RUF059
+
 from pathlib import Path
 from typing import assert_type
 
