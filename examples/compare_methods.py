@@ -12,6 +12,10 @@ Each line of results.csv is one table, method, seed and decoding. Runs can be st
 again: what is there is not repeated, what failed is tried once more. A method that fails is
 recorded with its error, and the others go on. Seconds are of fitting, both stages, and predicting;
 compare them only if nothing else was running. At the end: results.md and ranks.png.
+
+The methods are compared as they are: models don't read what simple regressors estimate of a row,
+and predictions are not pooled with it. With --estimates they are, as by LLMRegressor's default,
+which makes all methods more alike and most of them better.
 """
 
 import argparse
@@ -112,6 +116,8 @@ def _arguments(arguments):
                         help="most rows to train on, and most to test on")  # fmt: skip
     parser.add_argument("--sft-epochs", type=int, help="default: the estimator chooses")
     parser.add_argument("--align-epochs", type=int, help="default: the estimator chooses")
+    parser.add_argument("--estimates", action="store_true",
+                        help="read simple regressors' estimates, and pool with them")  # fmt: skip
     parser.add_argument("--no-baselines", dest="baselines", action="store_false")
     parser.add_argument("--out", type=Path, default=Path("comparison"))
     parser.add_argument(
@@ -127,7 +133,8 @@ def _arguments(arguments):
 def _settings(args):
     """What results depend on beside the key: results of other settings are not mixed in."""
     epochs = ["auto" if n is None else n for n in (args.sft_epochs, args.align_epochs)]
-    return f"model={args.model} max_rows={args.max_rows} epochs={epochs[0]}+{epochs[1]}"
+    estimates = " estimates" if args.estimates else ""
+    return f"model={args.model} max_rows={args.max_rows} epochs={epochs[0]}+{epochs[1]}{estimates}"
 
 
 # --- The tables --------------------------------------------------------------
@@ -270,8 +277,10 @@ def measure(name, method, seed, decodings, split, args):
 
 def _language_model(method, seed, args):
     lengths = {"sft_epochs": args.sft_epochs, "align_epochs": args.align_epochs}
-    lengths = {name: n for name, n in lengths.items() if n is not None}
-    return LLMRegressor(args.model, method, random_state=seed, **lengths)
+    chosen = {name: n for name, n in lengths.items() if n is not None}
+    if not args.estimates:
+        chosen["estimates"] = None
+    return LLMRegressor(args.model, method, random_state=seed, **chosen)
 
 
 def _read(model, X, decodings, seed):

@@ -52,7 +52,7 @@ def assemble(
     dtype : torch.dtype or None, default=None
         Of the weights of a pretrained model as they are loaded; None: float32.
     verify : bool, default=True
-        Whether a pretrained model's packed road is compared with the plain one.
+        Whether the packed road is compared with the plain one; the model "tiny" is known.
     methods : sequence of (Objective or None), default=()
         Of the stages to come, None for none: heads, learnt values and new tokens that they need are
         built.
@@ -82,7 +82,7 @@ def assemble(
         trains = not any(m is not None and m.stage == "none" for m in methods)
         built = _pretrained(params, rows, codec, featurizer, settings, dtype, verify, trains)
     else:
-        built = _embedded(params, rows, codec, featurizer, settings)
+        built = _embedded(params, rows, codec, featurizer, settings, verify)
     prompts, _, model = built
     give_parts(model, prompts.tokenizer, methods, *target_scale)
     return built
@@ -106,7 +106,7 @@ def _featurizer(params, number_input, pretrained, seed):
     )  # fmt: skip
 
 
-def _embedded(params, rows, codec, featurizer, settings):
+def _embedded(params, rows, codec, featurizer, settings, verify):
     from transformers import AutoModelForCausalLM
 
     from llmreg.tiny import tiny_config, train_tokenizer
@@ -126,7 +126,10 @@ def _embedded(params, rows, codec, featurizer, settings):
     dropout = auto_dropout(params["dropout"], rows.n_rows, False, texts)
     cells = _cell_encoder(prompts, encoded, lm, std=0.1, dropout=dropout)
     symbol_ids = torch.tensor(tokenizer.convert_tokens_to_ids(list(codec.symbols)))
-    return prompts, encoded, NumberLM(lm, cells, symbol_ids, codec)
+    model = NumberLM(lm, cells, symbol_ids, codec)
+    if verify and params["model"] != "tiny":
+        _verify(model, encoded)
+    return prompts, encoded, model
 
 
 def _within_positions(settings, config, codec, n_texts=0):

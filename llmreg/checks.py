@@ -18,10 +18,12 @@ __all__ = ["check_adapters", "check_methods", "check_training_data"]
 def check_methods(estimator):
     """Objectives of stage one and of stage two (None where there is no stage two).
 
-    What needs no training is the objective of stage one, which then has no steps.
+    What needs no training is the objective of stage one, which then has no steps. Both parameters
+    must be legal, also where ``fit_method`` needs no first stage.
     """
     codec = DigitCodec() if estimator.codec is None else estimator.codec
     method = resolve_method(estimator.fit_method, "fit_method", estimator.reward)
+    sft_method = _first_stage(estimator.sft_method)
     method.check_codec(codec)
     _warn_of_far_means(estimator, method, codec)
     if method.stage == "none" and not is_pretrained(estimator.model):
@@ -38,13 +40,6 @@ def check_methods(estimator):
             f"but model={estimator.model!r} starts from fresh weights, and a first stage trains no "
             "token but those that write numbers: the others would keep nearly all the mass. Train "
             "it at once, with stage='sft', or choose a pretrained model."
-        )
-    sft_method = resolve_method(estimator.sft_method, "sft_method")
-    if sft_method.stage != "sft":
-        legal = [name for name, kind in METHODS.items() if kind.stage == "sft"]
-        raise ValueError(
-            f"sft_method={estimator.sft_method!r} needs a first stage itself. Choose one of "
-            f"{legal} or an objective of stage 'sft'."
         )
     if getattr(sft_method, "head_spec", lambda: None)() is not None:
         raise ValueError(
@@ -68,6 +63,17 @@ def check_methods(estimator):
     return sft_method, method
 
 
+def _first_stage(value):
+    method = resolve_method(value, "sft_method")
+    if method.stage != "sft":
+        legal = [name for name, kind in METHODS.items() if kind.stage == "sft"]
+        what = "trains nothing" if method.stage == "none" else "needs a first stage itself"
+        raise ValueError(
+            f"sft_method={value!r} {what}. Choose one of {legal} or an objective of stage 'sft'."
+        )
+    return method
+
+
 def _warn_of_far_means(estimator, method, codec):
     """A mean over numbers of any size is a matter of the largest; heads write no numbers."""
     head = getattr(method, "head_spec", lambda: None)()
@@ -83,7 +89,13 @@ def _warn_of_far_means(estimator, method, codec):
 
 
 def check_adapters(estimator):
-    """ValueError if adapters are described twice."""
+    """ValueError if adapters are described twice, or their layers not by names."""
+    layers = estimator.target_modules
+    if not all(isinstance(name, str) for name in layers):
+        raise ValueError(
+            f"target_modules={layers!r} must be names of layers, such as ['q_proj', 'v_proj'], or "
+            "'all-linear'."
+        )
     changed = [n for n, default in LORA_DEFAULTS.items() if getattr(estimator, n) != default]
     if estimator.peft_config is not None and changed:
         raise ValueError(

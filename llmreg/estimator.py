@@ -1,6 +1,7 @@
 """LLMRegressor: the scikit-learn estimator. It validates, calls and stores; it computes nothing."""
 
 import warnings
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from llmreg.checks import check_adapters, check_methods, check_training_data
 from llmreg.numbers.calibration import Calibration, check_temperature, check_weight
-from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.codecs import DigitCodec, TargetCodec
 from llmreg.numbers.distribution import DECODINGS
+from llmreg.objectives import Objective
 from llmreg.parameters import CONSTRAINTS, LASTING, LASTING_ADAPTERS, ParametersMixin
 from llmreg.persistence.saving import SavingMixin
 from llmreg.tables.reading import read_table
@@ -78,10 +80,10 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         ``estimate_weight``'s matter.
     estimate_weight : float in [0, 1] or "auto", default="auto"
         What the estimates count in a prediction beside the language model: the distribution of y
-        around what they say together is pooled with the model's, ∝ p^(1 - w) · q^w, after
-        training. 0: the model, which has read them, decides alone; 1: the estimates do. "auto": as
-        the CRPS of the validation rows says, and 0.5 with fewer than 30 of these. Heads that
-        predict one number are moved by this share of the way.
+        around what they say together is pooled with the model's after training, the probability of
+        each next symbol ∝ p^(1 - w) · q^w. 0: the model, which has read them, decides alone; 1: the
+        estimates do. "auto": as the CRPS of the validation rows says, and 0.5 with fewer than 30 of
+        these. Heads that predict one number are moved by this share of the way.
     chat_template : bool, default=True
         Whether a pretrained model whose tokenizer has a chat template reads a row as the user's
         message and answers with the number. Models without a template read the bare text.
@@ -236,38 +238,38 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
 
     def __init__(
         self,
-        model="tiny",
-        fit_method="grpo",
+        model: Any = "tiny",
+        fit_method: str | Objective = "grpo",
         *,
         reward=None,
-        sft_method="soft_ce",
-        serializer=None,
-        codec=None,
+        sft_method: str | Objective = "soft_ce",
+        serializer: RowSerializer | None = None,
+        codec: TargetCodec | None = None,
         number_input="auto",
-        text_features="auto",
-        estimates="auto",
-        estimate_weight="auto",
+        text_features: Any = "auto",
+        estimates: str | None = "auto",
+        estimate_weight: float | str = "auto",
         chat_template=True,
         decoding="auto",
-        temperature_scaling="auto",
-        tree_tolerance=1e-3,
+        temperature_scaling: bool | str = "auto",
+        tree_tolerance: float = 1e-3,
         n_estimators=1,
-        sft_epochs="auto",
-        sft_learning_rate="auto",
-        align_epochs="auto",
-        align_learning_rate="auto",
-        batch_size="auto",
-        micro_batch_size="auto",
+        sft_epochs: int | str = "auto",
+        sft_learning_rate: float | str = "auto",
+        align_epochs: int | str = "auto",
+        align_learning_rate: float | str = "auto",
+        batch_size: int | str = "auto",
+        micro_batch_size: int | str = "auto",
         optimizer="adamw",
-        weight_decay="auto",
-        dropout="auto",
-        lora_r=8,
-        lora_alpha=16,
-        lora_dropout=0.0,
-        target_modules="all-linear",
+        weight_decay: float | str = "auto",
+        dropout: float | str = "auto",
+        lora_r: int | None = 8,
+        lora_alpha: float = 16,
+        lora_dropout: float = 0.0,
+        target_modules: str | list[str] = "all-linear",
         peft_config=None,
-        validation_fraction="auto",
-        n_iter_no_change=10,
+        validation_fraction: float | str | None = "auto",
+        n_iter_no_change: int | None = 10,
         max_prompt_tokens=1024,
         revision=None,
         token=None,
@@ -279,7 +281,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         gradient_checkpointing=False,
         torch_compile=False,
         checkpoint_dir=None,
-        checkpoint_interval=60.0,
+        checkpoint_interval: float = 60.0,
         random_state=None,
         verbose=0,
         warm_start=False,
@@ -333,8 +335,8 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
 
     # -- fit ----------------------------------------------------------------------------------
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    @_fit_context(prefer_skip_nested_validation=False)  # the serializer has parameters, too
+    def fit(self, X, y, sample_weight=None) -> Self:
         """Train on a table.
 
         Parameters
@@ -355,8 +357,8 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         Raises
         ------
         ValueError
-            For NaN or infinite y, dates, an empty table, infinite cells, mismatched lengths, illegal
-            parameters or unknown names.
+            For NaN or infinite y, dates, an empty table, infinite cells, mismatched lengths,
+            illegal parameters or unknown names.
         OSError
             If ``model`` names a pretrained model that can't be loaded.
         FloatingPointError
@@ -365,8 +367,8 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         Warns
         -----
         UserWarning
-            If targets are clipped or cannot be told apart by the codec, texts or prompts cut, a stage cannot learn, or
-            ``temperature_scaling=True`` has too few validation rows.
+            If targets are clipped or cannot be told apart by the codec, texts or prompts cut, a
+            stage cannot learn, or ``temperature_scaling=True`` has too few validation rows.
         """
         sft_method, align_method = check_methods(self)
         check_adapters(self)
@@ -412,6 +414,10 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
 
     # -- predict ------------------------------------------------------------------------------
 
+    @overload
+    def predict(self, X, decoding=..., return_std: Literal[False] = ...) -> np.ndarray: ...
+    @overload
+    def predict(self, X, decoding=..., *, return_std: Literal[True]) -> tuple[np.ndarray, ...]: ...
     def predict(self, X, decoding=None, return_std=False):
         """Predict a number for each row.
 

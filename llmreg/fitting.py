@@ -16,7 +16,7 @@ from llmreg.ensembling import check_members, draw_member, train_members
 from llmreg.lm.parts import check_parts
 from llmreg.numbers.policy import ZScale
 from llmreg.parameters import is_pretrained
-from llmreg.predicting import distributions, on_axis
+from llmreg.predicting import distributions, is_constant, on_axis, sums_shares
 from llmreg.settings import auto_validation, stage_settings
 from llmreg.target_scale import axis_moments, fit_codec, root_mean_square
 from llmreg.training.checkpoints import Checkpoints
@@ -75,7 +75,8 @@ def fit_model(
             check_parts(state["model_"], state["prompts_"].tokenizer, (sft_method, align_method))
             rows = state["serializer_"].serialize(frame)
             encoded = state["prompts_"].encode_training(rows, y, weight)
-        _warn_clipped(state["codec_"], y)
+        if not sums_shares(state["model_"]):  # a sum of shares is not held to the grid's range
+            _warn_clipped(state["codec_"], y)
         with _undone_on_error(state, start) as model:
             if processes.sharded:  # before anything is on the device, which may be too small
                 model.place("cpu", *precision.training)
@@ -93,7 +94,7 @@ def fit_model(
                 draw_member(params, state, frame, methods, seed, member)
 
             count = 1
-            if sft_method.stage != "none" and not _is_constant(state["codec_"]):
+            if sft_method.stage != "none" and not is_constant(state["model_"]):
                 asked = 1 + len(model.others) if start else params["n_estimators"]
                 count = check_members(asked, model, processes)
             history = train_members(model, count, None if start else begin, train)
@@ -145,7 +146,7 @@ def _own_random_state(seed, device):
 def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype, methods):
     target = pd.Series(y, index=frame.index, name=target_name)
     rows = serializer.fit(frame, target).serialize(frame)
-    scores = fit_codec(codec, rows, y, weight, seed)
+    scores = fit_codec(codec, rows, y, weight, seed, methods)
     mean, std = axis_moments(codec, y, weight)
     estimates = row_estimates(params, len(y), codec, mean, std, seed)
     if estimates is not None:
@@ -179,14 +180,10 @@ def _warn_clipped(codec, y):
         )
 
 
-def _is_constant(codec):
-    return codec.edges_[0] == codec.edges_[-1]
-
-
 def _train(params, state, encoded, y, weight, sft_method, align_method, seed, member, processes):
     model, codec = state["model_"], state["codec_"]
-    if _is_constant(codec):
-        return []  # every number of the codec is that constant
+    if is_constant(model):
+        return []
     if model.shares_prefix:
         encoded = encoded.share_prefix(model.device)
     z = (codec.to_axis(y) - state["y_mean_"]) / state["y_std_"]

@@ -2,6 +2,7 @@
 
 from numbers import Integral, Real
 from os import PathLike
+from typing import Self
 
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
@@ -102,13 +103,13 @@ class ParametersMixin:
         tags.input_tags.allow_nan = True
         return tags
 
-    def set_params(self, **params):
+    def set_params(self, **params) -> Self:
         """Set parameters, also of parts that are still given by name or left at None.
 
         ``set_params(codec__n_digits=3)`` works on ``codec=None`` and
         ``set_params(fit_method__num_generations=8)`` on ``fit_method="grpo"``: the part is built
         with its defaults first. So a grid search can reach into a plain ``LLMRegressor()``. A
-        ``reward`` given beside ``fit_method="grpo"`` moves into the object.
+        method that is built takes the ``reward`` with it, and the parameter stays as it is.
 
         Parameters
         ----------
@@ -120,13 +121,9 @@ class ParametersMixin:
         """
         for part in {key.partition("__")[0] for key in params if "__" in key}:
             value = params.get(part, getattr(self, part, None))
-            if part == "codec" and value is None:
-                params[part] = DigitCodec()
-            elif part == "serializer" and value is None:
-                params[part] = RowSerializer()
-            elif part == "fit_method" and isinstance(value, str):
-                params[part] = resolve_method(value, part, params.get("reward", self.reward))
-                params["reward"] = None  # it lives in the object now
-            elif part == "sft_method" and isinstance(value, str):
-                params[part] = resolve_method(value, part)
+            if value is None and part in ("codec", "serializer"):
+                params[part] = DigitCodec() if part == "codec" else RowSerializer()
+            elif isinstance(value, str) and part in ("fit_method", "sft_method"):
+                reward = params.get("reward", self.reward) if part == "fit_method" else None
+                params[part] = resolve_method(value, part, reward)
         return super().set_params(**params)

@@ -10,7 +10,7 @@ import torch
 
 from llmreg.devices import resolve_device
 from llmreg.lm.backbone import NumberLM
-from llmreg.lm.heads import Histogram
+from llmreg.lm.heads import GridSum
 from llmreg.numbers.calibration import UNTOUCHED, calibrated
 from llmreg.numbers.decoding import (
     NODES_PER_PASS,
@@ -27,9 +27,11 @@ __all__ = [
     "calibrated_distribution",
     "distributions",
     "has_spread",
+    "is_constant",
     "on_axis",
     "outputs",
     "ready",
+    "sums_shares",
     "tokens_after_prompt",
 ]
 
@@ -108,16 +110,30 @@ def outputs(model, encoded):
     return torch.cat(parts)[place], _others(model, opinion_on(encoded.opinion, model.device))
 
 
+def is_constant(model):
+    """Whether the model can predict one number alone, so that nothing is left to train.
+
+    A grid of one value says more where its probability is not normalised: p(v) v.
+    """
+    alone = len(model.tree.leaf_value) == 1
+    varies = bool(model.tree.span[0].diff()) or (alone and sums_shares(model))
+    return not varies
+
+
+def sums_shares(model):
+    """Whether the prediction is Σ p(v) v of probabilities that don't sum to one."""
+    return isinstance(model.head, GridSum) and not model.head.spreads
+
+
 def _head(model):
     """The head that predicts, if one does."""
-    # A constant target leaves nothing to train: every number of the tree is that constant.
-    return model.head if float(model.tree.span[0].diff()) else None
+    return None if is_constant(model) else model.head
 
 
 def has_spread(model):
     """Whether the model predicts distributions: not so a head that predicts one number."""
     head = _head(model)
-    return head is None or isinstance(head, Histogram)
+    return head is None or head.spreads
 
 
 def _output(model, batch):
@@ -137,7 +153,7 @@ def _others(model, opinion):
     if opinion is None:
         return None
     if _head(model) is not None:
-        return model.head.opinion(opinion)
+        return model.head.opinion(opinion, model.tree)
     nodes = torch.arange(model.tree.n_open, device=model.device)
     return opinion_steps(opinion, model.tree, nodes)
 
@@ -150,8 +166,9 @@ def calibrated_distribution(model, output, others, calibration):
     else:
         output = calibrated(output, others, calibration)
     if _head(model) is not None:
-        found = model.head.distribution(output)
-        return found if model.codec.linear else found.transformed(model.codec.from_axis)
+        found = model.head.distribution(output, model.tree)
+        moves = model.head.on_axis and not model.codec.linear
+        return found.transformed(model.codec.from_axis) if moves else found
     values = None
     if model.leaf_shift is not None:
         values = model.codec.from_axis(model.leaf_shift.values(model.tree.leaf_place).numpy())

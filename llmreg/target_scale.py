@@ -42,7 +42,7 @@ def root_mean_square(values, weight):
     return float(largest * np.sqrt(np.average((values / largest) ** 2, weights=weight)))
 
 
-def fit_codec(codec, rows, y, weight, seed):
+def fit_codec(codec, rows, y, weight, seed, methods=()):
     """Fit a codec on the training targets; see :func:`choose_scale`.
 
     Parameters
@@ -52,6 +52,8 @@ def fit_codec(codec, rows, y, weight, seed):
     rows : llmreg.tables.serialization.SerializedRows of n rows
     y, weight : ndarray of shape (n,)
     seed : int
+    methods : sequence of (Objective or None), default=()
+        Those that sum shares of y (``normalisation=None``) need a codec whose axis is y itself.
 
     Returns
     -------
@@ -62,13 +64,32 @@ def fit_codec(codec, rows, y, weight, seed):
     -----
     UserWarning
         If the codec cannot tell many of the targets apart.
+
+    Raises
+    ------
+    ValueError
+        If a method needs y itself and the codec has another axis.
     """
-    scores = {}
+    scores, sums = {}, any(map(_sums_shares, methods))
     if isinstance(codec, DigitCodec) and codec.scale == "auto":
-        scale, scores = choose_scale(codec, rows, y, weight, seed)
+        scale = "minmax"
+        if not sums:
+            scale, scores = choose_scale(codec, rows, y, weight, seed)
         codec.set_params(scale=scale)
-    _warn_crowded(codec.fit(y), y)
+    codec.fit(y)
+    if sums and not codec.linear:
+        raise ValueError(
+            f"normalisation=None sums shares of y itself, and {codec!r} measures errors on another "
+            "scale. Use a DigitCodec with scale='minmax', a DecimalCodec or an even GridCodec; or "
+            "normalisation='grid'."
+        )
+    _warn_crowded(codec, y)
     return scores
+
+
+def _sums_shares(method):
+    spec = method.head_spec() if hasattr(method, "head_spec") else None
+    return spec is not None and spec["kind"] == "grid_sum"
 
 
 def choose_scale(codec, rows, y, weight, seed):

@@ -1,5 +1,7 @@
 """What a fitted estimator knows beyond one number per row."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.utils import check_random_state
 
@@ -14,7 +16,7 @@ class UncertaintyMixin:
     They read the distributions of ``self._blocks(X)``, a block of rows at a time.
     """
 
-    def predict_distribution(self, X):
+    def predict_distribution(self, X) -> NumericDistribution:
         """Predict a distribution over numbers for each row.
 
         Parameters
@@ -31,7 +33,7 @@ class UncertaintyMixin:
         """
         return NumericDistribution.concatenate(self._blocks(X))
 
-    def predict_quantiles(self, X, q):
+    def predict_quantiles(self, X, q) -> np.ndarray:
         """Predict quantiles for each row.
 
         Parameters
@@ -64,7 +66,7 @@ class UncertaintyMixin:
         q = check_levels(q)
         return self._of_spread(X, "quantiles", lambda part: part.quantile(q))
 
-    def predict_interval(self, X, coverage=0.9):
+    def predict_interval(self, X, coverage: float = 0.9) -> np.ndarray:
         """Predict a central interval for each row: equal probabilities lie below and above it.
 
         Parameters
@@ -97,7 +99,7 @@ class UncertaintyMixin:
         check_coverage(coverage)
         return self._of_spread(X, "intervals", lambda part: part.interval(coverage))
 
-    def sample_y(self, X, n_samples=1, random_state=0):
+    def sample_y(self, X, n_samples: int = 1, random_state: Any = 0) -> np.ndarray:
         """Draw numbers from each row's distribution, uniformly within bins.
 
         As :meth:`sklearn.gaussian_process.GaussianProcessRegressor.sample_y`, but rows are drawn

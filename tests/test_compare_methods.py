@@ -55,6 +55,19 @@ def fits(monkeypatch):
     return fits
 
 
+def test_methods_are_compared_without_estimates_unless_they_are_asked_for(run, monkeypatch):
+    asked, fit = [], LLMRegressor.fit
+
+    def noted(self, *args):
+        asked.append(self.estimates)
+        return fit(self, *args)
+
+    monkeypatch.setattr(LLMRegressor, "fit", noted)
+    run("--methods", "ce", "--no-baselines")
+    run("--methods", "ce", "--no-baselines", "--estimates")  # other settings: measured again
+    assert asked == [None, "auto"]
+
+
 def test_one_fit_serves_all_decodings_and_is_never_repeated(run, fits, table, compare):
     found = run("--methods", "ce", "grpo")
     assert fits == ["ce", "grpo"]
@@ -70,7 +83,9 @@ def test_one_fit_serves_all_decodings_and_is_never_repeated(run, fits, table, co
 
     # The figures are those of the same fit made by hand.
     split = compare.split_rows("flats", table.X, table.y.to_numpy(), None, 0, 1500)
-    model = LLMRegressor("tiny", "ce", sft_epochs=1, align_epochs=1, random_state=0)
+    model = LLMRegressor(
+        "tiny", "ce", sft_epochs=1, align_epochs=1, random_state=0, estimates=None
+    )  # fmt: skip
     distribution = model.fit(split[0], split[2]).predict_distribution(split[1])
     row = found.query("method == 'ce' and decoding == 'median'").iloc[0]
     error = distribution.median() - split[3]

@@ -22,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer, SoftCE, fit_methods
+from llmreg.checks import check_methods
 from llmreg.numbers.distribution import DECODINGS
 from llmreg.tiny.tokenizer import CELL_TOKENS
 
@@ -477,13 +478,52 @@ def test_set_params_takes_a_part_and_its_parameter_together():
         LLMRegressor(fit_method="dpo").set_params(fit_method__beta=1)
 
 
-def test_set_params_moves_the_reward_into_the_method_that_it_builds(table, quick_fit):
+def test_set_params_changes_what_it_was_asked_to_and_nothing_else():
+    for reward in (None, "mse", len):
+        model = LLMRegressor(reward=reward)
+        before = model.get_params(deep=False)
+        after = model.set_params(fit_method__num_generations=8).get_params(deep=False)
+        assert [name for name in before if after[name] is not before[name]] == ["fit_method"]
+        assert model.fit_method.reward == ("crps" if reward is None else reward)
+
+
+class _Scaled:
+    """A reward that is another object after it was cloned."""
+
+    def __init__(self, by):
+        self.by = by
+
+    def __call__(self, samples, y):
+        return -self.by * (samples - y) ** 2
+
+
+def test_the_reward_of_a_method_that_set_params_built_is_not_given_twice():
+    for reward in ("mse", _Scaled(2.0), lambda samples, y: -abs(samples - y)):
+        model = LLMRegressor(reward=reward).set_params(fit_method__num_generations=8)
+        for one in (model, clone(model), clone(clone(model))):
+            assert check_methods(one)[1].num_generations == 8
+    # In whichever order a search comes by them.
+    for params in ({"reward": "mae", "fit_method__beta": 0.1},
+                   {"fit_method__beta": 0.1, "reward": "mae"}):  # fmt: skip
+        found = check_methods(LLMRegressor(reward="mse").set_params(**params))[1]
+        assert (found.reward, found.beta) == ("mae", 0.1)
+
+
+def test_rewards_that_differ_are_a_conflict_when_fitting_starts():
+    built = LLMRegressor(reward="mse").set_params(fit_method__beta=0.1)
+    for model in (
+        built.set_params(reward="mae"),
+        LLMRegressor(reward="mse").set_params(fit_method__reward="mae"),
+        LLMRegressor(fit_method=GRPO(reward=_Scaled(1.0)), reward=_Scaled(2.0)),
+        LLMRegressor(fit_method=GRPO(reward=lambda s, y: s), reward=lambda s, y: -s),
+    ):
+        with pytest.raises(ValueError, match="was given twice"):
+            model.fit([[0.0], [1.0]], [0.0, 1.0])
+
+
+def test_set_params_gives_the_reward_to_the_method_that_it_builds(table, quick_fit):
     model = LLMRegressor(reward="mse").set_params(fit_method__num_generations=8)
-    assert model.reward is None
     assert (model.fit_method.reward, model.fit_method.num_generations) == ("mse", 8)
-    model = LLMRegressor().set_params(reward="mae", fit_method__beta=0.1)
-    assert model.reward is None
-    assert (model.fit_method.reward, model.fit_method.beta) == ("mae", 0.1)
     # Fitting does what it does with both given by name, and says nothing about "given twice".
     few = dict(sft_epochs=1, align_epochs=1, batch_size=16, random_state=0)
     model = LLMRegressor(reward="mse", validation_fraction=None, **few)
@@ -492,6 +532,36 @@ def test_set_params_moves_the_reward_into_the_method_that_it_builds(table, quick
     np.testing.assert_array_equal(model.predict(table.X), expected)
     with pytest.raises(ValueError, match="reward='mse' has no meaning with fit_method='raft'"):
         LLMRegressor("tiny", "raft", reward="mse").set_params(fit_method__x=1)
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        (dict(sft_method="typo"), "sft_method='typo' is not a method"),
+        (dict(sft_method=SoftCE(sigma=-1)), "'sigma' parameter of SoftCE"),
+        (dict(sft_method="grpo"), "sft_method='grpo' needs a first stage itself"),
+        (dict(sft_method="zero_shot"), "sft_method='zero_shot' trains nothing"),
+        (dict(reward="typo"), "reward='typo' has no meaning with fit_method='ce'"),
+        (dict(decoding="typo", fit_method="head_last"), "'decoding' parameter"),
+        (dict(target_modules=["q_proj", 3]), "target_modules=.*3.* must be names"),
+        (dict(codec=DigitCodec(base="ten"), fit_method="head_last"), "'base' parameter"),
+        (dict(serializer=RowSerializer(max_text_tokens="many")), "'max_text_tokens' parameter"),
+        (dict(serializer=RowSerializer(max_categories=-1)), "'max_categories' parameter"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_a_fit_does_not_use_must_be_legal_too(params, said):
+    model = LLMRegressor(**{"fit_method": "ce", "sft_epochs": 0} | params)
+    with pytest.raises(ValueError, match=said):
+        model.fit([[0.0], [1.0]], [0.0, 1.0])
+
+
+@pytest.mark.parametrize("name", sorted(LLMRegressor._parameter_constraints))
+def test_every_parameter_is_checked_with_every_kind_of_method(name):
+    for method in ("ce", "head_last", "zero_shot"):
+        model = LLMRegressor(**{"fit_method": method, "sft_epochs": 0} | {name: object()})
+        with pytest.raises(ValueError, match=f"The '{name}' parameter of LLMRegressor must be"):
+            model.fit([[0.0], [1.0]], [0.0, 1.0])
 
 
 def test_a_clone_has_the_parameters_and_not_the_fit(fitted, table, predictions):

@@ -247,7 +247,7 @@ def test_a_tail_stands_for_the_mean_of_half_a_normal_distribution():
 def test_a_histogram_predicts_its_expectation_in_the_units_of_y():
     head = _head("histogram", mean=50.0, std=4.0)
     log_probs = torch.randn(3, 8, dtype=torch.float64).log_softmax(-1)
-    found = head.distribution(log_probs)
+    found = head.distribution(log_probs, None)
     centroid = 3 + 0.5 * math.sqrt(2 / math.pi)
     z = torch.tensor([-centroid, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, centroid], dtype=torch.float64)
     assert np.allclose(found.mean(), 50 + 4 * (log_probs.exp() @ z))
@@ -258,7 +258,7 @@ def test_a_histogram_predicts_its_expectation_in_the_units_of_y():
 
 
 def test_a_number_is_a_distribution_with_all_mass_on_it():
-    found = _head("pointwise", mean=50.0, std=4.0).distribution(torch.tensor([0.5, -1.0]))
+    found = _head("pointwise", mean=50.0, std=4.0).distribution(torch.tensor([0.5, -1.0]), None)
     for decoding in ("rail", "median", "mode", "greedy", "sample"):
         assert found.decode(decoding, 0).tolist() == [52.0, 46.0], decoding
     assert np.allclose(found.crps([50.0, 50.0]), [2.0, 4.0])

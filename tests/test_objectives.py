@@ -62,7 +62,8 @@ PARAMETERS = {
     RAFT: {
         "criterion": (["log"], ["absolute", None]),
         "bidirectional": ([], [None, 1]),  # the model's business: test_head_objectives.py
-        "normalised": ([], [None, "grid"]),  # among the vocabulary: test_regression_aware.py
+        # The others are the model's business: test_regression_aware.py.
+        "normalisation": ([], [True, "sum"]),
         **STAGE,
     },
     MBR: {"num_generations": ([2, 6], [1, 2.0, "all", None]), **STAGE},

@@ -40,6 +40,21 @@ def test_constraints_pin_every_dependency_within_its_range(group):
         assert accepted.contains(version), f"{name} {version} is outside {accepted}"
 
 
+def test_files_that_are_promised_to_the_wheel_are_there():
+    for pattern in PYPROJECT["tool"]["setuptools"]["package-data"]["llmreg"]:
+        if "*" not in pattern:
+            assert (ROOT / "llmreg" / pattern).is_file(), pattern
+
+
+def test_a_typed_script_is_accepted():
+    api = pytest.importorskip("mypy.api")
+    script = ROOT / "tests" / "typed_script.py"
+    out, errors, status = api.run(
+        ["--follow-imports=silent", "--ignore-missing-imports", str(script)]
+    )
+    assert status == 0, out + errors
+
+
 # Loading these takes seconds, which a program that only builds, clones or prints an estimator
 # should not have to wait for.
 LIGHT = """

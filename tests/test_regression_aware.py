@@ -21,7 +21,9 @@ from free_policies import (
 from llmreg import LLMRegressor
 from llmreg.checks import check_methods
 from llmreg.lm.heads import build_head
-from llmreg.numbers.codecs import DigitCodec
+from llmreg.numbers.codecs import END, DigitCodec
+from llmreg.numbers.decimal_codec import DecimalCodec
+from llmreg.numbers.grid import GridCodec
 from llmreg.numbers.policy import NumberPolicy, ZScale
 from llmreg.numbers.scientific import ScientificCodec
 from llmreg.objectives import (
@@ -146,86 +148,183 @@ def test_methods_train_at_once_or_after_a_first_stage(table, quick_fit):
 # -- probabilities among the whole vocabulary ------------------------------------------------
 
 TERNARY = DigitCodec(3, 2).fit([1.0, 10.0])
+# Numbers that a prefix decides: "5" is one of its own, "100" goes on for two symbols.
+RAGGED = GridCodec([5, 20, 25, 100]).fit([5.0, 100.0])
+WORDS = GridCodec([1, 2, 3], spellings=["poor", "fair", "good"]).fit([1.0, 3.0])
 MEAN, STD = 2.0, 4.0
+RAFTS = {"grid": RAFT(normalisation="grid"), None: RAFT(normalisation=None)}
+Z = torch.tensor([0.3, -1.0, 2.0], dtype=torch.float64)
 
 
-def _unnormalised(model):
+def _reading_whole_numbers(model, normalisation):
     vocabulary, size = model.lm.get_output_embeddings().weight.shape
+    spec = RAFTS[normalisation].head_spec()
     sizes = {"size": size, "vocabulary": vocabulary, "nodes": model.tree.n_open}
-    model.put_parts({"head": build_head(
-        {**RAFT(normalised=False).head_spec(), "sizes": sizes, "mean": MEAN, "std": STD}
-    )})  # fmt: skip
+    model.put_parts({"head": build_head({**spec, "sizes": sizes, "mean": MEAN, "std": STD})})
     return model
 
 
-def _sum_over_the_grid(model, prompt):
-    """Σ p(str(y) | x) · y by plain forward passes, one for each beginning of a number."""
-    total = 0.0
-    for sequence, value in zip(model.codec.sequences(), model.codec.values_, strict=True):
+def _spellings(codec):
+    """Symbols of each number, with the END that ends it where the codec writes one."""
+    for sequence in codec.sequences().tolist():
+        ends = [k for k, symbol in enumerate(sequence) if codec.symbols[symbol] == END]
+        yield sequence[: ends[0] + 1] if ends else sequence
+
+
+def _shares(model, prompt):
+    """p(str(y) | x) of each number by plain forward passes, one for each beginning of it."""
+    shares = []
+    for sequence in _spellings(model.codec):
         tokens, p = model.symbol_ids[torch.as_tensor(sequence)], 1.0
         for k, token in enumerate(tokens):
             ids = torch.cat([prompt, tokens[:k]])[None]
             logits = model.transformer(input_ids=ids, use_cache=False).logits[0, -1]
             p = p * logits.softmax(-1)[token]
-        total = total + p * value
-    return total
+        shares.append(p)
+    return torch.stack(shares).double()
 
 
+def _by_hand(model, prompt, normalisation):
+    shares = _shares(model, prompt)
+    shares = shares / shares.sum() if normalisation == "grid" else shares
+    return shares @ torch.as_tensor(model.codec.values_)
+
+
+@pytest.mark.parametrize("normalisation", RAFTS)
+@pytest.mark.parametrize("codec", [TERNARY, RAGGED, WORDS], ids=["ternary", "ragged", "words"])
 @pytest.mark.parametrize("family", ["llama", "gemma2", "mamba"])  # plain, capped, not packed
-def test_without_normalising_raft_is_its_equation_10_by_plain_forward_passes(
-    family, build_model, random_prompts, as_batch
+def test_raft_is_the_papers_sum_by_plain_forward_passes(
+    family, codec, normalisation, build_model, random_prompts, as_batch
 ):
-    model = _unnormalised(build_model(family, TERNARY, dtype=torch.float64))
-    prompts, z = random_prompts((5, 1, 8)), torch.tensor([0.3, -1.0, 2.0], dtype=torch.float64)
-    policy = NumberPolicy(model, as_batch(prompts), ZScale.from_tree(model.tree, MEAN, STD, "cpu",
-                                                                     torch.float64))  # fmt: skip
-    loss, _ = RAFT(normalised=False).loss(policy, SimpleNamespace(z=z))
-    sums = torch.stack([_sum_over_the_grid(model, prompt) for prompt in prompts])
-    expected = (z - (sums - MEAN) / STD) ** 2
-    assert torch.allclose(loss, expected, rtol=1e-7)
+    model = build_model(family, codec, dtype=torch.float64)
+    model = _reading_whole_numbers(model, normalisation)
+    prompts = random_prompts((5, 1, 8))
+    scale = ZScale.from_tree(model.tree, MEAN, STD, "cpu", torch.float64)
+    policy = NumberPolicy(model, as_batch(prompts), scale)
+    loss, _ = RAFTS[normalisation].loss(policy, SimpleNamespace(z=Z))
+    sums = torch.stack([_by_hand(model, prompt, normalisation) for prompt in prompts])
+    expected = (Z - (sums - MEAN) / STD) ** 2
+    # Some families compute norms and caps in float32, whatever their weights are.
+    rounding = 1e-9 if family == "llama" else 1e-5
+    assert torch.allclose(loss, expected, rtol=rounding, atol=rounding)
     weights = [p for p in model.parameters() if p.requires_grad]
     found = torch.autograd.grad(loss.sum(), weights)
     for a, b in zip(found, torch.autograd.grad(expected.sum(), weights), strict=True):
-        # Some families compute norms and caps in float32, whatever their weights are.
         assert (a - b).abs().max() <= 1e-4 * b.abs().max() + 1e-12
     # The prediction is the sum that was trained.
     with torch.no_grad():
-        predicted = model.head.distribution(model.head_output(policy.batch)).decode("rail")
+        output = model.head_output(policy.batch)
+    predicted = model.head.distribution(output, model.tree).decode("rail")
     assert np.allclose(predicted, sums.detach())
 
 
-def test_where_every_token_is_a_number_there_is_nothing_to_normalise(build_model, random_batch):
+def test_shares_of_the_grid_are_a_distribution_over_its_numbers(
+    build_model, random_prompts, as_batch
+):
+    model = _reading_whole_numbers(build_model("llama", RAGGED, dtype=torch.float64), "grid")
+    prompts = random_prompts((5, 1, 8))
+    with torch.no_grad():
+        output = model.head_output(as_batch(prompts))
+        shares = torch.stack([_shares(model, prompt) for prompt in prompts])
+    found = model.head.distribution(output, model.tree)
+    shares = (shares / shares.sum(1, keepdim=True)).numpy()
+    assert np.allclose(found.cdf(22.5), shares[:, :2].sum(1))
+    assert np.array_equal(found.mode(), RAGGED.values_[shares.argmax(1)])
+    # Greedy: first among "5", "2…" and "1…", then among what goes on from there.
+    first = np.stack([shares[:, 0], shares[:, 1:3].sum(1), shares[:, 3]], 1).argmax(1)
+    second = np.where(shares[:, 1] > shares[:, 2], 20.0, 25.0)
+    assert np.array_equal(found.greedy(), np.choose(first, [5.0, second, 100.0]))
+
+
+@pytest.mark.parametrize("normalisation", RAFTS)
+def test_where_every_token_is_a_number_there_is_nothing_to_normalise(
+    normalisation, build_model, random_batch
+):
     codec = PlainCodec(
         symbols=[f"s{i}" for i in range(60)], sequences=lambda: np.arange(60)[:, None],
         edges_=np.arange(61) - 0.5, values_=np.arange(60.0),
     )  # fmt: skip
-    model = _unnormalised(build_model("llama", codec, dtype=torch.float64))
+    model = build_model("llama", codec, dtype=torch.float64)
+    model = _reading_whole_numbers(model, normalisation)
     scale = ZScale.from_tree(model.tree, MEAN, STD, "cpu", torch.float64)
     policy = NumberPolicy(model, random_batch((4, 6)), scale)
     targets = SimpleNamespace(z=torch.tensor([0.5, 5.0], dtype=torch.float64))
-    losses = [RAFT(normalised=kind).loss(policy, targets)[0] for kind in (True, False)]
+    losses = [method.loss(policy, targets)[0] for method in (RAFT(), RAFTS[normalisation])]
     assert torch.allclose(*losses)
 
 
-def test_without_normalising_a_fit_learns_and_comes_back(table, quick_fit, tmp_path):
+@pytest.mark.parametrize(
+    ("normalisation", "codec"),
+    [("grid", GridCodec([0, 12, 24, 36.5, 48])), (None, DigitCodec(4, 1))],
+    ids=["grid", "None"],
+)
+def test_whatever_is_normalised_a_fit_learns_and_comes_back(
+    normalisation, codec, table, quick_fit, tmp_path
+):
     y = table.y - table.y.min()
     model = quick_fit(
-        table.X, y, fit_method=RAFT(stage="sft", normalised=False), sft_epochs=25,
-        codec=DigitCodec(4, 1), validation_fraction=None, sft_learning_rate=1e-2, dropout=0.0,
+        table.X, y, fit_method=RAFT(stage="sft", normalisation=normalisation), sft_epochs=20,
+        codec=codec, validation_fraction=None, sft_learning_rate=1e-2, dropout=0.0,
+        estimates=None,
     )  # fmt: skip
     assert model.score(table.X, y) > 0.5
-    assert model.predict_distribution(table.X).std().max() == 0
+    spread = model.predict_distribution(table.X).std()
+    assert spread.max() == 0 if normalisation is None else spread.min() > 0
     model.save(tmp_path / "model")
     assert np.array_equal(LLMRegressor.load(tmp_path / "model").predict(table.X),
                           model.predict(table.X))  # fmt: skip
 
 
+def test_shares_of_the_grid_are_calibrated_and_pooled_with_estimates(table, quick_fit):
+    model = quick_fit(
+        table.X, table.y, fit_method=RAFT(normalisation="grid"), sft_method="ce",
+        codec=DecimalCodec(0), validation_fraction=0.4, n_estimators=2,
+    )  # fmt: skip
+    found = model.predict(table.X)
+    widths = model.predict_distribution(table.X).std()
+    model.temperature_ *= 2
+    assert (model.predict_distribution(table.X).std() > widths).all()
+    model.temperature_, model.estimate_weight_ = 1.0, 1.0
+    estimated = model.predict(table.X)
+    assert np.corrcoef(estimated, table.y)[0, 1] > 0.8 and (estimated != found).any()
+
+
+def test_without_normalising_a_grid_of_one_number_is_trained(quick_fit):
+    X = np.linspace(0, 1, 40)[:, None]
+    y, codec = 1 + 3 * X[:, 0], GridCodec([5])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # no target lies outside of what p · 5 reaches
+        model = quick_fit(
+            X, y, fit_method=RAFT(stage="sft", normalisation=None), codec=codec,
+            sft_epochs=25, sft_learning_rate=1e-2, validation_fraction=None, dropout=0.0,
+            estimates=None,
+        )  # fmt: skip
+    predicted = model.predict(X)
+    assert model.score(X, y) > 0.5 and ((predicted > 0) & (predicted < 5)).all()
+
+
+def test_with_probabilities_that_sum_to_one_a_grid_of_one_number_is_a_constant(quick_fit):
+    X = np.linspace(0, 1, 40)[:, None]
+    for method in ("ce", RAFT(stage="sft", normalisation="grid")):
+        with pytest.warns(UserWarning, match="outside the codec's range"):
+            model = quick_fit(X, 1 + 3 * X[:, 0], fit_method=method, codec=GridCodec([5]))
+        assert (model.predict(X) == 5).all() and len(model.history_) == 0
+
+
+@pytest.mark.parametrize("normalisation", RAFTS)
+def test_a_constant_target_is_predicted_as_it_is(normalisation, quick_fit):
+    method = RAFT(stage="sft", normalisation=normalisation)
+    model = quick_fit(np.zeros((20, 1)), np.full(20, 3.7), fit_method=method)
+    assert (model.predict(np.zeros((2, 1))) == 3.7).all()
+
+
 def test_the_log_loss_needs_normalised_probabilities():
-    with pytest.raises(ValueError, match="Set normalised=True or criterion='squared'"):
-        RAFT("log", normalised=False).validate()
+    with pytest.raises(ValueError, match="Set normalisation='grid' or 'step', or criterion='squa"):
+        RAFT("log", normalisation=None).validate()
+    RAFT("log", normalisation="grid").validate()
 
 
-@pytest.mark.parametrize("method", [RAFT(normalised=False), LearnableRAFT("vocabulary")])
+@pytest.mark.parametrize("method", [RAFT(normalisation=None), LearnableRAFT("vocabulary")])
 def test_all_tokens_count_only_where_training_reaches_them(method):
     with pytest.raises(ValueError, match=r"others would keep nearly all the mass.*stage='sft'"):
         check_methods(LLMRegressor(fit_method=method))
@@ -234,3 +333,8 @@ def test_all_tokens_count_only_where_training_reaches_them(method):
         check_methods(LLMRegressor("some/model", fit_method=method, sft_method=NewTokens()))
     at_once = method.set_params(stage="sft")
     assert check_methods(LLMRegressor(fit_method=at_once))[1] is None
+
+
+def test_shares_of_the_grid_cannot_follow_new_tokens(table, quick_fit):
+    with pytest.raises(ValueError, match=r"cannot follow NewTokens.*normalisation='step'"):
+        quick_fit(table.X, table.y, fit_method=RAFT(normalisation="grid"), sft_method=NewTokens())

@@ -9,6 +9,8 @@ import pytest
 from llmreg import LLMRegressor
 from llmreg.numbers.codecs import DigitCodec
 from llmreg.numbers.decimal_codec import DecimalCodec
+from llmreg.numbers.grid import GridCodec
+from llmreg.numbers.scientific import ScientificCodec
 from llmreg.objectives.untrained import ZeroShot
 
 
@@ -58,6 +60,34 @@ def test_the_expectation_is_that_of_the_plain_model(ask, table):
     probs = np.exp(scores)
     assert probs.sum() == pytest.approx(1)
     assert model.predict(table.X[:1])[0] == pytest.approx(probs @ model.codec_.values_, rel=1e-5)
+
+
+@pytest.mark.parametrize("normalisation", ["grid", None])
+def test_zero_shot_rail_as_published_sums_over_whole_spellings(normalisation, ask, table):
+    import torch
+
+    codec = GridCodec([5, 20, 25, 100])
+    model = ask(ZeroShot(normalisation=normalisation), codec=codec)
+    rows = model.prompts_.encode(model.serializer_.serialize(table.X[:1]))
+    ids = rows.ids[: rows.lengths[0]].tolist()
+    shares = []
+    for sequence in model.codec_.sequences().tolist():
+        end = len(model.codec_.symbols) - 1
+        written = sequence[: sequence.index(end) + 1 if end in sequence else None]
+        tokens = model.model_.symbol_ids[written].tolist()
+        with torch.no_grad():
+            logits = model.model_.transformer(torch.tensor([[*ids, *tokens]])).logits[0].double()
+        steps = logits[len(ids) - 1 : -1].log_softmax(-1)
+        shares.append(float(steps[range(len(tokens)), tokens].sum().exp()))
+    total = 1.0 if normalisation is None else sum(shares)
+    expected = np.array(shares) @ model.codec_.values_ / total
+    assert model.predict(table.X[:1])[0] == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_unnormalised_rail_refuses_numbers_of_any_size():
+    ZeroShot().check_codec(ScientificCodec(max_exponent=40))
+    with pytest.raises(ValueError, match="ZeroShot averages over all numbers"):
+        ZeroShot(normalisation=None).check_codec(ScientificCodec(max_exponent=40))
 
 
 def test_examples_stand_solved_in_front_of_every_prompt(ask, table):

@@ -143,6 +143,7 @@ class NumberLM(PassModes, TrainableWeights):
         parts : dict of str to Module
             With ``new_tokens``, each number is written as one token of its own, in place of the
             codec's symbols: the number tree becomes one of a single level, over the same numbers.
+            With a head that reads whole spellings it becomes one of these.
         bidirectional : bool, default=False
             Let the prompt's tokens attend to those after them, too. Numbers stay causal: no token
             of the prompt sees them, and each sees its own beginning.
@@ -163,7 +164,12 @@ class NumberLM(PassModes, TrainableWeights):
             setattr(self, name, part)
         if "new_tokens" in parts:
             self.tree = one_level(self.tree)
+        if self.head is not None and self.head.whole:
+            self.tree = self._whole_tree()
         self.bidirectional = bidirectional
+
+    def _whole_tree(self):
+        return NumberTree.from_codec(self.codec, whole=True).to(self.tree.symbol.device)
 
     def place(self, device, dtype=None, autocast=None):
         """Move the weights and the tree.
@@ -458,10 +464,14 @@ class NumberLM(PassModes, TrainableWeights):
         if not self.packs:
             return False
         modes = [(module, module.training) for module in self.modules()]
+        tree = self.tree
+        # To the end of all spellings: whatever a method asks for is a part of that.
+        self.tree = self._whole_tree()
         try:
             with torch.no_grad():
                 problem = packing_problem(self.eval(), shorten(batch))
         finally:
+            self.tree = tree
             for module, training in modes:
                 module.training = training
         if problem is not None:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from llmreg.lm.readout import answer_logits, last_states, prompt_states
+from llmreg.numbers.decoding import tree_distribution
 from llmreg.numbers.distribution import NumericDistribution
 from llmreg.numbers.opinion import interval_log_mass
 from llmreg.numbers.tree import leaf_log_probs
@@ -31,7 +32,19 @@ class Head(nn.Module):
         ``size`` of the hidden states and ``vocabulary``.
     mean, std : float
         Of the training targets on the codec's axis: z-units to places there.
+
+    Attributes
+    ----------
+    spreads : bool
+        Whether the output is log-probabilities, not one number.
+    whole : bool
+        Whether it reads the codec's numbers to the end of their spelling.
+    on_axis : bool
+        Whether :meth:`distribution` lies on the codec's axis, and not in the units of y.
     """
+
+    spreads = whole = False
+    on_axis = True
 
     def __init__(self, sizes, mean, std):
         super().__init__()
@@ -46,13 +59,13 @@ class Head(nn.Module):
         """int: logits that the head computes for each row beside the language model's states."""
         return 0
 
-    def opinion(self, opinion):
+    def opinion(self, opinion, tree):
         """What an opinion says, in the terms of :meth:`forward`'s output: its centres (B,)."""
         return (opinion.centre - self.mean) / self.std
 
-    def distribution(self, output):
+    def distribution(self, output, tree):
         """The :class:`NumericDistribution` on the axis of a :meth:`forward`'s output: all mass on
-        the number."""
+        the number. ``tree`` is the model's number tree."""
         number = _numpy(output) * self.std + self.mean
         atom = number[:, None]
         return NumericDistribution(np.ones_like(atom), atom, atom, greedy=number)
@@ -194,8 +207,11 @@ class Probabilities(Head):
 class GridSum(Head):
     """Σ p(v) v over the codec's numbers, p among all that the vocabulary can write (RAFT, eq. 10).
 
-    Nothing is learnt but the language model. What is no number counts as a zero of y.
+    Nothing is learnt but the language model. What is no number counts as a zero of y. The
+    probability of a number is that of its whole spelling, of its END where the codec writes one.
     """
+
+    whole = True
 
     @property
     def n_logits(self):
@@ -204,15 +220,54 @@ class GridSum(Head):
 
     def read(self, model, batch):
         tree = model.tree
-        nodes = torch.arange(1, tree.n_open, device=model.device)
-        log_shares = leaf_log_probs(model.node_logits(batch, nodes, shares=True), tree)
-        return log_shares, ((tree.leaf_value - self.mean) / self.std).unsqueeze(0)
+        return _log_shares(model, batch), ((tree.leaf_value - self.mean) / self.std).unsqueeze(0)
 
     def forward(self, log_shares, z):
         """(B, L) log-probabilities and (1, L) values in z-units to (B,) numbers."""
         shares = log_shares.exp()
         rest = 1 - shares.sum(1)
         return shares @ z.squeeze(0) - rest * (self.mean / self.std)
+
+
+def _log_shares(model, batch):
+    """Log-probabilities (B, L) of the codec's spellings among all that the vocabulary can write."""
+    nodes = torch.arange(1, model.tree.n_open, device=model.device)
+    return leaf_log_probs(model.node_logits(batch, nodes, shares=True), model.tree)
+
+
+class GridShares(GridSum):
+    """p(v) / Σ p over the codec's numbers, p among all that the vocabulary can write (RAFT,
+    appendix E.6): a distribution over them."""
+
+    spreads = True
+    on_axis = False
+
+    def read(self, model, batch):
+        return (_log_shares(model, batch),)
+
+    def forward(self, log_shares):
+        """(B, L) log-probabilities that sum to less than one to (B, L) that sum to one."""
+        return log_shares.log_softmax(-1)
+
+    def opinion(self, opinion, tree):
+        """Its log-probabilities (B, L) of the numbers' bins."""
+        return interval_log_mass(opinion, tree.leaf_span.unsqueeze(0)).log_softmax(-1)
+
+    def distribution(self, output, tree):
+        """Mass in the codec's cells; greedy writes the symbol that the most mass is behind."""
+        tree = tree.to("cpu")
+        return tree_distribution(tree, _steps_to(output.detach().cpu().double().exp(), tree))
+
+
+def _steps_to(probs, tree):
+    """Log-probabilities (B, n_open, S) of the steps to numbers with probabilities (B, L)."""
+    shape = len(probs), tree.n_open, tree.child.shape[1]
+    mass = probs.new_zeros(shape).flatten(1)
+    for nodes, symbols in zip(tree.path_nodes.long().T, tree.path_symbols.T, strict=True):
+        passed = nodes < tree.n_open
+        mass.index_add_(1, (nodes * shape[2] + symbols)[passed], probs[:, passed])
+    mass = mass.view(shape)
+    return (mass / mass.sum(-1, keepdim=True).clamp(min=torch.finfo(mass.dtype).tiny)).log()
 
 
 class Pointwise(Head):
@@ -233,6 +288,8 @@ class Histogram(Head):
     Bins come in ascending order, the lower tail first.
     """
 
+    spreads = True
+
     def __init__(self, sizes, mean, std, hidden_size, n_bins, limit):
         super().__init__(sizes, mean, std)
         self.n_bins, self.limit = n_bins, limit
@@ -242,7 +299,7 @@ class Histogram(Head):
         """(B, d) hidden states to (B, n_bins + 2) log-probabilities."""
         return self.mlp(states).log_softmax(-1)
 
-    def opinion(self, opinion):
+    def opinion(self, opinion, tree):
         """Its log-probabilities (B, n_bins + 2) of bins and tails."""
         edges = torch.from_numpy(self._edges()).to(opinion.centre)
         spans = torch.stack([edges[:-1], edges[1:]], -1).unsqueeze(0)
@@ -251,7 +308,7 @@ class Histogram(Head):
     def _edges(self):
         return histogram_edges(self.n_bins, self.limit).numpy() * self.std + self.mean
 
-    def distribution(self, output):
+    def distribution(self, output, tree):
         """Bins and tails on the axis; its mean is the expectation over their centres."""
         edges = self._edges()
         probs = _numpy(output.double().exp())
@@ -327,6 +384,7 @@ HEADS = {
     "pooling": Pooled,
     "probabilities": Probabilities,
     "grid_sum": GridSum,
+    "grid_shares": GridShares,
     "pointwise": Pointwise,
     "histogram": Histogram,
 }

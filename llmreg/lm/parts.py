@@ -10,9 +10,11 @@ import torch
 
 from llmreg.lm.heads import LeafShift, build_head
 from llmreg.lm.new_tokens import NewTokens, initial_rows, spelled
+from llmreg.numbers.tree import NumberTree
 
 __all__ = ["check_parts", "give_parts", "restore_parts"]
 
+GRIDS = ("grid_sum", "grid_shares")  # heads on the probabilities of whole spellings
 BUILDERS = {
     "head": build_head,
     "leaf_shift": lambda recipe: LeafShift(**recipe),
@@ -42,7 +44,7 @@ def give_parts(model, tokenizer, methods, mean=0.0, std=1.0):
     parts = {name: BUILDERS[name](recipe) for name, recipe in recipes.items()}
     init = _new_token_init(methods)
     if init is not None:
-        _refuse_first_symbol(methods)
+        _refuse_symbols(methods)
         spellings = spelled(tokenizer, model.codec.values_)
         parts["new_tokens"] = NewTokens(initial_rows(_output_layer(model).weight, spellings, init))
     model.put_parts(parts, _both_ways(methods))
@@ -106,11 +108,12 @@ def _specs(methods):
     return [spec for spec in found if spec is not None]
 
 
-def _refuse_first_symbol(methods):
-    if any(spec["kind"] == "probabilities" for spec in _specs(methods)):
+def _refuse_symbols(methods):
+    if any(spec["kind"] in ("probabilities", *GRIDS) for spec in _specs(methods)):
         raise ValueError(
-            "A head on the first symbol's probabilities cannot follow NewTokens, after which no "
-            "symbol is written. Choose another sft_method, or LearnableRAFT(weights='grid')."
+            "Probabilities among the vocabulary's symbols cannot follow NewTokens, after which no "
+            "symbol is written. Choose another sft_method, LearnableRAFT(weights='grid') or "
+            "RAFT(normalisation='step')."
         )
 
 
@@ -145,8 +148,8 @@ def _resolved(model, tokenizer, recipe):
     """An objective's words in the model's terms: tokens as their numbers."""
     if recipe["kind"] == "special_token_logit":
         recipe["token"] = _token(tokenizer, recipe["token"])
-    if recipe["kind"] == "grid_sum":
-        recipe["sizes"]["nodes"] = model.tree.n_open
+    if recipe["kind"] in GRIDS:
+        recipe["sizes"]["nodes"] = NumberTree.from_codec(model.codec, whole=True).n_open
     if recipe["kind"] == "probabilities":
         over, start = recipe.pop("over"), recipe.pop("start", None)
         symbols = over == "symbols"

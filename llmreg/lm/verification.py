@@ -37,7 +37,7 @@ def packing_problem(model, batch):
     -------
     str or None
     """
-    nodes = _two_paths(model.tree)
+    nodes = _siblings(model.tree)
     try:
         packed = model.node_logits(batch, nodes)
         cached = _level_by_level(model, batch, nodes)
@@ -53,10 +53,17 @@ def packing_problem(model, batch):
     return f"logits differ by {difference:.2g} from those of separate passes, {allowed:.2g} allowed"
 
 
-def _two_paths(tree):
-    """The nodes on the way to the first and the last leaf, parents first: siblings at each level
-    of which one must not see the other."""
-    return tree.path_nodes[[0, -1], 1:].unique()
+def _siblings(tree):
+    """The first and the last open node of each level, of which one must not see the other, and all
+    above them; level by level, as open nodes are.
+
+    Nodes of numbers that are decided wait behind the open nodes of all levels, and no road
+    evaluates them.
+    """
+    depth = tree.depth[: tree.n_open]
+    ends = [torch.nonzero(depth == level)[[0, -1], 0] for level in range(int(depth.max()) + 1)]
+    nodes = tree.ancestors[torch.cat(ends)].unique()
+    return nodes[nodes > 0].long()  # the root comes by itself
 
 
 def _level_by_level(model, batch, nodes):

@@ -121,7 +121,7 @@ class MemoryEstimate:
         """int: the peak of a prediction."""
         return self.predict_weights + self.predict_working
 
-    def largest_micro_batch(self, bytes_available):
+    def largest_micro_batch(self, bytes_available) -> int:
         """Most rows that can be computed at once in every stage.
 
         Parameters
@@ -195,7 +195,7 @@ def _readable(size):
     return f"{size:.4g} GiB"
 
 
-def estimate_memory(model, X, y=None):
+def estimate_memory(model, X, y=None) -> MemoryEstimate:
     """What fitting and predicting need of the device's memory, before anything is loaded.
 
     The estimator's model is built without data from its configuration, and a training step and a

@@ -148,7 +148,7 @@ class VirtualModel:
         model.eval()
         with self.mode, torch.device(model.device), torch.no_grad(), PeakBytes(model) as peak:
             batch = self.encoded.batch(np.full(n_rows, self.longest), model.device, model.dtype)
-            nodes = torch.arange(tree.n_nodes)
+            nodes = torch.arange(tree.n_open)
             with self._autocasting():
                 if model.head is not None:
                     model.head_output(batch)

@@ -86,7 +86,7 @@ class NumericDistribution:
         support = "shared" if self.lower.ndim == 1 else "per-row"
         return f"NumericDistribution(n_rows={n_rows}, n_cells={n_cells}, {support} support)"
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows) -> "NumericDistribution":
         """The distributions of these rows (int, slice, mask or array), as another instance."""
         if not isinstance(rows, slice):
             rows = np.atleast_1d(np.arange(len(self))[rows])
@@ -100,7 +100,7 @@ class NumericDistribution:
         return type(self).__new__(type(self))._store(self.probabilities[rows], *support, *chosen)
 
     @classmethod
-    def concatenate(cls, parts):
+    def concatenate(cls, parts) -> "NumericDistribution":
         """Stack the rows of an iterable of distributions, whose supports and K may differ
         (shorter rows are padded with cells without mass). ValueError if there are no parts, or
         if only some of them carry greedy values or modes."""
@@ -129,12 +129,12 @@ class NumericDistribution:
         mapped = (part if part is None else function(part) for part in a)
         return type(self).__new__(type(self))._store(self.probabilities, *mapped)
 
-    def mean(self):
+    def mean(self) -> np.ndarray:
         """Expected value, (n_rows,): what RAIL predicts (Lukasik et al., Regression-aware
         inference with LLMs, 2024; its fine-tuning, RAFT, 2025), optimal for squared error."""
         return self._expect(self.values)
 
-    def std(self):
+    def std(self) -> np.ndarray:
         """Standard deviation of the histogram, (n_rows,): mass uniform within cells, so it is
         taken about the mean of the midpoints, whatever `values` are."""
         middle = self.lower / 2 + self.upper / 2
@@ -151,18 +151,18 @@ class NumericDistribution:
             square = (deviation / unit) ** 2 + (width / unit) ** 2 / 3
         return np.sqrt(self._expect(np.where(counts, square, 0.0))) * unit[:, 0]
 
-    def median(self):
+    def median(self) -> np.ndarray:
         """`quantile(0.5)`, (n_rows,): optimal for absolute error."""
         return self.quantile(0.5)
 
-    def mode(self):
+    def mode(self) -> np.ndarray:
         """Value of the most probable cell, (n_rows,); of several, the smallest value."""
         if self._mode is not None:
             return self._mode
         p = self.probabilities
         return np.where(p == p.max(axis=1, keepdims=True), self.values, np.inf).min(axis=1)
 
-    def greedy(self):
+    def greedy(self) -> np.ndarray:
         """The stored greedy values, (n_rows,); ValueError if none were given."""
         if self._greedy is None:
             raise ValueError(
@@ -171,12 +171,12 @@ class NumericDistribution:
             )
         return self._greedy
 
-    def entropy(self):
+    def entropy(self) -> np.ndarray:
         """Entropy over the cells, in nats, (n_rows,)."""
         p = self.probabilities
         return np.abs(self._expect(np.log(np.where(p > 0, p, 1.0))))  # abs: never -0.0
 
-    def quantile(self, q):
+    def quantile(self, q) -> np.ndarray:
         """Smallest y with CDF(y) >= q (for q = 0, the lower end of the mass).
 
         Parameters
@@ -191,13 +191,13 @@ class NumericDistribution:
         at = self._invert(np.broadcast_to(q, (len(self), q.size)))
         return at[:, 0] if q.ndim == 0 else at
 
-    def interval(self, coverage):
+    def interval(self, coverage) -> np.ndarray:
         """Central interval that holds `coverage` (a float in [0, 1], else ValueError) of the
         mass: array of shape (n_rows, 2), in the units of y."""
         check_coverage(coverage)
         return self.quantile([(1 - coverage) / 2, (1 + coverage) / 2])
 
-    def cdf(self, y):
+    def cdf(self, y) -> np.ndarray:
         """P(Y <= y), right-continuous at atoms; the result has shape (n_rows,) or (n_rows, m).
 
         Parameters
@@ -218,7 +218,7 @@ class NumericDistribution:
         below = np.minimum(below, 1.0)
         return below if y.ndim == 2 else below[:, 0]
 
-    def crps(self, y):
+    def crps(self, y) -> np.ndarray:
         """Continuous ranked probability score, (n_rows,), >= 0, in the units of y: the integral
         over t of (CDF(t) - 1[t >= y])^2, exactly (Gneiting & Raftery, JASA 2007, section 4.2,
         with the sign that makes smaller better); equals E|Y - y| - E|Y - Y'| / 2.
@@ -238,7 +238,7 @@ class NumericDistribution:
             scores[rows] = self[rows]._crps(y[rows, None])
         return scores
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(self, n_samples=1, random_state=None) -> np.ndarray:
         """Draw by inverse CDF, uniformly within cells; (n_rows, n_samples), in the units of y.
 
         Parameters
@@ -251,7 +251,7 @@ class NumericDistribution:
             raise ValueError(f"n_samples is {n_samples!r}; give an integer >= 1.")
         return self._invert(check_random_state(random_state).random_sample((len(self), n_samples)))
 
-    def decode(self, decoding, random_state=None):
+    def decode(self, decoding, random_state=None) -> np.ndarray:
         """One number per row, (n_rows,), in the units of y.
 
         Parameters

@@ -36,7 +36,7 @@ class GridCodec(TargetCodec):
         decimals as keep them apart.
     spellings : list of str or None, default=None
         What is written for each of ``values`` instead of the number, such as "A" to "E" or "poor",
-        "fair", "good" (RAFT, eq. 15: a grid of tokens that are no numbers). Distinct, not empty.
+        "fair", "good", letter by letter (with one letter each: RAFT, eq. 15). Distinct, not empty.
 
     Attributes
     ----------

@@ -67,8 +67,15 @@ class NumberTree:
     linear: bool = True  # whether the axis is y itself
 
     @classmethod
-    def from_codec(cls, codec):
+    def from_codec(cls, codec, whole=False):
         """Build the trie of a fitted codec's sequences.
+
+        Parameters
+        ----------
+        codec : fitted codec
+        whole : bool, default=False
+            Whether numbers are spelled to their end, also after they are decided: the probability
+            of a spelling among all that the vocabulary can write takes every symbol of it.
 
         Raises
         ------
@@ -77,7 +84,7 @@ class NumberTree:
             don't ascend, two share a sequence, or something follows an END.
         """
         check_numbers(codec)
-        trie = Trie.from_sequences(codec.sequences(), codec.symbols)
+        trie = Trie.from_sequences(codec.sequences(), codec.symbols, whole)
         edges, ends = np.asarray(codec.edges_), np.asarray(codec.open_edges)
         bins = np.where(np.isinf(ends), ends, codec.to_axis(edges))
         first, stop, share = trie.runs()

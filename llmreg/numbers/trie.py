@@ -13,9 +13,9 @@ __all__ = ["Trie", "check_numbers"]
 class Trie:
     """Tables of :class:`llmreg.numbers.tree.NumberTree`, of the same names and shapes.
 
-    Open nodes (more than one number below) come first, level by level and in each level in the
-    order of their prefixes; then one waiting node for each number that is decided before the last
-    level.
+    Open nodes (more than one number below, or a spelling to finish) come first, level by level and
+    in each level in the order of their prefixes; then one waiting node for each number that is
+    decided before the last level.
     """
 
     symbol: np.ndarray  # (M,)
@@ -30,7 +30,7 @@ class Trie:
     n_open: int
 
     @classmethod
-    def from_sequences(cls, sequences, symbols):
+    def from_sequences(cls, sequences, symbols, whole=False):
         """Build the tables from sequences (L, N); ValueError if two are equal or END is not last.
 
         Parameters
@@ -38,10 +38,13 @@ class Trie:
         sequences : ndarray of shape (L, N) of int
             In ascending order of the numbers.
         symbols : sequence of str
+        whole : bool, default=False
+            Go on to the end of every spelling, its END included, also where one number is left.
         """
         sequences = np.asarray(sequences)
         _check_ends(sequences, symbols)
-        nodes, length = _open_paths(sequences, len(symbols))  # -1 where decided
+        least = _spelled_lengths(sequences, symbols) if whole else np.ones(len(sequences), int)
+        nodes, length = _open_paths(sequences, len(symbols), least)  # -1 where decided
         n_open, n_levels = int(nodes.max()) + 1, nodes.shape[1]
         path_symbols = sequences[:, :n_levels].astype(np.int64)
         depth, some, first, stop = _passed(nodes, n_open)
@@ -112,8 +115,17 @@ class Trie:
             yield nodes[starts][open_], starts[open_], ends[open_]
 
 
-def _open_paths(sequences, n_symbols):
-    """Open nodes (L, N) on the way to each leaf, -1 after it is decided, and symbols until then."""
+def _spelled_lengths(sequences, symbols):
+    """Symbols (L,) of each spelling, with its first END."""
+    if END not in symbols:
+        return np.full(len(sequences), sequences.shape[1])
+    going_on = (sequences != tuple(symbols).index(END)).sum(1)
+    return np.minimum(going_on + 1, sequences.shape[1])
+
+
+def _open_paths(sequences, n_symbols, least):
+    """Open nodes (L, N) on the way to each leaf, -1 after it is decided, and symbols until then, at
+    least so many (L,)."""
     n_leaves, n_levels = sequences.shape
     nodes = np.full((n_leaves, n_levels), -1, dtype=np.int64)
     nodes[:, 0] = 0
@@ -123,14 +135,16 @@ def _open_paths(sequences, n_symbols):
         # Nodes are numbered in the order of their prefixes, so these keys are in that order too.
         key = nodes[alive, level - 1] * n_symbols + sequences[alive, level - 1]
         _, which, count = np.unique(key, return_inverse=True, return_counts=True)
-        decided = count[which] == 1
+        decided = (count[which] == 1) & (level >= least[alive])
         length[alive[decided]] = level
         if decided.all():
             break
         if level == n_levels:
             _refuse_twins(sequences, alive[~decided])
-        number = n_nodes + np.cumsum(count > 1) - 1
-        alive, n_nodes = alive[~decided], n_nodes + int((count > 1).sum())
+        stays = np.zeros(len(count), dtype=bool)
+        stays[which[~decided]] = True
+        number = n_nodes + np.cumsum(stays) - 1
+        alive, n_nodes = alive[~decided], n_nodes + int(stays.sum())
         nodes[alive, level] = number[which[~decided]]
     return nodes[:, :level], length
 

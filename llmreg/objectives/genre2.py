@@ -1,5 +1,6 @@
 """GenRe²: a policy gradient with an expert's advice at every step."""
 
+from collections.abc import Callable
 from numbers import Real
 
 from sklearn.utils._param_validation import Interval
@@ -51,8 +52,9 @@ class GenRe2(ReMax):
     equation = "remax + expert_weight · mean_{s,k} −log p(expert's symbol | v_s's first k symbols)"
     paper = "GenRe² (arXiv 2512.06533)"
 
-    def __init__(self, num_generations=16, *, reward="mse", temperature=1.0, beta=0.0,
-                 scale_rewards=False, expert_weight=0.05):  # fmt: skip
+    def __init__(self, num_generations: int | str = 16, *, reward: str | Callable = "mse",
+                 temperature=1.0, beta=0.0, scale_rewards: str | bool = False,
+                 expert_weight=0.05):  # fmt: skip
         super().__init__(
             num_generations,
             reward=reward,

@@ -4,6 +4,7 @@ On-policy with one update per batch, so that old log-probabilities equal the new
 no clipping. Left out of the published GRPO: several updates per batch, the clipped ratio.
 """
 
+from collections.abc import Callable
 from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -33,8 +34,8 @@ class PolicyGradient(Objective):
     baseline = "group"
     trains = "written numbers, by their reward"
 
-    def __init__(self, num_generations=16, *, reward="mse", temperature=1.0, beta=0.0,
-                 scale_rewards=False):  # fmt: skip
+    def __init__(self, num_generations: int | str = 16, *, reward: str | Callable = "mse",
+                 temperature=1.0, beta=0.0, scale_rewards: str | bool = False):  # fmt: skip
         self.num_generations = num_generations
         self.reward = reward
         self.temperature = temperature
@@ -123,8 +124,10 @@ class GRPO(PolicyGradient):
 
     Notes
     -----
-    A_s = r_s − mean_s r. With ``scale_rewards=False`` and a plain reward the expected gradient is
-    (1 − 1/G) times the exact one, since the mean includes the sample itself.
+    A_s = r_s − mean_s r for rewards of single numbers. Those that judge the group, the default
+    among them, are compared with the other numbers alone, as in :class:`RLOO`. With
+    ``scale_rewards=False`` and a plain reward the expected gradient is (1 − 1/G) times the exact
+    one, since the mean includes the sample itself.
 
     References
     ----------
@@ -142,8 +145,8 @@ class GRPO(PolicyGradient):
     equation = "−mean_s A_s log p(v_s), A_s = (r_s − mean r) / deviation"
     paper = "Shao et al. 2024 (arXiv 2402.03300); GenRe² (arXiv 2512.06533)"
 
-    def __init__(self, num_generations=16, *, reward="crps", temperature=1.0, beta=0.0,
-                 scale_rewards="batch"):  # fmt: skip
+    def __init__(self, num_generations: int | str = 16, *, reward: str | Callable = "crps",
+                 temperature=1.0, beta=0.0, scale_rewards: str | bool = "batch"):  # fmt: skip
         super().__init__(
             num_generations,
             reward=reward,

@@ -1,6 +1,7 @@
 """Names of the methods."""
 
 import inspect
+import pickle
 
 import pandas as pd
 from sklearn.base import clone
@@ -36,7 +37,7 @@ CLASSES = (
 METHODS = {method.name: method for method in CLASSES}
 
 
-def fit_methods():
+def fit_methods() -> pd.DataFrame:
     """The names that ``LLMRegressor(fit_method=...)`` accepts.
 
     Returns
@@ -79,7 +80,7 @@ def resolve_method(value, parameter, reward=None):
     parameter : str
         Name of the estimator's parameter, for the messages.
     reward : str, callable or None
-        Replaces the method's own reward.
+        Replaces the reward of a method given by name; that of an object must be the same.
 
     Returns
     -------
@@ -126,9 +127,20 @@ def _set_reward(objective, value, parameter, reward):
             f"reward={reward!r} has no meaning with {parameter}={value!r}, which learns without a "
             f"reward. Leave reward=None, or choose one of {rewarded}."
         )
-    if not isinstance(value, str):
+    if isinstance(value, str):
+        objective.set_params(reward=reward)
+    elif not _same(value.reward, reward):
         raise ValueError(
             f"reward={reward!r} was given twice: {parameter} is an object that has its own "
             f"(reward={value.reward!r}). Set it there and leave reward=None."
         )
-    objective.set_params(reward=reward)
+
+
+def _same(one, other):
+    """Whether two rewards are one, or copies of one."""
+    if one is other or one == other:
+        return True
+    try:
+        return pickle.dumps(one) == pickle.dumps(other)
+    except Exception:  # whatever an object makes of being pickled
+        return False

@@ -9,7 +9,15 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from llmreg.objectives.base import STAGES, Objective
 
-__all__ = ["CRPS", "MBR", "RAFT"]
+__all__ = ["CRPS", "MBR", "NORMALISATIONS", "RAFT", "check_bounded", "grid_head"]
+
+NORMALISATIONS = [StrOptions({"step", "grid"}), None]  # of the probabilities of numbers
+
+
+def grid_head(normalisation):
+    """The head (:meth:`Objective.head_spec`) that a normalisation takes; None for "step"."""
+    kind = {"step": None, "grid": "grid_shares", None: "grid_sum"}[normalisation]
+    return None if kind is None else {"kind": kind}
 
 
 def check_bounded(method, codec):
@@ -44,8 +52,9 @@ class RAFT(Objective):
     ----------
     criterion : {"squared", "log"}, default="squared"
         "squared": eq. 9–10. "log": cross-entropy between target and mean, both as shares of the way
-        from the codec's lowest number to its highest (appendix E.6): steeper where the mean is at
-        the wrong end.
+        from the codec's lowest number to its highest: steeper where the mean is at the wrong end.
+        Of a grid of "0" and "1" with ``normalisation="grid"`` the mean is p("1") / (p("0") +
+        p("1")); the paper's log loss (table 15) has p("1") among the whole vocabulary in its place.
     stage : {"sft", "align"}, default="align"
         "align": from the weights of a first stage. "sft": at once, as published, where the weights
         are pretrained. On fresh weights that fits the mean and leaves a distribution without a
@@ -53,31 +62,38 @@ class RAFT(Objective):
     bidirectional : bool, default=False
         Let the prompt's tokens see those after them too, in both stages (appendix of the paper).
         Not for models that take the plain road.
-    normalised : bool, default=True
-        Whether probabilities are normalised over the codec's numbers. False: among all that the
-        vocabulary can write, as in the paper's eq. 5 and 10, where they sum to less than one and
-        what is no number counts as y = 0. See the notes for what that costs.
+    normalisation : {"step", "grid"} or None, default="step"
+        What the codec's numbers share among them. "step": each symbol's probability is one among
+        the symbols that may be written there, so that those of all numbers sum to one. "grid": p(v)
+        among all that the vocabulary can write, over the sum of these on the grid (appendix E.6,
+        table 16). None: p(v) among all that the vocabulary can write (eq. 5 and 10): they sum to
+        less than one, and what is no number counts as y = 0. See the notes for what that costs.
 
     Raises
     ------
     ValueError
-        For ``criterion="log"`` with ``normalised=False``: the mean need not lie in the codec's
+        For ``criterion="log"`` with ``normalisation=None``: the mean need not lie in the codec's
         range then.
 
     Notes
     -----
     A grid of one's own is the codec's business; a grid that holds only the extremes is enough
-    (Lemma 3).
+    (Lemma 3), without normalising even a grid of one number (table 13).
 
-    ``normalised=False`` computes the whole output layer at every node of the number tree, where
-    the default needs one row per symbol. The prediction is the sum that was trained, Σ p(v) v: all
-    mass is on it, whatever the decoding. (Probabilities normalised afterwards would give another
-    number: nothing makes those of numbers sum to one.) A number's probability is that of its
-    spelling up to the symbol after which no other number is left. The paper found no difference to
-    the default (Table 16), on pretrained models and targets near 0; where targets are far from 0 in
-    comparison with their spread, every bit of mass on other tokens is a large error. On fresh
-    weights it must train at once (``stage="sft"``): a first stage would train no token but
-    the symbols, and leave the others nearly all the mass.
+    Where every number is one symbol, "step" and "grid" are the same but for rounding, and "step" is
+    quicker: one output row per symbol at each node of the number tree. "grid" and None compute the
+    whole output layer at every node, and read numbers to the end of their spelling: also what
+    follows where only one number is left, and the END behind those that a codec with spellings of
+    different length fills up with it.
+
+    With None the prediction is the sum that was trained, Σ p(v) v: all mass is on it, whatever the
+    decoding. (Probabilities normalised afterwards would give another number: nothing makes those of
+    numbers sum to one.) The paper found no difference to "grid" (table 16), on pretrained models
+    and targets near 0; where targets are far from 0 in comparison with their spread, every bit of
+    mass on other tokens is a large error. On fresh weights it must train at once
+    (``stage="sft"``): a first stage would train no token but the symbols, and leave the others
+    nearly all the mass. There numbers should be of one or two symbols: the probability of a longer
+    spelling is a product of small ones at the start, and so is its gradient.
 
     References
     ----------
@@ -89,34 +105,35 @@ class RAFT(Objective):
     >>> from llmreg import RAFT, LLMRegressor
     >>> model = LLMRegressor(fit_method="raft")
     >>> model = LLMRegressor(fit_method=RAFT(criterion="log"), sft_method="ce")
+    >>> as_published = RAFT(stage="sft", normalisation=None)
     """
 
     _parameter_constraints: dict = {
         "criterion": [StrOptions({"squared", "log"})],
         "stage": STAGES,
         "bidirectional": ["boolean"],
-        "normalised": ["boolean"],
+        "normalisation": NORMALISATIONS,
     }
     name = "raft"
     trains = "the mean alone"
     equation = "(y − Σ_v p(v) v)²"
     paper = "RAFT (Lukasik et al. 2025), eq. 9–10"
 
-    def __init__(
-        self, criterion="squared", *, stage="align", bidirectional=False, normalised=True
-    ):  # fmt: skip
+    def __init__(self, criterion="squared", *, stage="align", bidirectional=False,
+                 normalisation: str | None = "step"):  # fmt: skip
         self.criterion = criterion
         self.stage = stage
         self.bidirectional = bidirectional
-        self.normalised = normalised
+        self.normalisation = normalisation
 
     def validate(self):
         """Check the parameters, and that they go together."""
         super().validate()
-        if self.criterion == "log" and not self.normalised:
+        if self.criterion == "log" and self.normalisation is None:
             raise ValueError(
                 "criterion='log' compares shares of the codec's range, which the sum of "
-                "normalised=False need not lie in. Set normalised=True or criterion='squared'."
+                "normalisation=None need not lie in. Set normalisation='grid' or 'step', or "
+                "criterion='squared'."
             )
 
     def check_codec(self, codec):
@@ -125,21 +142,23 @@ class RAFT(Objective):
 
     @property
     def weighs_vocabulary(self):
-        """bool: whether probabilities are those among the whole vocabulary."""
-        return not self.normalised
+        """bool: whether mass on what is no number counts."""
+        return self.normalisation is None
 
     def head_spec(self):
-        """dict or None: what predicts without normalised probabilities."""
-        return None if self.normalised else {"kind": "grid_sum"}
+        """dict or None: what reads probabilities among the whole vocabulary."""
+        return grid_head(self.normalisation)
 
     def loss(self, policy, targets, statistics=None):
         """(y − E v)² in z-units, or the log loss of E v, per row."""
         from llmreg.objectives import functional as F
 
-        if not self.normalised:
+        if self.normalisation is None:
             return (policy.model.head_output(policy.batch) - targets.z) ** 2, {}
+        step = self.normalisation == "step"
+        found = policy.leaf_log_probs() if step else policy.model.head_output(policy.batch)
         kinds = {"squared": F.expected_squared_error, "log": F.mean_log_loss}
-        return kinds[self.criterion](policy.leaf_log_probs(), policy.leaf_z, targets.z), {}
+        return kinds[self.criterion](found, policy.leaf_z, targets.z), {}
 
 
 class MBR(Objective):
@@ -179,7 +198,7 @@ class MBR(Objective):
     equation = "Σ_v p(v) (y − v)²"
     paper = "RAFT (Lukasik et al. 2025), Definition 2, eq. 13–14"
 
-    def __init__(self, num_generations="exact", *, stage="align"):
+    def __init__(self, num_generations: int | str = "exact", *, stage="align"):
         self.num_generations = num_generations
         self.stage = stage
 

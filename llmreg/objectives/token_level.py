@@ -14,7 +14,8 @@ class CE(Objective):
     """Cross-entropy on the target's symbols: −Σ_k log p(t_k | x, t_<k).
 
     The usual fine-tuning of a language model. It does not know that numbers have size: writing
-    499 for 500 costs as much as writing 000.
+    499 for 500 costs as much as writing 000. p is among the symbols that may be written next; the
+    papers' is among the whole vocabulary.
 
     Examples
     --------

@@ -5,6 +5,7 @@ from numbers import Integral
 from sklearn.utils._param_validation import Interval
 
 from llmreg.objectives.base import Objective
+from llmreg.objectives.regression_aware import NORMALISATIONS, check_bounded, grid_head
 
 __all__ = ["ZeroShot"]
 
@@ -13,15 +14,21 @@ class ZeroShot(Objective):
     """Ask a pretrained model as it is, perhaps with some training rows and their numbers before.
 
     Nothing is trained, and no adapters are added. ``fit`` learns the codec's range and chooses the
-    examples. The model is asked for numbers alone, so every answer is one; the expectation over
-    all of them is what the RAFT paper calls RAIL on a pretrained model.
+    examples. The model is asked for numbers alone, so every answer is one. The expectation over all
+    of them is RAIL on a pretrained model; as the papers have it with ``normalisation=None``.
 
     Parameters
     ----------
     num_examples : int, default=0
         Training rows, chosen at random, that stand solved in front of every prompt. They count in
         ``max_prompt_tokens``. Transformers read them once for all rows of a prediction; models
-        that take one sequence after another (state-space models) read them with every row.
+        that take one sequence after another (state-space models), and normalisations other than
+        "step", read them with every row.
+    normalisation : {"step", "grid"} or None, default="step"
+        What the codec's numbers share among them; see :class:`llmreg.RAFT`. None: Σ p(v) v with
+        p among all that the vocabulary can write, which the papers call zero-shot RAIL (RAFT, eq.
+        5): what is no number counts as y = 0, and all decodings give that sum. "grid" and None need
+        a codec of bounded numbers.
 
     Notes
     -----
@@ -40,12 +47,25 @@ class ZeroShot(Objective):
     >>> model = LLMRegressor(model="Qwen/Qwen3-0.6B", fit_method=ZeroShot(num_examples=8))
     """
 
-    _parameter_constraints: dict = {"num_examples": [Interval(Integral, 0, None, closed="left")]}
+    _parameter_constraints: dict = {
+        "num_examples": [Interval(Integral, 0, None, closed="left")],
+        "normalisation": NORMALISATIONS,
+    }
     stage = "none"
     name = "zero_shot"
     paper = "RAFT (RAIL: Lukasik et al. 2024)"
     equation = "none: nothing is trained"
     trains = "nothing"
 
-    def __init__(self, num_examples=0):
+    def __init__(self, num_examples=0, *, normalisation: str | None = "step"):
         self.num_examples = num_examples
+        self.normalisation = normalisation
+
+    def check_codec(self, codec):
+        """Sums over the whole grid need bounded numbers."""
+        if self.normalisation != "step":
+            check_bounded(self, codec)
+
+    def head_spec(self):
+        """dict or None: what reads probabilities among the whole vocabulary."""
+        return grid_head(self.normalisation)

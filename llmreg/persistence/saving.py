@@ -3,6 +3,7 @@
 import copy
 import tempfile
 from pathlib import Path
+from typing import Self
 
 from sklearn.utils.validation import check_is_fitted
 
@@ -26,7 +27,7 @@ class SavingMixin:
             state["model"] = PackedPair(*state["model"])
         return state
 
-    def save(self, path, merge=False):
+    def save(self, path, merge=False) -> None:
         """Save the fitted estimator as a folder of JSON and safetensors files, without pickle.
 
         Of a model with adapters on a pretrained base it keeps the base's name, revision and
@@ -67,7 +68,7 @@ class SavingMixin:
 
     @classmethod
     def load(cls, path, *, device=None, token=None, revision=None, local_files_only=False,
-             trust_remote_code=False):  # fmt: skip
+             trust_remote_code=False) -> Self:  # fmt: skip
         """Load a saved estimator from a folder or from the Hugging Face hub.
 
         It predicts as it did, number for number on the same kind of device, and can be fitted

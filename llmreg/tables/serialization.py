@@ -195,7 +195,7 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         number_format=".6g",
         missing="missing",
         max_categories=200,
-        max_text_tokens="auto",
+        max_text_tokens: int | str = "auto",
     ):
         self.template = template
         self.columns = columns

@@ -1,0 +1,119 @@
+"""What type checkers have to accept; test_packaging.py and pyright read it, nothing runs it."""
+
+# ruff: noqa: F841, RUF059
+
+from pathlib import Path
+from typing import assert_type
+
+import numpy as np
+import pandas as pd
+
+from llmreg import (
+    CRPS,
+    GRPO,
+    MBR,
+    RAFT,
+    DecimalCodec,
+    DigitCodec,
+    GenRe2,
+    GridCodec,
+    Histogram,
+    LearnableRAFT,
+    LLMRegressor,
+    MemoryEstimate,
+    NumericDistribution,
+    ReMax,
+    RowSerializer,
+    ScientificCodec,
+    SoftCE,
+    SpecialTokenHead,
+    ZeroShot,
+    estimate_memory,
+    fit_methods,
+)
+
+
+def own_reward(samples: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return -np.abs(samples - y)
+
+
+def script() -> None:
+    X = pd.DataFrame({"size": [30.0, 45.0, 60.0], "city": ["A", "B", "A"]})
+    y = [300.0, 380.0, 590.0]
+
+    model = LLMRegressor(
+        fit_method=GRPO(num_generations=8, reward=own_reward, scale_rewards=False),
+        sft_method=SoftCE(sigma=0.5),
+        codec=DigitCodec(base=10, n_digits=2, scale="log", low=0, high=10.0),
+        serializer=RowSerializer(max_text_tokens=32, columns=["size"]),
+        text_features=False,
+        estimates=None,
+        estimate_weight=0.5,
+        temperature_scaling=True,
+        sft_epochs=1,
+        align_epochs=2,
+        sft_learning_rate=1e-3,
+        align_learning_rate=1e-3,
+        batch_size=8,
+        micro_batch_size=4,
+        weight_decay=0.1,
+        dropout=0.1,
+        lora_r=None,
+        lora_dropout=0,
+        target_modules=["q_proj"],
+        validation_fraction=None,
+        n_iter_no_change=None,
+        checkpoint_dir=Path("here"),
+        checkpoint_interval=5,
+        tree_tolerance=0,
+        random_state=np.random.RandomState(0),
+        model_kwargs={"attn_implementation": "eager"},
+        token=True,
+    )
+    LLMRegressor("some/model", RAFT(normalisation=None, stage="sft"), codec=GridCodec([1, 2, 3]))
+    LLMRegressor(fit_method=ZeroShot(4, normalisation="grid"), codec=DecimalCodec(1, low=0, high=5))
+    LLMRegressor(fit_method=MBR(8), codec=ScientificCodec(3, max_exponent=4), reward=own_reward)
+    LLMRegressor(fit_method=MBR("exact"), validation_fraction=0.1, n_iter_no_change=5)
+    LLMRegressor(fit_method=GRPO("exact"), reward="mse", estimates="linear", lora_r=4)
+    LLMRegressor(fit_method=GenRe2(8, expert_weight=0), sft_method="ce", text_features=True)
+    LLMRegressor(fit_method=ReMax(beta=1, temperature=2), checkpoint_dir="here")
+    LLMRegressor(fit_method=Histogram(n_bins=9, limit=2), sft_method=CRPS("sft"))
+    LLMRegressor(fit_method=LearnableRAFT("vocabulary"), model=("a", "b"))
+    LLMRegressor(fit_method=SpecialTokenHead("x", bidirectional=True), target_modules="all-linear")
+
+    found = model.fit(X, y, sample_weight=[1, 2, 3]).predict(X)
+    shapes: tuple[int, ...] = found.shape
+    low, high = model.predict_interval(X, coverage=0.9).T
+    model.predict_interval(X, coverage=1)
+    quantiles = model.predict_quantiles(X, [0.1, 0.9])
+    model.predict_quantiles(X, 0.5)
+    distribution: NumericDistribution = model.predict_distribution(X)
+    assert_type(model.predict_interval(X), np.ndarray)
+    assert_type(model.predict_quantiles(X, 0.5), np.ndarray)
+    assert_type(model.predict_distribution(X), NumericDistribution)
+    assert_type(model.sample_y(X, 3, random_state=None), np.ndarray)
+    assert_type(distribution.mean(), np.ndarray)
+    assert_type(distribution.quantile([0.5]), np.ndarray)
+    assert_type(distribution.interval(0.9), np.ndarray)
+    assert_type(distribution.crps(y), np.ndarray)
+    assert_type(distribution.cdf(3.0), np.ndarray)
+    assert_type(distribution.sample(2, random_state=0), np.ndarray)
+    assert_type(distribution.decode("median"), np.ndarray)
+    first: NumericDistribution = distribution[:1]
+    both = model.predict(X, return_std=True)
+    model.predict(X, decoding="median").mean()
+    y_hat, y_std = both
+    model.save("folder")
+    model.save(Path("folder"), merge=True)
+    again: LLMRegressor = LLMRegressor.load("folder", device="cpu", token="x", revision="main")
+    assert_type(LLMRegressor.load(Path("folder")), LLMRegressor)
+    again.push_to_hub("you/model", private=True)
+    model.set_params(fit_method__num_generations=4, codec__n_digits=3).fit(X, np.array(y))
+    model.score(X, y)
+    estimate: MemoryEstimate = estimate_memory(model, X, y)
+    rows: int = estimate.largest_micro_batch(2**30)
+    table: pd.DataFrame = fit_methods()
+    history: pd.DataFrame = model.history_
+    codec = DigitCodec().fit(y)
+    codec.decode(codec.encode(y)).tolist()
+    NumericDistribution(np.ones((1, 1)), np.zeros((1, 1)), np.ones((1, 1)), greedy=np.zeros(1))
