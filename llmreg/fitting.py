@@ -18,18 +18,19 @@ from llmreg.numbers.policy import ZScale
 from llmreg.parameters import is_pretrained
 from llmreg.predicting import distributions
 from llmreg.settings import auto_validation, stage_settings
-from llmreg.training.checkpoints import Checkpoints
+from llmreg.training.checkpoints import Checkpoints, check_folder
 from llmreg.training.parallel import launched_processes
 from llmreg.training.stage import TrainingData
 from llmreg.training.stages import fit_name, train_stages
 
 __all__ = ["fit_model"]
 
-# Parameters that change what training does and that a checkpoint's name does not know otherwise.
-DECISIVE = (
-    "decoding", "dropout", "lora_r", "lora_alpha", "lora_dropout", "target_modules", "peft_config",
-    "dtype", "gradient_checkpointing", "torch_compile", "tree_tolerance",
-)  # fmt: skip
+# Parameters that don't decide what training ends with, or only through what a checkpoint's name
+# holds in any case: the weights, the encoded rows, the fitted codec and the seed.
+UNDECISIVE = {
+    "model", "serializer", "codec", "text_features", "token", "local_files_only",
+    "device", "checkpoint_dir", "checkpoint_interval", "random_state", "verbose", "warm_start",
+}  # fmt: skip
 
 
 def fit_model(
@@ -63,6 +64,8 @@ def fit_model(
     device = processes.device(device)
     seed = processes.agree(random_state.randint(np.iinfo(np.int32).max))
     precision = precision_of(params, device)
+    if params["checkpoint_dir"] is not None and processes.index == 0:
+        check_folder(params["checkpoint_dir"])
     with _own_random_state(seed, device):
         if start is None:
             state, encoded = _build(
@@ -208,7 +211,8 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed, me
         if method is not None and method.stage != "none" and setting.epochs
     ]
     own_seed = seed + member  # of what makes members differ
-    checkpoints = _checkpoints(params, model, data, plan, own_seed, held_out, processes)
+    decisive = {"data": data, "y": y, "held_out": held_out, "scale": scale, "std": state["y_std_"]}
+    checkpoints = _checkpoints(params, model, plan, own_seed, decisive, processes)
     # A pretrained model is tuned through adapters in both stages, or whole in both.
     lora = None
     if align_method is not None and not model.pretrained:
@@ -266,7 +270,7 @@ def _check_sharded(model, align_method, lora):
         )
 
 
-def _checkpoints(params, model, data, plan, seed, held_out, processes):
+def _checkpoints(params, model, plan, seed, decisive, processes):
     folder = params["checkpoint_dir"]
     if folder is None:
         return Checkpoints(None, "", 0.0)
@@ -275,8 +279,8 @@ def _checkpoints(params, model, data, plan, seed, held_out, processes):
             f"checkpoint_dir={str(folder)!r} cannot be used with FSDP, whose processes hold parts "
             "of the weights. Set checkpoint_dir=None, or train without FSDP."
         )
-    further = {name: params[name] for name in DECISIVE}
-    name = fit_name(model, data, plan, seed, held_out, further)
+    chosen = {name: value for name, value in params.items() if name not in UNDECISIVE}
+    name = fit_name(model, plan, seed, params=chosen, **decisive)
     return Checkpoints(folder, name, params["checkpoint_interval"], writes=processes.index == 0)
 
 

@@ -96,7 +96,7 @@ def test_a_checkpoint_of_another_format_is_named(checkpoints, monkeypatch):
     monkeypatch.setattr("llmreg.training.checkpoints.FORMAT", 99)
     checkpoints.save({"step": 1})
     monkeypatch.undo()
-    with pytest.raises(OSError, match="has format 99; this version of llmreg reads format 1"):
+    with pytest.raises(OSError, match="has format 99; this version of llmreg reads format 2"):
         checkpoints.load()
 
 
