@@ -18,8 +18,10 @@ from llmreg.numbers.policy import ZScale
 from llmreg.parameters import is_pretrained
 from llmreg.predicting import distributions
 from llmreg.settings import auto_validation, stage_settings
+from llmreg.sharing import own_draws, survive_forks
 from llmreg.training.checkpoints import Checkpoints, check_folder
 from llmreg.training.parallel import launched_processes
+from llmreg.training.reporting import printer
 from llmreg.training.stage import TrainingData
 from llmreg.training.stages import fit_name, train_stages
 
@@ -66,7 +68,8 @@ def fit_model(
     precision = precision_of(params, device)
     if params["checkpoint_dir"] is not None and processes.index == 0:
         check_folder(params["checkpoint_dir"])
-    with _own_random_state(seed, device):
+    survive_forks()
+    with own_draws(seed, device):
         if start is None:
             state, encoded = _build(
                 params, frame, y, weight, target_name, serializer, codec, seed,
@@ -123,21 +126,16 @@ def _undone_on_error(state, start):
         state["model_"] = copy.deepcopy(model)
         yield state["model_"]
     else:
-        device, dtype, before = model.device, model.dtype, model.snapshot()
+        before = model.snapshot()
+        place = model.device, model.dtype, model._autocast
         try:
             yield model
         except BaseException:
-            model.place(device, dtype).restore(before)
+            model.keep_reference(False)
+            model.checkpointing(False)
+            model.place(*place).restore(before)
             model.eval()
             raise
-
-
-@contextlib.contextmanager
-def _own_random_state(seed, device):
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
 
 
 def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype, methods):
@@ -228,7 +226,9 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed, me
         ),
         rng=np.random.RandomState(own_seed % 2**32),
         generator=torch.Generator().manual_seed(own_seed),
-        report=_printer(params["verbose"] and processes.index == 0),
+        report=_printer(
+            params, processes, plan, model, len(train), len(held_out), member=member
+        ),
         processes=processes,
     )  # fmt: skip
 
@@ -315,11 +315,9 @@ def _validator(params, model, encoded, y, weight, held_out, spread, processes):
     return validate
 
 
-def _printer(verbose):
-    def report(record):
-        print(
-            f"[{record['stage']}] epoch {record['epoch']}: loss {record['loss']:.4g}, "
-            f"validation RMSE {record['validation_rmse']:.5g}, {record['seconds']:.1f} s"
-        )
-
-    return report if verbose else lambda record: None
+def _printer(params, processes, plan, model, *n_rows, member):
+    if not params["verbose"] or processes.index:
+        return lambda record: None
+    count = params["n_estimators"]
+    name = f"member {member + 1}/{count}" if count > 1 else None
+    return printer(plan, model, *n_rows, name)

@@ -254,9 +254,10 @@ def _is_of_package(module):
         return True
     if module in ("__main__", "__mp_main__"):
         return False
-    file = getattr(sys.modules[module], "__file__", None)
+    found = sys.modules.get(module)
+    file = getattr(found, "__file__", None)
     if file is None:
-        return getattr(getattr(sys.modules[module], "__spec__", None), "origin", "") == "frozen"
+        return getattr(getattr(found, "__spec__", None), "origin", None) == "frozen"
     path = PurePath(file)
     if {"site-packages", "dist-packages"} & set(path.parts):
         return True
