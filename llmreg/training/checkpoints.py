@@ -84,8 +84,8 @@ class Checkpoints:
         except Exception as error:
             why = str(error).partition(". ")[0]  # torch goes on about how to switch safety off
             raise OSError(
-                f"The checkpoint {str(self.path)!r} cannot be read ({type(error).__name__}: {why}). "
-                "Delete it to start this fit anew."
+                f"The checkpoint {str(self.path)!r} cannot be read ({type(error).__name__}: "
+                f"{why}). Delete it to start this fit anew."
             ) from error
         raise OSError(
             f"The checkpoint {str(self.path)!r} has format {format_}; this version of llmreg "
