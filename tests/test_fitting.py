@@ -84,6 +84,7 @@ def _weights(model):
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
+@pytest.mark.filterwarnings("ignore:.* targets lie outside the codec")
 @pytest.mark.parametrize("name", AFTER_WARM_START)
 @pytest.mark.parametrize("pretrained", [False, True])
 def test_a_warm_start_that_fails_leaves_model_and_weights(

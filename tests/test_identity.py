@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import importlib
 import itertools
 import os
 import subprocess
@@ -207,6 +208,22 @@ def test_a_module_imported_in_a_function_is_part_of_its_name(tmp_path, monkeypat
 
     before = fingerprint(reward)
     monkeypatch.setattr(sys.modules["of_the_user"], "K", 6)
+    assert fingerprint(reward) != before
+
+
+def test_a_module_of_the_same_package_is_part_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "package_of_the_user"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "values.py").write_text("K = 3\n")
+    (folder / "rewards.py").write_text(
+        "def reward(samples, y):\n    from .values import K\n    return samples * K\n"
+    )
+    reward = importlib.import_module("package_of_the_user.rewards").reward
+    before = fingerprint(reward)
+    assert fingerprint(reward) == before
+    monkeypatch.setattr(sys.modules["package_of_the_user.values"], "K", 6)
     assert fingerprint(reward) != before
 
 

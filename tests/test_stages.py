@@ -192,12 +192,14 @@ def test_targets_in_other_units_are_another_fit(table, tmp_path):
         _same(found, expected, table.X)
 
 
+@pytest.mark.filterwarnings("ignore:.* targets lie outside the codec")
 def test_grids_whose_digits_are_the_same_are_different_fits(table, tmp_path):
-    params = SHORT | dict(sft_epochs=1, fit_method="ce", estimates=None, checkpoint_dir=tmp_path)
+    params = SHORT | dict(sft_epochs=2, fit_method="soft_ce", estimates=None)
     y = np.where(table.y > 50, 30, 3)
-    for values in ([3, 12, 30], [31, 2, 30]):
-        found = LLMRegressor(**params, codec=GridCodec(values)).fit(table.X, y)
-        assert np.isin(found.predict(table.X, decoding="mode"), values).all()
+    for values in ([3, 12], [31, 2]):
+        asked = params | dict(codec=GridCodec(values))
+        expected = LLMRegressor(**asked).fit(table.X, y)
+        _same(LLMRegressor(**asked, checkpoint_dir=tmp_path).fit(table.X, y), expected, table.X)
 
 
 # What is known of these in other ways, or has no say in what training ends with.

@@ -142,14 +142,16 @@ class _Namer:
         names, used, imported = set(), set(), set()
         for code in _codes(function.__code__):
             names.update(code.co_names)
-            for step in dis.get_instructions(code):
+            steps = [s for s in dis.get_instructions(code) if s.opname != "EXTENDED_ARG"]
+            for before, step in zip([None, None, *steps], steps, strict=False):
                 if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
                     used.add(step.argval)
-                elif step.opname == "IMPORT_NAME":
-                    imported.add(step.argval)
+                elif step.opname == "IMPORT_NAME":  # two steps before: how far up it begins
+                    imported.add("." * before.argval + step.argval)
         scope = function.__globals__
         globals_ = {name: scope[name] for name in used & scope.keys()}
-        modules = {name: importlib.import_module(name) for name in imported}
+        package = scope.get("__package__")
+        modules = {name: importlib.import_module(name, package) for name in imported}
         cells = {}
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (),
                               strict=True):  # fmt: skip
