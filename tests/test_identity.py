@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from llmreg import GRPO, DigitCodec, GridCodec
-from llmreg.training.identity import fingerprint
+from llmreg.training.identity import _digest, fingerprint
 
 K = 3
 TABLE = np.arange(4.0)
@@ -225,6 +225,11 @@ def test_a_module_of_the_same_package_is_part_of_its_name(tmp_path, monkeypatch)
     assert fingerprint(reward) == before
     monkeypatch.setattr(sys.modules["package_of_the_user.values"], "K", 6)
     assert fingerprint(reward) != before
+
+
+def test_what_is_digested_together_does_not_run_together():
+    parts = [("a", b"bc"), ("ab", b"c"), ("a", b"b", b"c"), ("a", b"bc", b""), ("abc",)]
+    assert len({_digest(*part) for part in parts}) == len(parts)
 
 
 def test_every_byte_of_large_weights_counts():
