@@ -174,9 +174,9 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
     torch_compile : bool, default=False
         Compile the model for training. Pays off for long fits only; see docs/benchmarks.md.
     checkpoint_dir : str, os.PathLike or None, default=None
-        Folder for checkpoints. The same fit (data, parameters, seed, versions), started again after
-        an interruption, goes on where it was and ends with the same weights; one that was finished
-        is not repeated. Many fits may share a folder, as in a grid search. Delete it at the end.
+        Folder for checkpoints, which Ctrl-C and SIGTERM leave too. The same fit (data, parameters,
+        seed, versions), started again, goes on where it was and ends with the same weights; one
+        that was finished is not repeated. Fits may share a folder, as in a grid search.
     checkpoint_interval : float, default=60.0
         Seconds between two checkpoints; 0: one after each step.
     random_state : int, RandomState or None, default=None
@@ -184,7 +184,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         result each time and leaves the global random states alone; None takes its seed from
         numpy's global state.
     verbose : int, default=0
-        1: print a line per epoch.
+        1: print what "auto" chose for each stage, and a line per epoch.
     warm_start : bool, default=False
         Go on from the previous fit's weights, scales and vocabulary instead of starting anew.
 
@@ -192,8 +192,8 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
     ----------
     history_ : DataFrame
         A row per epoch: stage, epoch, step, loss, learning_rate, validation_rmse (in the units of
-        y, as decoded from the language model alone), seconds, kept (whether the stage ended with
-        this epoch's weights), and what the method reports.
+        y, as decoded from the language model alone), seconds (since the stage began), kept (whether
+        the stage ended with this epoch's weights), and what the method reports.
     temperature_ : float
         What the log-probabilities of the next symbol are divided by in predictions. May be set:
         1.0 gives the distributions as the model has them, more widens, less narrows them.
@@ -360,7 +360,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
             For NaN or infinite y, dates, an empty table, infinite cells, mismatched lengths,
             illegal parameters or unknown names.
         OSError
-            If ``model`` names a pretrained model that can't be loaded.
+            If ``model`` can't be loaded, or ``checkpoint_dir`` can't be written to.
         FloatingPointError
             If the loss becomes NaN or infinite.
 
@@ -373,23 +373,24 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         sft_method, align_method = check_methods(self)
         check_adapters(self)
         goes_on = self.warm_start and hasattr(self, "model_")
-        frame, y, weight, target = check_training_data(self, X, y, sample_weight, reset=not goes_on)
+        fitted = object.__new__(type(self))  # in whose place a fit that fails leaves no trace
+        fitted.__dict__ = dict(vars(self))
+        checked = check_training_data(fitted, X, y, sample_weight, reset=not goes_on)
         from llmreg.fitting import fit_model
 
-        random_state = check_random_state(self.random_state)
         start = self._state() if goes_on else None
         serializer = RowSerializer() if self.serializer is None else clone(self.serializer)
         codec = DigitCodec() if self.codec is None else clone(self.codec)
         state, history = fit_model(
-            self.get_params(deep=False), frame, y, weight, target,
+            self.get_params(deep=False), *checked,
             serializer=serializer, codec=codec, sft_method=sft_method, align_method=align_method,
-            random_state=random_state, start=start,
+            random_state=check_random_state(self.random_state), start=start,
         )  # fmt: skip
-        for name, value in state.items():
-            setattr(self, name, value)
-        # Named also when nothing was trained: no epochs, or a constant target.
-        self.history_ = pd.DataFrame(history, columns=None if history else HISTORY)
-        self._built_with = self._lasting_params()
+        vars(fitted).update(state)
+        # Named also when nothing was trained.
+        fitted.history_ = pd.DataFrame(history, columns=None if history else HISTORY)
+        fitted._built_with = fitted._lasting_params()
+        self.__dict__ = vars(fitted)
         return self
 
     def _lasting_params(self):

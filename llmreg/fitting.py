@@ -18,19 +18,22 @@ from llmreg.numbers.policy import ZScale
 from llmreg.parameters import is_pretrained
 from llmreg.predicting import distributions, is_constant, on_axis, sums_shares
 from llmreg.settings import auto_validation, stage_settings
+from llmreg.sharing import own_draws, survive_forks
 from llmreg.target_scale import axis_moments, fit_codec, root_mean_square
-from llmreg.training.checkpoints import Checkpoints
+from llmreg.training.checkpoints import Checkpoints, check_folder
 from llmreg.training.parallel import launched_processes
+from llmreg.training.reporting import printer
 from llmreg.training.stage import TrainingData
 from llmreg.training.stages import fit_name, train_stages
 
 __all__ = ["fit_model"]
 
-# Parameters that change what training does and that a checkpoint's name does not know otherwise.
-DECISIVE = (
-    "decoding", "dropout", "lora_r", "lora_alpha", "lora_dropout", "target_modules", "peft_config",
-    "dtype", "gradient_checkpointing", "torch_compile", "tree_tolerance",
-)  # fmt: skip
+# Parameters that don't decide what training ends with, or only through what a checkpoint's name
+# holds in any case: the weights, the encoded rows, the fitted codec and the seed.
+UNDECISIVE = {
+    "model", "serializer", "codec", "text_features", "token", "local_files_only",
+    "device", "checkpoint_dir", "checkpoint_interval", "random_state", "verbose", "warm_start",
+}  # fmt: skip
 
 
 def fit_model(
@@ -64,7 +67,10 @@ def fit_model(
     device = processes.device(device)
     seed = processes.agree(random_state.randint(np.iinfo(np.int32).max))
     precision = precision_of(params, device)
-    with _own_random_state(seed, device):
+    if params["checkpoint_dir"] is not None and processes.index == 0:
+        check_folder(params["checkpoint_dir"])
+    survive_forks()
+    with own_draws(seed, device):
         if start is None:
             state, encoded = _build(
                 params, frame, y, weight, target_name, serializer, codec, seed,
@@ -126,21 +132,16 @@ def _undone_on_error(state, start):
         state["model_"] = copy.deepcopy(model)
         yield state["model_"]
     else:
-        device, dtype, before = model.device, model.dtype, model.snapshot()
+        before = model.snapshot()
+        place = model.device, model.dtype, model._autocast
         try:
             yield model
         except BaseException:
-            model.place(device, dtype).restore(before)
+            model.keep_reference(False)
+            model.checkpointing(False)
+            model.place(*place).restore(before)
             model.eval()
             raise
-
-
-@contextlib.contextmanager
-def _own_random_state(seed, device):
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
 
 
 def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype, methods):
@@ -202,7 +203,8 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed, me
         if method is not None and method.stage != "none" and setting.epochs
     ]
     own_seed = seed + member  # of what makes members differ
-    checkpoints = _checkpoints(params, model, data, plan, own_seed, held_out, processes)
+    decisive = {"data": data, "y": y, "held_out": held_out, "scale": scale, "std": state["y_std_"]}
+    checkpoints = _checkpoints(params, model, plan, own_seed, decisive, processes)
     # A pretrained model is tuned through adapters in both stages, or whole in both.
     lora = None
     if align_method is not None and not model.pretrained:
@@ -218,7 +220,9 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed, me
         ),
         rng=np.random.RandomState(own_seed % 2**32),
         generator=torch.Generator().manual_seed(own_seed),
-        report=_printer(params["verbose"] and processes.index == 0),
+        report=_printer(
+            params, processes, plan, model, len(train), len(held_out), member=member
+        ),
         processes=processes,
     )  # fmt: skip
 
@@ -267,7 +271,7 @@ def _check_sharded(model, align_method, lora):
         )
 
 
-def _checkpoints(params, model, data, plan, seed, held_out, processes):
+def _checkpoints(params, model, plan, seed, decisive, processes):
     folder = params["checkpoint_dir"]
     if folder is None:
         return Checkpoints(None, "", 0.0)
@@ -276,8 +280,8 @@ def _checkpoints(params, model, data, plan, seed, held_out, processes):
             f"checkpoint_dir={str(folder)!r} cannot be used with FSDP, whose processes hold parts "
             "of the weights. Set checkpoint_dir=None, or train without FSDP."
         )
-    further = {name: params[name] for name in DECISIVE}
-    name = fit_name(model, data, plan, seed, held_out, further)
+    chosen = {name: value for name, value in params.items() if name not in UNDECISIVE}
+    name = fit_name(model, plan, seed, params=chosen, **decisive)
     return Checkpoints(folder, name, params["checkpoint_interval"], writes=processes.index == 0)
 
 
@@ -317,11 +321,9 @@ def _validator(params, model, encoded, y, weight, held_out, spread, processes):
     return validate
 
 
-def _printer(verbose):
-    def report(record):
-        print(
-            f"[{record['stage']}] epoch {record['epoch']}: loss {record['loss']:.4g}, "
-            f"validation RMSE {record['validation_rmse']:.5g}, {record['seconds']:.1f} s"
-        )
-
-    return report if verbose else lambda record: None
+def _printer(params, processes, plan, model, *n_rows, member):
+    if not params["verbose"] or processes.index:
+        return lambda record: None
+    count = params["n_estimators"]
+    name = f"member {member + 1}/{count}" if count > 1 else None
+    return printer(plan, model, *n_rows, name)

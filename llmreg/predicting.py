@@ -21,6 +21,7 @@ from llmreg.numbers.decoding import (
 from llmreg.numbers.distribution import NumericDistribution
 from llmreg.numbers.opinion import opinion_on, opinion_steps
 from llmreg.numbers.tree import mixed_steps
+from llmreg.sharing import survive_forks
 from llmreg.training.steps import split_on_memory_error
 
 __all__ = [
@@ -43,6 +44,7 @@ SMALL_TREE = 32  # nodes that one pass evaluates faster than several passes find
 
 def ready(model, device):
     """The fitted model on the device asked for, ready to predict."""
+    survive_forks()
     device = resolve_device(device)
     if device.type == "cuda" and not torch.cuda.is_available():
         warnings.warn(

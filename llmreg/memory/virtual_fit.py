@@ -26,6 +26,7 @@ from llmreg.memory.virtual_model import VirtualModel, equal_layers
 from llmreg.numbers.codecs import DigitCodec
 from llmreg.predicting import TOKENS_PER_BATCH, tokens_after_prompt
 from llmreg.settings import auto_validation, stage_settings
+from llmreg.sharing import own_draws
 from llmreg.tables.serialization import RowSerializer
 from llmreg.target_scale import axis_moments
 
@@ -57,7 +58,7 @@ class VirtualFit:
         serializer = clone(serializer).fit(frame, pd.Series(y, frame.index, name=target_name))
         codec = DigitCodec() if params["codec"] is None else clone(params["codec"])
         dtype = self.precision.training[0]
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        with own_draws(), torch.device("meta"):
             # Cells are hidden by drawn numbers, of which there are none.
             rows = serializer.serialize(frame)
             codec.fit(y)

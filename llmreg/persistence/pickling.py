@@ -23,6 +23,7 @@ from llmreg.persistence.model_parts import (
     rebuild,
     refuse_quantised,
 )
+from llmreg.sharing import own_draws
 
 __all__ = ["PackedPair", "pack_model", "unpack_model"]
 
@@ -74,7 +75,7 @@ def unpack_model(parts):
     """
     # Building draws initial weights, which the packed ones replace: leave the caller's random
     # state as it was.
-    with torch.random.fork_rng(devices=[]):
+    with own_draws():
         lm = base_model(parts) if parts["shape"] is None else _untrained(parts["shape"])
         names = ("weights", "cell_weights", "part_weights")
         others = [load(weights) for weights in parts["others"]]
@@ -102,7 +103,7 @@ class PackedPair:
 
 
 def _unpack_pair(shape, dtype, weights, tokenizer):
-    with torch.random.fork_rng(devices=[]):
+    with own_draws():
         lm = _untrained(shape)
     place_language_model(lm, "cpu", getattr(torch, dtype), ())
     lm.load_state_dict(load(weights), strict=False)  # tied weights have one name of two

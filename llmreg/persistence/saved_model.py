@@ -19,6 +19,7 @@ from llmreg.persistence.model_parts import (
     part_state,
     rebuild,
 )
+from llmreg.sharing import own_draws
 
 __all__ = ["code_asked_for", "read_model", "read_tokenizer", "write_model"]
 
@@ -171,7 +172,7 @@ def read_model(parts, codec, folder, online):
     parts = {**parts, "codec": codec}
     if parts["source"] is not None:
         parts["source"] = ModelSource(**{**parts["source"], **online})
-    with torch.random.fork_rng(devices=[]):
+    with own_draws():
         whole = parts["source"] is None
         lm = _read_transformer(parts, folder / parts["folder"]) if whole else base_model(parts)
         weights = load_file(folder / ADAPTER_FILE) if parts["adapters"] is not None else {}

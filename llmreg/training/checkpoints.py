@@ -2,21 +2,46 @@
 
 import contextlib
 import hashlib
-import inspect
-import json
 import os
+import re
+import tempfile
 import time
 import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
 
-__all__ = ["Checkpoints", "fingerprint"]
+from llmreg.training.identity import fingerprint
 
-FORMAT = 1
+__all__ = ["Checkpoints", "check_folder", "fingerprint"]
+
+FORMAT = 2
 STALE = 3600  # seconds
-FEW = 4096  # numbers of a large array that are enough to tell it from another
+# The end of each file: its format, and the digest of all that stands before.
+SEAL = "\nllmreg checkpoint, format {:4d}, sha256 {}\n"
+SEALED = re.compile(rb"\nllmreg checkpoint, format +(\d+), sha256 ([0-9a-f]{64})\n")
+SEAL_SIZE = len(SEAL.format(FORMAT, "0" * 64))
+
+
+def check_folder(folder):
+    """Make a folder for checkpoints and write to it, before a fit takes pains in vain.
+
+    Raises
+    ------
+    OSError
+        If that fails.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"checkpoint")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(
+            f"checkpoint_dir={str(folder)!r} cannot be written to ({error}). Nothing was trained: "
+            "choose a folder that can, make room there, or set checkpoint_dir=None."
+        ) from error
 
 
 class Checkpoints:
@@ -39,24 +64,33 @@ class Checkpoints:
         self.interval = interval
         self.writes = writes
         self.saved_at = time.monotonic()
+        self.failed = False
 
     def load(self):
-        """The state saved last, or None."""
+        """The state saved last, or None.
+
+        Raises
+        ------
+        OSError
+            If a single byte is not what was written, or the file has another format.
+        """
         if self.path is None or not self.path.exists():
             return None
         try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            with self.path.open("rb") as file:
+                format_ = _check_seal(file)
+                if format_ == FORMAT:
+                    return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:
+            why = str(error).partition(". ")[0]  # torch goes on about how to switch safety off
             raise OSError(
-                f"The checkpoint {str(self.path)!r} cannot be read "
-                f"({type(error).__name__}). Delete it to start this fit anew."
+                f"The checkpoint {str(self.path)!r} cannot be read ({type(error).__name__}: "
+                f"{why}). Delete it to start this fit anew."
             ) from error
-        if state["format"] != FORMAT:
-            raise OSError(
-                f"The checkpoint {str(self.path)!r} has format {state['format']}; this version of "
-                f"llmreg reads format {FORMAT}. Delete it to start this fit anew."
-            )
-        return state
+        raise OSError(
+            f"The checkpoint {str(self.path)!r} has format {format_}; this version of llmreg "
+            f"reads format {FORMAT}. Delete it to start this fit anew."
+        )
 
     def due(self):
         """Whether it is time to save."""
@@ -65,21 +99,42 @@ class Checkpoints:
         return time.monotonic() - self.saved_at >= self.interval
 
     def save(self, state):
-        """Replace what was saved last; a crash on the way leaves that as it was."""
+        """Replace what was saved last; a crash on the way leaves that as it was.
+
+        Where this fails a warning says so, once: a fit is worth more than its checkpoint.
+        """
         if self.path is None or not self.writes:
             return
+        try:
+            self._write(state)
+        except (OSError, RuntimeError, MemoryError) as error:  # torch's writer raises the second
+            if not self.failed:
+                warnings.warn(
+                    f"The checkpoint {str(self.path)!r} could not be saved "
+                    f"({type(error).__name__}: {error}). Training goes on, and so do attempts to "
+                    "save; until one succeeds, an interrupted fit goes on from the checkpoint "
+                    "before, if there is one.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+            self.failed = True
+        self.saved_at = time.monotonic()
+
+    def _write(self, state):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(f".{os.getpid()}.partial")
         try:
             with partial.open("wb") as file:
-                torch.save({"format": FORMAT, **state}, file)
+                sealed = _Sealing(file)
+                torch.save(state, sealed)
+                file.write(SEAL.format(FORMAT, sealed.digest.hexdigest()).encode())
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(self.path)
         finally:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
         self._sweep()
-        self.saved_at = time.monotonic()
 
     def _sweep(self):
         """Remove what processes left that were killed while they saved this fit.
@@ -92,65 +147,34 @@ class Checkpoints:
                     left.unlink()
 
 
-def fingerprint(*parts):
-    """A name for a fit: equal for equal parts, in whichever process.
+class _Sealing:
+    """A file to write to that takes the digest of what is written."""
 
-    Parameters
-    ----------
-    *parts : str, bytes, ndarray, Tensor, or dict or sequence of those
-        Objects beyond these are represented by their ``repr``. Of large tensors (weights), a
-        regular selection of numbers stands for all.
+    def __init__(self, file):
+        self.file = file
+        self.digest = hashlib.sha256()
 
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
-    digest = hashlib.sha256()
-    for part in parts:
-        _feed(digest, part)
-    return digest.hexdigest()
+    def write(self, data):
+        self.digest.update(data)
+        return self.file.write(data)
+
+    def flush(self):
+        self.file.flush()
 
 
-def _feed(digest, part):
-    if isinstance(part, torch.Tensor):
-        flat = part.detach().flatten()
-        flat = flat[:: max(1, -(-flat.numel() // FEW))].float().cpu()
-        digest.update(repr((tuple(part.shape), str(part.dtype))).encode())
-        digest.update(flat.numpy().tobytes())
-    elif isinstance(part, np.ndarray):
-        digest.update(repr((part.shape, str(part.dtype))).encode())
-        digest.update(np.ascontiguousarray(part).tobytes())
-    elif isinstance(part, dict):
-        for key, value in sorted(part.items(), key=lambda item: str(item[0])):
-            digest.update(str(key).encode())
-            _feed(digest, value)
-    elif isinstance(part, (list, tuple)):
-        for value in part:
-            _feed(digest, value)
-    else:
-        digest.update(_name(part).encode())
-
-
-def _name(part):
-    """A text for an object that is the same in every process."""
-    if hasattr(part, "to_dict"):  # configurations of transformers and peft
-        return json.dumps(part.to_dict(), sort_keys=True, default=_sorted)
-    if inspect.isfunction(part):  # functions of one name may differ: lambdas
-        code = part.__code__
-        constants = [value for value in code.co_consts if not inspect.iscode(value)]
-        return f"{part.__module__}.{part.__qualname__} {code.co_code.hex()} {constants!r}"
-    text = repr(part)
-    if " at 0x" in text:
-        warnings.warn(
-            f"{text} has no lasting name, so checkpoint_dir can't tell whether a later fit is "
-            "the same one: it will not be continued.",
-            UserWarning,
-            stacklevel=2,
-        )
-    return text
-
-
-def _sorted(value):
-    """Sets have no order of their own."""
-    return sorted(map(str, value)) if isinstance(value, (set, frozenset)) else str(value)
+def _check_seal(file):
+    """The format of a sealed file, which is then at its beginning; ValueError if it is damaged."""
+    size = file.seek(0, os.SEEK_END) - SEAL_SIZE
+    file.seek(max(size, 0))
+    seal = SEALED.fullmatch(file.read())
+    if seal is None:
+        raise ValueError(f"damaged, or of a format before {FORMAT}")
+    file.seek(0)
+    digest, left = hashlib.sha256(), size
+    while left:
+        digest.update(chunk := file.read(min(left, 2**20)))
+        left -= len(chunk)
+    if digest.hexdigest() != seal[2].decode():
+        raise ValueError("damaged: its digest is another")
+    file.seek(0)
+    return int(seal[1])

@@ -1,13 +1,18 @@
 """The stages of a fit, one after the other, and where an interrupted fit takes them up again."""
 
-import dataclasses
+import platform
+from importlib import metadata
 
 import torch
 
 from llmreg.training.checkpoints import fingerprint
+from llmreg.training.interruptions import HeldSignals
 from llmreg.training.stage import Stage
 
 __all__ = ["fit_name", "train_stages"]
+
+# Other versions of these may draw, round or encode otherwise.
+PACKAGES = ("accelerate", "numpy", "peft", "scikit-learn", "tokenizers", "torch", "transformers")
 
 
 def train_stages(model, data, plan, checkpoints, *, lora=None, **common):
@@ -31,6 +36,11 @@ def train_stages(model, data, plan, checkpoints, *, lora=None, **common):
         One record per epoch.
     """
     saved = checkpoints.load()
+    with HeldSignals(checkpoints.path is not None) as signals:
+        return _train(model, data, plan, checkpoints, saved, signals, lora, **common)
+
+
+def _train(model, data, plan, checkpoints, saved, signals, lora, **common):
     first, history = (saved["stage"], saved["history"]) if saved else (0, [])
     for index in range(first, len(plan)):
         objective, settings = plan[index]
@@ -48,8 +58,9 @@ def train_stages(model, data, plan, checkpoints, *, lora=None, **common):
         model.keep_reference(reference)
 
         def after_step(stage, given=given):
-            if checkpoints.due():
+            if checkpoints.due() or signals.pending is not None:
                 checkpoints.save({**given, "run": stage.state()})
+            signals.deliver()
 
         stage = Stage(model, data, objective, settings=settings, after_step=after_step, **common)
         if resumed:
@@ -82,17 +93,16 @@ def _put(model, weights):
         parameters[name].copy_(weight)
 
 
-def fit_name(model, data, plan, seed, *further):
+def fit_name(model, plan, seed, **further):
     """A name for a fit, by which its checkpoint is found: equal if the fit would be the same.
 
     Parameters
     ----------
     model : llmreg.lm.backbone.NumberLM
         Before training.
-    data : llmreg.training.stage.TrainingData
     plan : list of (Objective, StageSettings)
     seed : int
-    *further : dict, array or str
+    **further : object
         What else decides the result.
 
     Returns
@@ -100,18 +110,11 @@ def fit_name(model, data, plan, seed, *further):
     str
     """
     from llmreg import __version__
-    from llmreg.lm.hub import weights_checksum
 
-    rows = data.rows
-    cells = [getattr(rows.cells, field.name) for field in dataclasses.fields(rows.cells)]
-    methods = [
-        (type(objective).__qualname__, objective.get_params(), dataclasses.asdict(settings))
-        for objective, settings in plan
-    ]
+    versions = {"llmreg": __version__, "python": platform.python_version()}
+    versions |= {package: metadata.version(package) for package in PACKAGES}
     return fingerprint(
-        __version__, torch.__version__, seed, methods, model.lm.config,
-        type(model.codec).__qualname__, model.codec.get_params(),
-        weights_checksum(model.lm), [p for p in model.trainable().values()],
-        rows.ids, rows.slots, rows.starts, rows.lengths, cells, data.z, data.leaf, data.weight,
-        *further,
+        versions, model.device.type, seed, plan, model.lm.config, model.codec,
+        dict(model.named_parameters()), dict(model.named_buffers()), list(model.trainable()),
+        further,
     )  # fmt: skip

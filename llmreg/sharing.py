@@ -1,0 +1,49 @@
+"""What all threads of a process share in torch, and what a forked process inherits of it."""
+
+import contextlib
+import functools
+import os
+import threading
+
+import torch
+
+__all__ = ["own_draws", "survive_forks"]
+
+_turn = threading.RLock()
+
+
+@contextlib.contextmanager
+def own_draws(seed=None, device=None):
+    """Within this context torch's global random state is this thread's alone, and then as before.
+
+    Layers draw their first weights and their dropout from that state and no other, and threads
+    share it: those that draw take turns, so that each draws what it would have drawn alone.
+
+    Parameters
+    ----------
+    seed : int or None, default=None
+        What the state starts from.
+    device : torch.device or None, default=None
+        The device that is drawn on besides the CPU.
+    """
+    devices = [device] if device is not None and device.type == "cuda" else []
+    with _turn, torch.random.fork_rng(devices=devices):
+        if seed is not None:
+            torch.manual_seed(seed)
+        yield
+
+
+@functools.cache
+def survive_forks():
+    """Let forked processes compute with one thread, from now on.
+
+    torch's own threads do not come along, and it would wait for them for ever.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_begin_anew)
+
+
+def _begin_anew():
+    global _turn
+    _turn = threading.RLock()  # a thread that stayed behind may have held it
+    torch.set_num_threads(1)
