@@ -117,6 +117,9 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
     optimizer : {"adamw", "adafactor"}, default="adamw"
         Adafactor keeps row and column sums instead of two numbers per weight: for large models
         whose weights all train (``lora_r=None``).
+    max_grad_norm : float, "auto" or None, default="auto"
+        Longer gradients are shortened to it. "auto": ten times the median norm of the last hundred
+        steps, which is rare (``history_["clipped"]``). None: never.
     weight_decay : float or "auto", default="auto"
         Decoupled weight decay.
     dropout : float or "auto", default="auto"
@@ -187,7 +190,8 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
     ----------
     history_ : DataFrame
         A row per epoch: stage, epoch, step, loss, learning_rate, validation_rmse (in the units of
-        y, as decoded from the language model alone), seconds, kept (whether the stage ended with
+        y, as decoded from the language model alone), grad_norm and clipped (the gradients' mean
+        norm and the share that was too long), seconds, kept (whether the stage ended with
         this epoch's weights), and what the method reports.
     temperature_ : float
         What the log-probabilities of the next symbol are divided by in predictions. May be set:
@@ -251,6 +255,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         batch_size="auto",
         micro_batch_size="auto",
         optimizer="adamw",
+        max_grad_norm="auto",
         weight_decay="auto",
         dropout="auto",
         lora_r=8,
@@ -298,6 +303,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         self.batch_size = batch_size
         self.micro_batch_size = micro_batch_size
         self.optimizer = optimizer
+        self.max_grad_norm = max_grad_norm
         self.weight_decay = weight_decay
         self.dropout = dropout
         self.lora_r = lora_r
