@@ -46,8 +46,11 @@ class GradientClip:
         clipped : bool
         """
         bound = self.bound
-        norm = torch.nn.utils.clip_grad_norm_(parameters, bound)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
         norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+        if norm > bound:  # not torch's clip_grad_norm_, which takes all below 1e-6 for zero
+            torch._foreach_mul_(gradients, bound / norm)
         if norm > 0:  # steps without a gradient say nothing about those with one
             self.norms.append(norm)
         return norm, norm > bound
