@@ -25,7 +25,8 @@ ROWS_PER_BLOCK = 4096  # predict works through the table in blocks, so memory st
 
 # Columns of an empty history_, where nothing was trained.
 HISTORY = (
-    "stage", "epoch", "step", "loss", "learning_rate", "validation_rmse", "seconds", "kept",
+    "stage", "epoch", "step", "loss", "grad_norm", "clipped", "learning_rate", "validation_rmse",
+    "seconds", "kept",
 )  # fmt: skip
 # Attributes that a fit with warm_start=True takes over.
 STATE = ("serializer_", "codec_", "prompts_", "model_", "y_mean_", "y_std_")
@@ -379,8 +380,8 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         y : array-like of shape (n_rows,)
             Finite numbers.
         sample_weight : array-like of shape (n_rows,) or None, default=None
-            Non-negative weights of the rows in losses and in the validation error. Rows of weight
-            zero are left out.
+            Non-negative; a row of weight 2 counts as two rows. Only ratios matter, and rows of
+            weight zero are left out.
 
         Returns
         -------
@@ -394,7 +395,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, RegressorMixin, BaseEstimator)
         OSError
             If ``model`` names a pretrained model that can't be loaded.
         FloatingPointError
-            If the loss becomes NaN or infinite.
+            If the loss, its gradient or the trained weights become NaN or infinite.
 
         Warns
         -----

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from llmreg.predicting import distributions
 from llmreg.settings import auto_validation, stage_settings
 from llmreg.training.checkpoints import Checkpoints
 from llmreg.training.parallel import launched_processes
-from llmreg.training.stage import TrainingData
+from llmreg.training.stage import TrainingData, entry_counts
 from llmreg.training.stages import fit_name, train_stages
 
 __all__ = ["fit_model"]
@@ -139,8 +140,8 @@ def _own_random_state(seed, device):
 
 def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype, methods):
     target = pd.Series(y, index=frame.index, name=target_name)
-    rows = serializer.fit(frame, target).serialize(frame)
-    codec.fit(y)
+    rows = replace(serializer.fit(frame, target).serialize(frame), weight=weight)
+    codec.fit(np.repeat(y, entry_counts(weight)))
     mean = float(np.average(y, weights=weight))
     std = _root_mean_square(y - mean, weight) or 1.0
     estimates = row_estimates(params, len(y), mean, std, seed)

@@ -312,7 +312,9 @@ def test_rewards_beyond_the_precision_are_refused(baseline):
         return -1e300 * np.abs(samples - y)
 
     y, values = torch.tensor([0.0]), torch.tensor([0.0, 1.0, 2.0])
-    with pytest.raises(ValueError, match="huge.*differ by up to .*e\\+300, more than torch.float32"):
+    with pytest.raises(
+        ValueError, match="huge.*differ by up to .*e\\+300, more than torch.float32"
+    ):
         sampled_advantages(values[None], values[:1], y, huge, baseline)
     with pytest.raises(ValueError, match="more than torch.float32 holds"):
         exact_advantages(values, torch.tensor([[0.2, 0.3, 0.5]]), values[:1], y, huge, baseline)

@@ -13,9 +13,14 @@ from llmreg.training.parallel import Processes
 from llmreg.training.selection import BestWeights, RunningMean
 from llmreg.training.steps import BatchGradients, draw_noise, random_states, set_random_states
 
-__all__ = ["Stage", "StageSettings", "TrainingData", "train_stage"]
+__all__ = ["Stage", "StageSettings", "TrainingData", "entry_counts", "train_stage"]
 
 POOL = 64  # batches whose rows are sorted by length together
+
+
+def entry_counts(weight):
+    """How often each row (n,) is gone through in an epoch: its weight by the mean, but once."""
+    return np.maximum(np.rint(weight / weight.mean()), 1).astype(int)
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,8 @@ class TrainingData:
         outweigh all others, which an optimiser that divides by the gradients' size does not
         average out. Equal weights: the rows as they are.
         """
-        weight = self.weight / self.weight.mean()
-        times = np.maximum(np.rint(weight), 1).astype(int)
-        entries = replace(self, weight=weight / times)
+        times = entry_counts(self.weight)
+        entries = replace(self, weight=self.weight / times)
         if times.max() > 1:
             entries = entries.take(np.repeat(np.arange(len(self)), times))
         return replace(entries, weight=entries.weight / entries.weight.mean())

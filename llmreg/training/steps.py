@@ -67,7 +67,9 @@ class BatchGradients:
     """Computes the gradients of a batch's loss: the weighted sum over its rows, by their number.
 
     Not divided by the weights' sum: a row of weight 2 counts as two rows wherever it comes, be its
-    batch-mates heavy or light. Weights have a mean of 1 over the training rows. The batch is shared out among the processes, and each share is computed in parts of at most
+    batch-mates heavy or light. Weights have a mean of 1 over the training rows.
+
+    The batch is shared out among the processes, and each share is computed in parts of at most
     ``rows_at_once`` rows. Where memory runs out, parts become half as large and the batch starts
     over: the gradients are the same, and so are the draws.
 
