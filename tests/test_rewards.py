@@ -313,8 +313,8 @@ def test_rewards_beyond_the_precision_are_refused(baseline):
 
     y, values = torch.tensor([0.0]), torch.tensor([0.0, 1.0, 2.0])
     with pytest.raises(
-        ValueError, match="huge.*differ by up to .*e\\+300, more than torch.float32"
+        ValueError, match=r"huge.*differ by up to .*e\+300, more than torch\.float32"
     ):
         sampled_advantages(values[None], values[:1], y, huge, baseline)
-    with pytest.raises(ValueError, match="more than torch.float32 holds"):
+    with pytest.raises(ValueError, match=r"more than torch\.float32 holds"):
         exact_advantages(values, torch.tensor([[0.2, 0.3, 0.5]]), values[:1], y, huge, baseline)

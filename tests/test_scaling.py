@@ -50,11 +50,12 @@ def test_weights_of_one_change_nothing():
 
 def test_weighted_quantiles_are_those_of_rows_that_stand_for_many():
     rng = np.random.RandomState(0)
-    column, weight = rng.randn(400), rng.randint(1, 6, 400)
+    column = rng.randn(400)
+    weight = np.where(column > 0, rng.randint(3, 6, 400), 1)
     column[::7] = np.nan
     levels = np.linspace(0, 1, 11)
     repeated = np.nanquantile(column.repeat(weight), levels)
     found = weighted_quantiles(column, levels, weight / 3)
-    np.testing.assert_allclose(found, repeated, atol=0.02)
+    np.testing.assert_allclose(found, repeated, atol=0.05)
     assert found[[0, -1]].tolist() == [np.nanmin(column), np.nanmax(column)]
-    assert np.abs(found - np.nanquantile(column, levels)).max() > 0.05
+    assert np.abs(found - np.nanquantile(column, levels)).max() > 0.3
