@@ -404,12 +404,21 @@ def test_a_gradient_that_is_not_finite_raises_though_the_loss_is(problem):
 @pytest.mark.parametrize("stage", ["sft", "align"])
 def test_weights_that_the_last_step_spoils_raise_and_name_the_rate(stage, problem):
     model, data, scale = problem()
-    message = rf"weights became NaN or infinite\. Lower the .* {stage}_learning_rate=1e\+38"
+    message = rf"weights became NaN or infinite.* Lower the .* {stage}_learning_rate=1e\+38"
     with pytest.raises(FloatingPointError, match=message):
         _train(
             model, data, _Stub(_squared_error, stage), scale, name=stage, epochs=1,
             batch_size=N, learning_rate=1e38, weight_decay=1e10,
         )  # fmt: skip
+
+
+def test_finite_weights_that_answer_with_no_number_raise(problem):
+    model, data, scale = problem()
+    with torch.no_grad():
+        model.lm.model.norm.weight.fill_(3e38)
+    silent = _Stub(lambda policy, targets: 0 * (targets.z + model.cells.number_bias.sum()))
+    with pytest.raises(FloatingPointError, match=r"weights became .* too large\. Lower"):
+        _train(model, data, silent, scale, epochs=1)
 
 
 def _one_long_step(problem, limit):

@@ -15,6 +15,7 @@ from llmreg.training.steps import BatchGradients, draw_noise, random_states, set
 
 __all__ = ["Stage", "StageSettings", "TrainingData", "entry_counts", "train_stage"]
 
+FEW = 8  # rows that say whether a model still answers in numbers
 POOL = 64  # batches whose rows are sorted by length together
 
 
@@ -200,12 +201,15 @@ class Stage:
             raise FloatingPointError(self._diverged(what, size))
 
     def _check_weights(self):
-        """The last step's weights were in no loss yet."""
+        """The last step's weights were in no loss yet: are they numbers, and what they say?"""
         weights = self.model.trainable().values()
         own = [p.to_local() if hasattr(p, "to_local") else p for p in weights]
-        spoilt = torch.tensor(sum(not p.isfinite().all() for p in own))
-        if self.gradients.processes.sum(spoilt):
-            raise FloatingPointError(self._diverged("weights", "NaN or infinite"))
+        some = np.arange(min(len(self.data), self.gradients.rows_at_once or FEW, FEW))
+        with torch.no_grad():
+            said = self.gradients.answers(some)
+        spoilt = sum(not numbers.isfinite().all() for numbers in (*own, said))
+        if self.gradients.processes.sum(torch.tensor(spoilt)):
+            raise FloatingPointError(self._diverged("weights", "NaN or infinite, or too large"))
 
     def _diverged(self, what, became):
         settings, dtype = self.settings, self.model.dtype

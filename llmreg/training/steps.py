@@ -197,6 +197,13 @@ class BatchGradients:
             set_random_states(states)
         return first, None if statistics is None else self.processes.sum(statistics)
 
+    def answers(self, rows):
+        """What the model says of these rows: its head, or the targets' log-probabilities."""
+        policy, targets = self._policy(rows, None, self.data.weight[rows])
+        if self.model.head is not None:
+            return self.model.head_output(policy.batch)
+        return policy.log_prob_of(targets.leaf)
+
     def _policy(self, rows, noise, weight):
         device = self.model.device
         precise = torch.promote_types(self.model.dtype, torch.float32)  # cells are, in any case
