@@ -14,6 +14,8 @@ from llmreg.targets import numeric_targets
 
 __all__ = ["check_adapters", "check_methods", "check_training_data"]
 
+LEAST_WEIGHT = 1e-30  # of the largest one: float32 holds it
+
 
 def check_methods(estimator):
     """Objectives of stage one and of stage two (None where there is no stage two).
@@ -120,6 +122,7 @@ def check_training_data(estimator, X, y, sample_weight, reset=True):
     -------
     frame : DataFrame of n rows
     y, weight : ndarray of shape (n,), float64
+        Weights have a mean of 1, whatever they are measured in.
     target : str or None
         Name of y.
 
@@ -142,4 +145,13 @@ def check_training_data(estimator, X, y, sample_weight, reset=True):
             "non-negative, and at least one positive. Rows of weight zero are left out."
         )
     used = weight > 0
-    return frame[used], y[used], weight[used], target
+    return frame[used], y[used], _relative(weight[used]), target
+
+
+def _relative(weight):
+    """Positive weights by their mean; those below 1e-30 of the largest count as that.
+
+    So no sum of some of them over- or underflows, and a part of the table has a mean weight too.
+    """
+    weight = np.maximum(weight / weight.max(), LEAST_WEIGHT)
+    return weight / weight.mean()

@@ -27,7 +27,8 @@ ROWS_PER_BLOCK = 4096  # predict works through the table in blocks, so memory st
 
 # Columns of an empty history_, where nothing was trained.
 HISTORY = (
-    "stage", "epoch", "step", "loss", "learning_rate", "validation_rmse", "seconds", "kept",
+    "stage", "epoch", "step", "loss", "grad_norm", "clipped", "learning_rate", "validation_rmse",
+    "seconds", "kept",
 )  # fmt: skip
 # Attributes that a fit with warm_start=True takes over.
 STATE = ("serializer_", "codec_", "prompts_", "model_", "y_mean_", "y_std_")
@@ -122,6 +123,9 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
     optimizer : {"adamw", "adafactor"}, default="adamw"
         Adafactor keeps row and column sums instead of two numbers per weight: for large models
         whose weights all train (``lora_r=None``).
+    max_grad_norm : float, "auto" or None, default="auto"
+        Longer gradients are shortened to it. "auto": ten times the median norm of the last hundred
+        steps, which is rare (``history_["clipped"]``). None: never.
     weight_decay : float or "auto", default="auto"
         Decoupled weight decay.
     dropout : float or "auto", default="auto"
@@ -192,8 +196,9 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
     ----------
     history_ : DataFrame
         A row per epoch: stage, epoch, step, loss, learning_rate, validation_rmse (in the units of
-        y, as decoded from the language model alone), seconds (since the stage began), kept (whether
-        the stage ended with this epoch's weights), and what the method reports.
+        y, as decoded from the language model alone), grad_norm and clipped (the gradients' mean
+        norm and the share that was too long), seconds (since the stage began), kept (whether the
+        stage ended with this epoch's weights), and what the method reports.
     temperature_ : float
         What the log-probabilities of the next symbol are divided by in predictions. May be set:
         1.0 gives the distributions as the model has them, more widens, less narrows them.
@@ -261,6 +266,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         batch_size: int | str = "auto",
         micro_batch_size: int | str = "auto",
         optimizer="adamw",
+        max_grad_norm: float | str | None = "auto",
         weight_decay: float | str = "auto",
         dropout: float | str = "auto",
         lora_r: int | None = 8,
@@ -308,6 +314,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         self.batch_size = batch_size
         self.micro_batch_size = micro_batch_size
         self.optimizer = optimizer
+        self.max_grad_norm = max_grad_norm
         self.weight_decay = weight_decay
         self.dropout = dropout
         self.lora_r = lora_r
@@ -347,8 +354,8 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         y : array-like of shape (n_rows,)
             Finite numbers. Durations (timedelta) are read as seconds, and so predicted.
         sample_weight : array-like of shape (n_rows,) or None, default=None
-            Non-negative weights of the rows in losses and in the validation error. Rows of weight
-            zero are left out.
+            Non-negative; a row of weight 2 counts as two rows. Only ratios matter, and rows of
+            weight zero are left out.
 
         Returns
         -------
@@ -362,7 +369,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         OSError
             If ``model`` can't be loaded, or ``checkpoint_dir`` can't be written to.
         FloatingPointError
-            If the loss becomes NaN or infinite.
+            If the loss, its gradient or the trained weights become NaN or infinite.
 
         Warns
         -----

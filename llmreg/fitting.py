@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -146,7 +147,7 @@ def _undone_on_error(state, start):
 
 def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype, methods):
     target = pd.Series(y, index=frame.index, name=target_name)
-    rows = serializer.fit(frame, target).serialize(frame)
+    rows = replace(serializer.fit(frame, target).serialize(frame), weight=weight)
     scores = fit_codec(codec, rows, y, weight, seed, methods)
     mean, std = axis_moments(codec, y, weight)
     estimates = row_estimates(params, len(y), codec, mean, std, seed)

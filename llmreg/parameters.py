@@ -49,6 +49,7 @@ CONSTRAINTS: dict = {
     "batch_size": [StrOptions({"auto"}), COUNT],
     "micro_batch_size": [StrOptions({"auto"}), COUNT],
     "optimizer": [StrOptions({"adamw", "adafactor"})],
+    "max_grad_norm": [*RATE, None],
     "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
     "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
     "lora_r": [COUNT, None],

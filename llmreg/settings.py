@@ -62,6 +62,7 @@ def stage_settings(params, n_rows, pretrained):
         batch_size=chosen["batch_size"],
         weight_decay=chosen["weight_decay"],
         optimizer=params["optimizer"],
+        max_grad_norm=params["max_grad_norm"],
         n_iter_no_change=params["n_iter_no_change"],
         micro_batch_size=_auto(params["micro_batch_size"], None),
         # Prompts of text differ much in length; cells read as vectors are one token each.

@@ -9,6 +9,7 @@ from llmreg.numbers.codecs import BENT, CROWDED, DigitCodec
 from llmreg.numbers.grid import GridCodec
 from llmreg.tables.estimates import KINDS, RowEstimates
 from llmreg.tables.row_features import RowFeatures
+from llmreg.training.stage import entry_counts
 
 __all__ = ["axis_moments", "choose_scale", "fit_codec", "root_mean_square"]
 
@@ -76,7 +77,7 @@ def fit_codec(codec, rows, y, weight, seed, methods=()):
         if not sums:
             scale, scores = choose_scale(codec, rows, y, weight, seed)
         codec.set_params(scale=scale)
-    codec.fit(y)
+    codec.fit(np.repeat(y, entry_counts(weight)))
     if sums and not codec.linear:
         raise ValueError(
             f"normalisation=None sums shares of y itself, and {codec!r} measures errors on another "
@@ -112,11 +113,12 @@ def choose_scale(codec, rows, y, weight, seed):
     scores : dict of str to float
         By scale, the smaller the better; empty if the targets alone decided.
     """
-    if len(y) < ENOUGH_ROWS or not _has_long_tail(y):
-        return clone(codec).fit(y).scale_, {}
+    copies = np.repeat(y, entry_counts(weight))
+    if len(y) < ENOUGH_ROWS or not _has_long_tail(copies):
+        return clone(codec).fit(copies).scale_, {}
     coarse = {"base": 10, "n_digits": 2}  # as fine as the choice needs
-    codecs = [clone(codec).set_params(scale=s, **coarse).fit(y) for s in ("minmax", *BENT)]
-    crowding = np.array([one.crowding(y) for one in codecs])
+    codecs = [clone(codec).set_params(scale=s, **coarse).fit(copies) for s in ("minmax", *BENT)]
+    crowding = np.array([one.crowding(copies) for one in codecs])
     fine = crowding <= max(CROWDED, crowding.min())
     codecs = [one for one, is_fine in zip(codecs, fine, strict=True) if is_fine]
     some = np.sort(np.random.RandomState(seed).permutation(len(y))[:MOST_ROWS])

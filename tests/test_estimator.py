@@ -748,6 +748,7 @@ CHANGES = {
     "dropout": 0.5,
     "batch_size": 5,
     "weight_decay": 5.0,
+    "max_grad_norm": 0.1,
     "lora_alpha": 64,
     "target_modules": ["q_proj"],
     "validation_fraction": 0.4,

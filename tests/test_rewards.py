@@ -292,3 +292,29 @@ def test_moments_of_parts_add_up_and_weights_count_rows():
     assert torch.allclose(whole, expected)
     found = scale_advantages(advantages, weights, "batch", whole)[copies]
     assert torch.allclose(found, scale_advantages(advantages[copies], weights[copies], "batch"))
+
+
+@pytest.mark.parametrize("baseline", ["group", "others", "greedy"])
+def test_large_rewards_of_ones_own_keep_their_differences(baseline):
+    # In float32 these would all be equal, or infinite.
+    samples, y = torch.tensor([[0.0, 1.0, 2.0, 1.0]]), torch.tensor([0.0])
+    shifted, plain = (
+        sampled_advantages(samples, samples[:, 1], y, reward, baseline)
+        for reward in (lambda v, y: 1e12 - np.abs(v - y), lambda v, y: -np.abs(v - y))
+    )
+    assert shifted.dtype == torch.float32
+    torch.testing.assert_close(shifted, plain, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("baseline", ["group", "greedy"])
+def test_rewards_beyond_the_precision_are_refused(baseline):
+    def huge(samples, y):
+        return -1e300 * np.abs(samples - y)
+
+    y, values = torch.tensor([0.0]), torch.tensor([0.0, 1.0, 2.0])
+    with pytest.raises(
+        ValueError, match=r"huge.*differ by up to .*e\+300, more than torch\.float32"
+    ):
+        sampled_advantages(values[None], values[:1], y, huge, baseline)
+    with pytest.raises(ValueError, match=r"more than torch\.float32 holds"):
+        exact_advantages(values, torch.tensor([[0.2, 0.3, 0.5]]), values[:1], y, huge, baseline)

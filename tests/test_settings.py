@@ -40,6 +40,12 @@ def test_explicit_values_pass_through(n_rows, pretrained):
     assert (align.name, align.epochs, align.learning_rate) == ("align", 0, 0.25)
 
 
+@pytest.mark.parametrize("limit", ["auto", 2.5, None])
+def test_the_bound_on_gradients_is_that_of_both_stages(limit):
+    assert [stage.max_grad_norm for stage in _settings(max_grad_norm=limit)] == [limit] * 2
+    assert _settings()[0].max_grad_norm == "auto"
+
+
 def test_no_patience_means_none():
     assert all(stage.n_iter_no_change is None for stage in _settings(n_iter_no_change=None))
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from llmreg import GRPO, SoftCE
+from llmreg import GRPO, DigitCodec, LLMRegressor, ReMax, SoftCE
 from llmreg.numbers.policy import ZScale
-from llmreg.objectives import Objective
+from llmreg.objectives import RLOO, Objective
 from llmreg.training.selection import RunningMean
 from llmreg.training.stage import Stage, StageSettings, TrainingData, _by_length, train_stage
 
@@ -131,6 +131,70 @@ def test_weights_average_rows(problem):
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-9)
     assert (found[0][1] - start).abs().max() > 1e-3
     torch.testing.assert_close(found[0][1], found[1][1], rtol=0, atol=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("n_heavy", "weight", "batch_size", "epochs"),
+    [(4, 5, 4, 8), (4, 5, 8, 12), (4, 5, 32, 15), (1, 63, 16, 12)],
+)
+def test_heavy_rows_count_as_so_many_rows_in_batches_of_any_size(
+    n_heavy, weight, batch_size, epochs
+):
+    # Nothing to go by: what is learnt is the share of the rows, by weight, whose target is 1.
+    y = np.repeat([1.0, 0.0], [n_heavy, 64 - n_heavy])
+    weights = np.where(y == 1, weight, 1.0)
+    model = LLMRegressor(
+        fit_method="ce", codec=DigitCodec(base=2, n_digits=1), estimates=None, sft_epochs=epochs,
+        batch_size=batch_size, temperature_scaling=False, validation_fraction=None,
+        random_state=0,
+    ).fit(np.ones((64, 1)), y, sample_weight=weights)  # fmt: skip
+    expected = np.average(y, weights=weights)
+    found = model.predict_distribution(np.ones((1, 1)))
+    assert 1 - found.cdf([0.5])[0] == pytest.approx(expected, abs=0.02)
+    assert found.mean()[0] == pytest.approx(expected, abs=0.02)  # targets of 1 are a heap
+
+
+def _weighing(problem, weight):
+    _, data, _ = problem()
+    return TrainingData(data.rows, data.z, data.leaf, np.asarray(weight, float))
+
+
+@pytest.mark.parametrize("weight", [1.0, 1e-45, 1e40])
+def test_rows_of_equal_weight_are_dealt_as_they_are(weight, problem):
+    data = _weighing(problem, np.full(N, weight))
+    dealt = data.dealt()
+    assert dealt.rows is data.rows
+    np.testing.assert_allclose(dealt.weight, 1.0, rtol=1e-14)
+
+
+def test_rows_are_dealt_by_their_weight_in_entries_of_like_weight(problem):
+    weight = np.r_[10.0, 7.0, 0.1, np.ones(N - 3)]
+    data = _weighing(problem, weight)
+    dealt = data.dealt()
+    relative = weight / weight.mean()
+    # Targets tell the rows apart.
+    entries = [np.flatnonzero(dealt.z == z) for z in data.z]
+    assert [len(own) for own in entries] == [6, 4] + [1] * (N - 2)
+    total = np.array([dealt.weight[own].sum() for own in entries])
+    np.testing.assert_allclose(total / total.mean(), relative, rtol=1e-12)
+    assert dealt.weight.mean() == pytest.approx(1.0)
+    assert dealt.weight.max() < 1.5
+    assert len(dealt) == len(dealt.rows) == len(dealt.leaf)
+
+
+def test_records_weigh_rows_whatever_batch_they_are_in(problem):
+    model, _, scale = problem()
+    data = _weighing(problem, np.r_[6.0, 0.2, np.ones(N - 2)])
+    objective = _Stub(_squared_error)
+    (record,) = _train(
+        model, data, objective, scale, epochs=1, batch_size=5, learning_rate=1e-12
+    )  # fmt: skip
+    losses = torch.cat([loss for loss, _, _ in objective.calls]).numpy()
+    z = torch.cat([targets.z for _, targets, _ in objective.calls]).numpy()
+    order = [int(np.abs(data.z - value).argmin()) for value in z]
+    each = np.zeros(N)
+    each[order] = losses
+    assert record["loss"] == pytest.approx(np.average(each, weights=data.weight), rel=1e-4)
 
 
 @pytest.mark.parametrize(("stage", "training"), [("sft", True), ("align", False)])
@@ -325,6 +389,100 @@ def test_a_loss_that_is_not_finite_raises_and_names_the_remedy(value, problem):
     with pytest.raises(FloatingPointError, match=message):
         _train(model, data, objective, scale)
     assert torch.equal(_weights(model), start)
+
+
+def test_a_gradient_that_is_not_finite_raises_though_the_loss_is(problem):
+    model, data, scale = problem()
+    start = _weights(model)
+    # The root's slope at zero is infinite.
+    objective = _Stub(lambda policy, targets: (0 * _squared_error(policy, targets)).sqrt())
+    with pytest.raises(FloatingPointError, match=r"gradient became nan\. Lower the learning rate"):
+        _train(model, data, objective, scale)
+    assert torch.equal(_weights(model), start)
+
+
+@pytest.mark.parametrize("stage", ["sft", "align"])
+def test_weights_that_the_last_step_spoils_raise_and_name_the_rate(stage, problem):
+    model, data, scale = problem()
+    message = rf"weights became NaN or infinite.* Lower the .* {stage}_learning_rate=1e\+38"
+    with pytest.raises(FloatingPointError, match=message):
+        _train(
+            model, data, _Stub(_squared_error, stage), scale, name=stage, epochs=1,
+            batch_size=N, learning_rate=1e38, weight_decay=1e10,
+        )  # fmt: skip
+
+
+def test_finite_weights_that_answer_with_no_number_raise(problem):
+    model, data, scale = problem()
+    with torch.no_grad():
+        model.lm.model.norm.weight.fill_(3e38)
+    silent = _Stub(lambda policy, targets: 0 * (targets.z + model.cells.number_bias.sum()))
+    with pytest.raises(FloatingPointError, match=r"weights became .* too large\. Lower"):
+        _train(model, data, silent, scale, epochs=1)
+
+
+def _one_long_step(problem, limit):
+    """Train, the loss of the twentieth step a million times as large; records and weights."""
+    model, data, scale = problem()
+    objective = _Stub(_squared_error)
+    plain = objective.function
+    objective.function = lambda *args: plain(*args) * (1e6 if len(objective.calls) == 19 else 1)
+    records = _train(model, data, objective, scale, epochs=10, max_grad_norm=limit)
+    return records, _weights(model)
+
+
+def test_a_gradient_that_explodes_is_held_off_and_recorded(problem):
+    records, held = _one_long_step(problem, "auto")
+    clipped = [record["clipped"] for record in records]
+    assert clipped == [0.0] * 6 + [pytest.approx(1 / 3)] + [0.0] * 3
+    norms = np.array([record["grad_norm"] for record in records])
+    assert norms[6] > 1e3 * np.delete(norms, 6).max()
+    free, loose = _one_long_step(problem, None)
+    assert not any(record["clipped"] for record in free)
+    assert records[-1]["loss"] < 0.9 * free[-1]["loss"]  # AdamW divides by what it remembers
+    assert not torch.equal(held, loose)
+    tight, _ = _one_long_step(problem, 1e-3)
+    assert all(record["clipped"] == 1 for record in tight)
+
+
+def test_a_stage_that_is_taken_up_again_knows_the_last_norms(problem):
+    stages = []
+    for _ in range(2):
+        model, data, scale = problem()
+        stages.append(Stage(
+            model, data, _Stub(_squared_error), scale, _settings(), validate=None,
+            rng=np.random.RandomState(0), generator=torch.Generator(), report=lambda record: None,
+        ))  # fmt: skip
+    stages[0].run()
+    stages[1].load(stages[0].state())
+    assert len(stages[0].clip.norms) == 9
+    assert stages[1].clip.norms == stages[0].clip.norms
+
+
+@pytest.mark.parametrize("draws", [4, "exact"])
+@pytest.mark.parametrize("method", [GRPO, ReMax, RLOO])
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e9, 1e300])
+def test_a_reward_that_never_differs_warns_and_teaches_nothing(method, draws, value, problem):
+    def constant(samples, y):
+        return np.full(samples.shape, value)
+
+    model, data, scale = problem()
+    start = _weights(model)
+    with pytest.warns(UserWarning, match="same reward in every epoch.*constant.*taught nothing"):
+        _train(model, data, method(draws, reward=constant), scale, name="align", epochs=1)
+    assert torch.equal(_weights(model), start)
+
+
+@pytest.mark.parametrize("draws", [4, "exact"])
+@pytest.mark.parametrize("reward", ["mse", "mae", "rail", "crps", lambda v, y: -np.abs(v - y)])
+def test_rewards_that_tell_numbers_apart_do_not_warn(reward, draws, problem):
+    model, data, scale = problem()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (record,) = _train(
+            model, data, GRPO(draws, reward=reward), scale, name="align", epochs=1
+        )  # fmt: skip
+    assert record["advantage"] > 0.1
 
 
 def test_samples_without_spread_warn_that_nothing_is_learnt(problem):

@@ -93,7 +93,8 @@ class Objective(BaseEstimator):
         Returns
         -------
         loss : Tensor of shape (B,)
-            Averaged over rows, weighted by ``sample_weight``, by the training loop.
+            The training loop adds them up, weighted by ``sample_weight`` (with a mean of 1 over the
+            training rows), and divides by the number of rows.
         metrics : dict of str to Tensor of shape (B,)
             Averaged likewise for ``history_``; may be empty.
         """

@@ -71,6 +71,7 @@ class PolicyGradient(Objective):
         scaled = scale_advantages(advantages, weights, self.scale_rewards, statistics)
         loss = -(weights * scaled * log_probs).sum(1)
         metrics = sample_metrics(values, targets.z, weights)
+        metrics["advantage"] = (weights * scaled.abs()).sum(1)
         if self.beta:
             kl = policy.kl_to_reference()
             loss = loss + self.beta * kl

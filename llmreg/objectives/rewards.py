@@ -63,10 +63,12 @@ def sampled_advantages(samples, greedy, y, reward, baseline):
         return score - _crps_of_others(samples, y, apart)
     value = _plain_reward(reward, samples, y)
     if baseline == "greedy":
-        return value - _plain_reward(reward, greedy, y)
+        return _within_range(value - _plain_reward(reward, greedy, y), samples, reward)
+    value = value - value[:, :1]  # equal rewards, however large, leave no rounding behind
     centred = value - value.mean(1, keepdim=True)
     # r_s − mean of the others = G / (G − 1) · (r_s − mean of all)
-    return centred * (n_samples / (n_samples - 1)) if baseline == "others" else centred
+    factor = n_samples / (n_samples - 1) if baseline == "others" else 1
+    return _within_range(factor * centred, samples, reward)
 
 
 def _crps_of_others(samples, y, apart):
@@ -109,11 +111,25 @@ def exact_advantages(values, probs, greedy, y, reward, baseline):
         return score + (start - y).abs() - (probs * to_greedy).sum(1, keepdim=True)
     value = _plain_reward(reward, values.expand_as(probs), y)
     if baseline == "greedy":
-        return value - _plain_reward(reward, start, y)
-    return value - (probs * value).sum(1, keepdim=True)
+        return _within_range(value - _plain_reward(reward, start, y), probs, reward)
+    value = value - value[:, :1]  # as among samples
+    return _within_range(value - (probs.to(value) * value).sum(1, keepdim=True), probs, reward)
+
+
+def _within_range(advantages, like, reward):
+    """Advantages in the precision of ``like``, which may hold less than a reward of one's own."""
+    found = advantages.to(like)
+    if callable(reward) and not torch.isfinite(found).all():
+        raise ValueError(
+            f"The reward function {reward!r} returned values that differ by up to "
+            f"{float(advantages.abs().max()):.2g}, more than {like.dtype} holds. Return smaller "
+            "numbers: their size makes no difference where advantages are scaled."
+        )
+    return found
 
 
 def _plain_reward(reward, samples, y):
+    """Rewards (B, C); those of a callable as it gives them: in float64, on the CPU."""
     if reward == "mse":
         return -((samples - y) ** 2)
     if reward == "mae":
@@ -132,7 +148,7 @@ def _plain_reward(reward, samples, y):
             "sample: reward(samples, y) with samples (rows, numbers) and y (rows, 1), both in "
             "standard deviations of the training targets from their mean."
         )
-    return torch.as_tensor(result).to(samples)
+    return torch.as_tensor(result)
 
 
 def sample_metrics(samples, y, weights):

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from llmreg.tables.scaling import NumberScaler, soften
+from llmreg.tables.scaling import NumberScaler, soften, weighted_quantiles
 
 __all__ = ["CellFeaturizer", "CellValues", "TextFeaturizer"]
 
@@ -64,10 +64,11 @@ class CellFeaturizer:
     def fit_transform(self, rows):
         """Fit on serialised rows and return their :class:`CellValues`."""
         raw = self._raw_numbers(rows)
-        self.scaler_ = NumberScaler().fit(raw)
+        self.scaler_ = NumberScaler().fit(raw, sample_weight=rows.weight)
         z = self._standardise(raw)
         estimates = self._estimates(rows)
-        self.knots_, self.edges_ = self._knots(z), self._edges(z, estimates)
+        self.knots_ = self._knots(z, rows.weight)
+        self.edges_ = self._edges(z, estimates, rows.weight)
         self.n_estimates_ = int(estimates.sum())
         self.levels_ = [self._seen(field) for field in self._category_fields(rows)]
         self.text_models_ = [
@@ -111,15 +112,16 @@ class CellFeaturizer:
     def _standardise(self, raw):
         return soften(self.scaler_.transform(raw))
 
-    def _knots(self, z):
+    def _knots(self, z, weight):
         """Knots at quantiles of each column, (n_numbers, n_knots); repeated where values tie."""
         if not z.shape[1]:
             return np.zeros((0, self.n_knots), np.float32)
         levels = np.linspace(0, 1, self.n_knots + 2)[1:-1]
         known = np.where(np.isnan(z).all(0), 0.0, z)
-        return np.nanquantile(known, levels, axis=0).T.astype(np.float32)
+        knots = [weighted_quantiles(column, levels, weight) for column in known.T]
+        return np.stack(knots).astype(np.float32)
 
-    def _edges(self, z, estimates):
+    def _edges(self, z, estimates, weight):
         """Ascending quantiles of each column, (n_numbers, n_edges): its values where they are few.
 
         Where there are fewer distinct ones, the last is repeated; none in estimates,
@@ -132,7 +134,7 @@ class CellFeaturizer:
             values = np.unique(column[~np.isnan(column)].astype(np.float32))
             if len(values) > self.n_edges:
                 levels = np.linspace(0, 1, self.n_edges)
-                values = np.unique(np.nanquantile(column, levels).astype(np.float32))
+                values = np.unique(weighted_quantiles(column, levels, weight).astype(np.float32))
             if len(values):
                 row[: len(values)], row[len(values) :] = values, values[-1]
         return edges

@@ -43,7 +43,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
     def fit_transform(self, rows, y=None):
         """The same, and the matrices of :meth:`transform`."""
         raw, levels = _numbers(rows), _levels(rows)
-        self.scaler_ = NumberScaler().fit(raw)
+        self.scaler_ = NumberScaler().fit(raw, sample_weight=rows.weight)
         self.gaps_ = np.isnan(raw).any(0)
         self.one_hot_ = self.codes_ = None
         if levels.shape[1]:

@@ -67,12 +67,15 @@ class SerializedRows:
         Number of rows.
     opinion : llmreg.tables.stacking.Opinion or None, default=None
         What regressors make of the rows beside the language model.
+    weight : ndarray of shape (n_rows,) or None, default=None
+        How much training rows count in scales and quantiles of numbers; None: alike.
     """
 
     literals: tuple[str, ...]
     fields: tuple[Field, ...]
     n_rows: int
     opinion: Opinion | None = None
+    weight: np.ndarray | None = None
 
     def to_text(self):
         """Return the full prompts.
@@ -108,7 +111,8 @@ class SerializedRows:
             for field in self.fields
         ]  # fmt: skip
         opinion = self.opinion and self.opinion.take(rows)
-        return SerializedRows(self.literals, tuple(fields), len(rows), opinion)
+        weight = None if self.weight is None else self.weight[rows]
+        return SerializedRows(self.literals, tuple(fields), len(rows), opinion, weight)
 
 
 class RowSerializer(TransformerMixin, BaseEstimator):

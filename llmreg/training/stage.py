@@ -2,19 +2,26 @@
 
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from llmreg.numbers.policy import Targets
+from llmreg.training.clipping import GradientClip
 from llmreg.training.parallel import Processes
 from llmreg.training.selection import BestWeights, RunningMean
 from llmreg.training.steps import BatchGradients, draw_noise, random_states, set_random_states
 
-__all__ = ["Stage", "StageSettings", "TrainingData", "train_stage"]
+__all__ = ["Stage", "StageSettings", "TrainingData", "entry_counts", "train_stage"]
 
+FEW = 8  # rows that say whether a model still answers in numbers
 POOL = 64  # batches whose rows are sorted by length together
+
+
+def entry_counts(weight):
+    """How often each row (n,) is gone through in an epoch: its weight by the mean, but once."""
+    return np.maximum(np.rint(weight / weight.mean()), 1).astype(int)
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,20 @@ class TrainingData:
     def take(self, rows):
         """These rows only."""
         return TrainingData(self.rows.take(rows), self.z[rows], self.leaf[rows], self.weight[rows])
+
+    def dealt(self):
+        """Entries of an epoch: rows of much weight several times, and a mean weight of 1.
+
+        A row of three times the mean weight has three entries with a third of its weight each, as
+        if it were in the table three times: in small batches one heavy row would now and then
+        outweigh all others, which an optimiser that divides by the gradients' size does not
+        average out. Equal weights: the rows as they are.
+        """
+        times = entry_counts(self.weight)
+        entries = replace(self, weight=self.weight / times)
+        if times.max() > 1:
+            entries = entries.take(np.repeat(np.arange(len(self)), times))
+        return replace(entries, weight=entries.weight / entries.weight.mean())
 
     def batch(self, rows, weight, device, dtype):
         """Prompts and targets of some rows as tensors, with these weights."""
@@ -55,6 +76,7 @@ class StageSettings:
     n_iter_no_change: int | None
     optimizer: str = "adamw"
     micro_batch_size: int | None = None  # rows computed at once; None: as many as fit
+    max_grad_norm: float | str | None = "auto"  # see llmreg.training.clipping.GradientClip
     by_length: bool = False  # batches of rows of like length: less padding
     warmup: float = 0.15  # share of the steps with a rising learning rate
 
@@ -104,6 +126,7 @@ class Stage:
         self, model, data, objective, scale, settings, *, validate, rng, generator, report,
         processes=None, after_step=None,
     ):  # fmt: skip
+        data = data.dealt()
         self.model, self.data, self.objective = model, data, objective
         self.settings, self.report, self.after_step = settings, report, after_step
         self.rng, self.generator = rng, generator
@@ -114,6 +137,7 @@ class Stage:
         self.gradients = BatchGradients(
             model, data, objective, scale, processes or Processes(), settings.micro_batch_size
         )
+        self.clip = GradientClip(settings.max_grad_norm)
         self.average = RunningMean(model)
         self.best = BestWeights(model, validate, settings)
         self.records, self.batches, self.done, self.stopped = [], None, 0, False
@@ -127,6 +151,7 @@ class Stage:
         while len(self.records) < self.settings.epochs and not self.stopped:
             self._epoch()
         self.best.restore(self.average.weights)
+        self._check_weights()
         if self.records and self.best.epoch != 0:
             kept = -1 if self.best.epoch is None else self.best.epoch - 1
             self.records[kept]["kept"] = True
@@ -139,7 +164,7 @@ class Stage:
         """Go through the batches, or through those that are left."""
         if self.batches is None:
             self.order_state = self.rng.get_state()
-            self.batches, self.done, self.totals = self._shuffle(), 0, {"rows": 0.0}
+            self.batches, self.done, self.totals = self._shuffle(), 0, {"rows": 0}
         self.model.train_mode(dropout=self.objective.stage == "sft")
         while self.done < self.n_batches:
             self._step(self.batches[self.done])
@@ -160,17 +185,39 @@ class Stage:
             len(rows), self.objective.num_draws, self.model.tree.n_levels, self.generator
         )
         means = self.gradients(rows, noise)
-        if not np.isfinite(means["loss"]):
-            raise FloatingPointError(_diverged(means["loss"], self.optimizer, self.model.dtype))
-        torch.nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], 1.0)
+        self._check("loss", means["loss"])
+        norm, clipped = self.clip(self.optimizer.param_groups[0]["params"])
+        self._check("gradient", norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.schedule.step()
         self.average.update()
-        weight = float(self.data.weight[rows].sum())
-        self.totals["rows"] += weight
-        for name, mean in means.items():
-            self.totals[name] = self.totals.get(name, 0.0) + mean * weight
+        self.totals["rows"] += len(rows)
+        for name, mean in (means | {"grad_norm": norm, "clipped": float(clipped)}).items():
+            self.totals[name] = self.totals.get(name, 0.0) + mean * len(rows)
+
+    def _check(self, what, size):
+        if not np.isfinite(size):
+            raise FloatingPointError(self._diverged(what, size))
+
+    def _check_weights(self):
+        """The last step's weights were in no loss yet: are they numbers, and what they say?"""
+        weights = self.model.trainable().values()
+        own = [p.to_local() if hasattr(p, "to_local") else p for p in weights]
+        some = np.arange(min(len(self.data), self.gradients.rows_at_once or FEW, FEW))
+        with torch.no_grad():
+            said = self.gradients.answers(some)
+        spoilt = sum(not numbers.isfinite().all() for numbers in (*own, said))
+        if self.gradients.processes.sum(torch.tensor(spoilt)):
+            raise FloatingPointError(self._diverged("weights", "NaN or infinite, or too large"))
+
+    def _diverged(self, what, became):
+        settings, dtype = self.settings, self.model.dtype
+        half = dtype not in (torch.float32, torch.float64)
+        return (
+            f"The training {what} became {became}. Lower the learning rate (now "
+            f"{settings.name}_learning_rate={settings.learning_rate:.2g})"
+        ) + (f", or train in float32 (now {dtype})." if half else ".")
 
     def _close(self):
         """End an epoch: its record, its validation, and whether it was the last."""
@@ -199,6 +246,7 @@ class Stage:
             "weights": self.model.snapshot(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "norms": list(self.clip.norms),
             "average": self.average.state(),
             "best": self.best.state(),
             "records": self.records,
@@ -218,6 +266,7 @@ class Stage:
         self.model.restore(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        self.clip.norms.extend(state["norms"])
         self.average.load(state["average"])
         self.best.load(state["best"])
         self.records, self.stopped = state["records"], state["stopped"]
@@ -263,14 +312,6 @@ def _optimizer(model, settings, n_steps):
     return optimizer, schedule
 
 
-def _diverged(loss, optimizer, dtype):
-    rate = optimizer.param_groups[0]["lr"]
-    half = dtype not in (torch.float32, torch.float64)
-    return f"The training loss became {loss}. Lower the learning rate (now {rate:.2g})" + (
-        f", or train in float32 (now {dtype})." if half else "."
-    )
-
-
 def _warn_if_worse(records, objective):
     best = min(record["validation_rmse"] for record in records)
     warnings.warn(
@@ -283,12 +324,27 @@ def _warn_if_worse(records, objective):
 
 
 def _warn_if_nothing_to_learn(records, objective):
-    spreads = [record["sample_spread"] for record in records if "sample_spread" in record]
-    if spreads and max(spreads) < 1e-6:
+    name = type(objective).__name__
+    if _never(records, "sample_spread"):
         warnings.warn(
-            f"All numbers that {type(objective).__name__} drew for a row were equal in every "
-            "epoch, so the rewards had no spread and nothing was learnt. Raise its temperature, "
-            "or give the first stage fewer epochs.",
+            f"All numbers that {name} drew for a row were equal in every epoch, so the rewards had "
+            "no spread and nothing was learnt. Raise its temperature, or give the first stage "
+            "fewer epochs.",
             UserWarning,
             stacklevel=2,
         )
+    elif hasattr(objective, "reward") and _never(records, "advantage"):
+        warnings.warn(
+            f"All numbers that {name} compared for a row got the same reward in every epoch (to "
+            f"within 1e-6), so reward={objective.reward!r} taught nothing. It must be the higher "
+            "the closer a number is to the target: look whether it is constant, overflows, or is "
+            "measured in units that make it tiny.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _never(records, metric):
+    """Whether a metric was reported and stayed at zero, but for rounding."""
+    values = [record[metric] for record in records if metric in record]
+    return bool(values) and max(values) < 1e-6

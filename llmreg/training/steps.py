@@ -64,7 +64,10 @@ def _free_memory():
 
 
 class BatchGradients:
-    """Computes the gradients of a batch's mean loss.
+    """Computes the gradients of a batch's loss: the weighted sum over its rows, by their number.
+
+    Not divided by the weights' sum: a row of weight 2 counts as two rows wherever it comes, be its
+    batch-mates heavy or light. Weights have a mean of 1 over the training rows.
 
     The batch is shared out among the processes, and each share is computed in parts of at most
     ``rows_at_once`` rows. Where memory runs out, parts become half as large and the batch starts
@@ -90,7 +93,7 @@ class BatchGradients:
         self.rows_at_once = rows_at_once
 
     def __call__(self, rows, noise):
-        """Leave the gradients of these rows' mean loss in the trainable weights.
+        """Leave the gradients of these rows' loss in the trainable weights.
 
         Parameters
         ----------
@@ -100,7 +103,7 @@ class BatchGradients:
         Returns
         -------
         dict of str to float
-            The loss and the metrics: means over the rows, weighted.
+            The loss and the metrics: weighted sums over the rows, divided by their number.
 
         Raises
         ------
@@ -142,19 +145,18 @@ class BatchGradients:
 
     def _batch(self, rows, noise):
         parts = self._parts(rows, noise)
-        total = float(self.data.weight[rows].sum())
         first, statistics = self._survey(parts)
         sums = {}
         for part in parts:
             policy, targets = first or self._policy(*part)
             first = None
             loss, metrics = self.objective.loss(policy, targets, statistics)
-            ((targets.weight * loss).sum() / total).backward()
+            ((targets.weight * loss).sum() / len(rows)).backward()
             for name, values in {"loss": loss, **metrics}.items():
                 value = (targets.weight * values.detach()).sum().cpu().double()
                 sums[name] = sums.get(name, 0.0) + value
         self.processes.sum_gradients(self.model.trainable().values())
-        means = self.processes.sum(torch.stack(list(sums.values()))) / total
+        means = self.processes.sum(torch.stack(list(sums.values()))) / len(rows)
         return dict(zip(sums, means.tolist(), strict=True))
 
     def _parts(self, rows, noise):
@@ -194,6 +196,13 @@ class BatchGradients:
             first = None  # without gradients
             set_random_states(states)
         return first, None if statistics is None else self.processes.sum(statistics)
+
+    def answers(self, rows):
+        """What the model says of these rows: its head, or the targets' log-probabilities."""
+        policy, targets = self._policy(rows, None, self.data.weight[rows])
+        if self.model.head is not None:
+            return self.model.head_output(policy.batch)
+        return policy.log_prob_of(targets.leaf)
 
     def _policy(self, rows, noise, weight):
         device = self.model.device
