@@ -125,7 +125,7 @@ def test_uncommon_dtypes_become_plain_ones():
     )
     frame = read(X)
     assert frame["sparse"].dtype == np.float64
-    assert [frame[name].dtype for name in ("day", "flag", "wait")] == [object] * 3
+    assert [frame[name].dtype.kind for name in ("day", "flag", "wait")] == ["O", "O", "m"]
     assert frame.iloc[0].tolist() == [0.0, day, True, pd.Timedelta(1, "s")]
 
 
@@ -202,7 +202,7 @@ def test_one_dimension_of_anything_but_strings_is_refused(X):
         read(X)
 
 
-@pytest.mark.parametrize("X", [3.0, "a string", None, {"a": [1]}])
+@pytest.mark.parametrize("X", [3.0, "a string", None])
 def test_a_scalar_is_refused(X):
     with pytest.raises(ValueError, match=r"Expected 2D array, got scalar[\s\S]*Reshape your data"):
         read(X)
