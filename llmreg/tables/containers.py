@@ -98,7 +98,7 @@ def _narwhals(X):
 
 
 def _lossless(table, names):
-    """A narwhals frame as one of pandas, in which a gap does not make floats of integers."""
+    """A narwhals frame as one of pandas, in which no gap makes floats of integers."""
     try:
         frame = table.to_pandas()
     except ImportError:  # polars needs pyarrow for it, which llmreg does not
@@ -108,7 +108,8 @@ def _lossless(table, names):
     spoilt = {
         name: _objects(table[name].to_list())
         for name in names
-        if table[name].dtype.is_integer() and frame[name].dtype.kind == "f"
+        if table[name].dtype.is_nested()
+        or (table[name].dtype.is_integer() and frame[name].dtype.kind == "f")
     }
     return frame.assign(**spoilt)
 
@@ -143,7 +144,7 @@ def _record_reader(kind):
     """What makes dicts by column of rows of this type, or None if their cells have no names."""
     if kind is dict:
         return _itself
-    if issubclass(kind, np.void):  # of a structured array
+    if issubclass(kind, (np.void, np.ma.core.mvoid)):  # of a structured array
         return lambda row: {name: row[name] for name in row.dtype.names or ()}
     if issubclass(kind, (Mapping, pd.Series)):
         return _named
@@ -187,6 +188,7 @@ def _is_row(cell):
 def _from_rows(X, owner):
     """Read a list of rows column by column, so that mixed rows keep the type of each cell."""
     sequences = set(filter(_is_sequence, set(map(type, X))))
+    _refuse_deep(1 + max(getattr(row, "ndim", 1) for row in X), owner)
     widths = {len(row) if type(row) in sequences or _is_row(row) else None for row in X}
     if len(widths) > 1:
         shape = sorted(widths, key=lambda width: (width is not None, width))
