@@ -109,7 +109,7 @@ def test_texts_are_encoded_as_if_one_by_one_and_equal_ones_once(tokenizer):
     part = _encode_texts(counting, texts, 64)
     expected = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     assert [[id_ for id_, _ in row] for row in _as_lists(part)] == expected
-    assert calls == [["", "old house 12", "red"]]
+    assert calls == [["red", "", "old house 12"]]
     assert not part.slots.any()
 
 
