@@ -21,7 +21,7 @@ from llmreg.tables.row_features import RowFeatures
 
 warnings.simplefilter("ignore")
 rng = np.random.RandomState(0)
-n = 400
+n = 200
 plain = pd.DataFrame({
     "a": rng.randn(n),
     "text": [" ".join(rng.choice(list("pqrstuvw"), 4)) for _ in range(n)],

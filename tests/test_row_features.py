@@ -93,7 +93,7 @@ def test_texts_with_next_to_nothing_in_them(texts):
 def test_one_long_text_does_not_decide_how_the_others_are_counted():
     X = _table()
     longest = X.copy()
-    longest.loc[3, "text"] = "word " * 10_000
+    longest.loc[3, "text"] = "word " * 9_000
     found = RowFeatures(("linear",), 0).fit(_rows(longest))
     assert len(found.counters_[0]) == 2
 

@@ -4,7 +4,7 @@ import numpy as np
 
 __all__ = ["LONGEST", "beginnings", "typical"]
 
-LONGEST = 100_000  # characters of a cell that are counted; each costs a few hundred bytes
+LONGEST = 50_000  # characters of a cell that are counted; each costs a few hundred bytes
 MANY = 10_000  # cells that tell what is typical
 
 
