@@ -65,7 +65,8 @@ def test_half_emoji_and_odd_characters_are_learnt_and_predicted(
     odd, pretrained, pretrained_folder, tmp_path
 ):
     X, y = odd
-    settings = _settings(model=pretrained_folder, estimates="linear") if pretrained else _settings()
+    model = pretrained_folder if pretrained else "tiny"
+    settings = _settings(model=model, estimates="linear")
     model = LLMRegressor(**settings).fit(X, y)
     some = [*X[:5], {}]
     predicted = model.predict(some)
