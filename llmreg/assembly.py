@@ -16,6 +16,7 @@ from llmreg.parameters import is_pretrained
 from llmreg.prompts.cell_encoder import CellEncoder
 from llmreg.prompts.cell_prompts import CellPrompts
 from llmreg.prompts.cells import CellFeaturizer
+from llmreg.prompts.cutting import most_characters
 from llmreg.prompts.spelling import symbol_tokens
 from llmreg.prompts.text_prompts import TextPrompts
 from llmreg.settings import (
@@ -25,6 +26,7 @@ from llmreg.settings import (
     estimate_dropout,
 )
 from llmreg.tables.estimates import RowEstimates
+from llmreg.tables.plain_cells import legible
 
 __all__ = ["assemble", "lora_config", "row_estimates"]
 
@@ -111,7 +113,7 @@ def _embedded(params, rows, codec, featurizer, settings, verify):
 
     from llmreg.tiny import tiny_config, train_tokenizer
 
-    texts = _token_texts(rows, settings["number_input"])
+    texts = _token_texts(rows, settings["number_input"], settings["max_text_tokens"])
     tokenizer = train_tokenizer(texts, symbols=codec.symbols)
     if params["model"] == "tiny":
         config = tiny_config(len(tokenizer))
@@ -144,12 +146,12 @@ def _within_positions(settings, config, codec, n_texts=0):
     return {**settings, "max_prompt_tokens": min(settings["max_prompt_tokens"], room)}
 
 
-def _token_texts(rows, number_input):
-    """Distinct cells that will be written as tokens."""
+def _token_texts(rows, number_input, budget):
+    """Distinct cells that will be written as tokens, as far as ``budget`` tokens may reach."""
     texts = set()
     for field in rows.fields:
         if field.kind == "text" or (field.numbers is not None and number_input != "value"):
-            texts.update(np.unique(field.text.astype(str)))
+            texts.update(legible(text[: most_characters(budget)]) for text in field.text)
     return sorted(texts)
 
 

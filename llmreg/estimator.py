@@ -348,7 +348,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
 
         Parameters
         ----------
-        X : DataFrame, array-like of shape (n_rows, n_columns), Series or list of str
+        X : table of any library, array-like of shape (n_rows, n_columns), Series or list of str
             Any mix of numbers, categories, texts, dates and missing values; see
             :class:`RowSerializer`. One column of strings is text regression.
         y : array-like of shape (n_rows,)

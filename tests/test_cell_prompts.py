@@ -106,10 +106,10 @@ def test_texts_are_encoded_as_if_one_by_one_and_equal_ones_once(tokenizer):
         calls.append(batch)
         return tokenizer(batch, **kwargs)
 
-    part = _encode_texts(counting, texts)
+    part = _encode_texts(counting, texts, 64)
     expected = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     assert [[id_ for id_, _ in row] for row in _as_lists(part)] == expected
-    assert calls == [["", "old house 12", "red"]]
+    assert calls == [["red", "", "old house 12"]]
     assert not part.slots.any()
 
 
@@ -142,7 +142,7 @@ def test_words_of_training_are_few_tokens(tokenizer):
 def test_the_text_of_a_special_token_stays_text(tokenizer, text):
     special = set(tokenizer.convert_tokens_to_ids(["<pad>", "<unk>", *CELL_TOKENS.values()]))
     assert len(special) == 6
-    part = _encode_texts(tokenizer, np.array([text], dtype=object))
+    part = _encode_texts(tokenizer, np.array([text], dtype=object), 64)
     assert not special & set(part.ids.tolist())
     assert "".join(tokenizer.convert_ids_to_tokens(part.ids)).replace("Ġ", " ") == text
 

@@ -88,3 +88,17 @@ def test_texts_with_next_to_nothing_in_them(texts):
     rows = _rows(pd.DataFrame({"text": texts, "size": np.arange(len(texts))}))
     for found in (features.fit_transform(rows), features.transform(rows)):
         assert all(np.isfinite(matrix).all() for matrix in found.values())
+
+
+def test_one_long_text_does_not_decide_how_the_others_are_counted():
+    X = _table()
+    longest = X.copy()
+    longest.loc[3, "text"] = "word " * 9_000
+    found = RowFeatures(("linear",), 0).fit(_rows(longest))
+    assert len(found.counters_[0]) == 2
+
+
+def test_levels_are_told_apart_to_the_last_character():
+    X = pd.DataFrame({"colour": ["a", "a\0", "a", "a\0"]})
+    found = RowFeatures(("boosted",), 0).fit_transform(_rows(X))["boosted"]
+    assert found[:, 1].tolist() == [0, 1, 0, 1]

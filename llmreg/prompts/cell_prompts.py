@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from llmreg.prompts.cutting import beginnings, distinct
 from llmreg.prompts.encoding import (
     Prompts,
     Ragged,
@@ -15,6 +16,7 @@ from llmreg.prompts.encoding import (
     warn_text_cut,
     within,
 )
+from llmreg.tables.plain_cells import legible
 from llmreg.tiny.tokenizer import CELL_TOKENS
 
 __all__ = ["CellPrompts"]
@@ -70,7 +72,7 @@ class CellPrompts(Prompts):
         parts = []
         as_number = field.numbers is not None
         if (as_number and self.number_input != "value") or field.kind == "text":
-            part = _encode_texts(self.tokenizer, field.text)
+            part = _encode_texts(self.tokenizer, field.text, self.max_text_tokens)
             part = replace(part, slots=np.full_like(part.ids, column))
             parts.append(self._cut_text(part, n_rows))
         if as_number and self.number_input != "text":
@@ -87,13 +89,13 @@ class CellPrompts(Prompts):
         return Ragged.constant(n_rows, [self.special[kind]] * count, slots)
 
 
-def _encode_texts(tokenizer, texts):
-    """Ragged token ids of strings, each distinct string tokenised once."""
-    uniques, inverse = np.unique(texts.astype(str), return_inverse=True)
+def _encode_texts(tokenizer, texts, budget):
+    """Ragged token ids of strings, each distinct string tokenised once; more than ``budget`` tokens
+    of those that have more."""
+    uniques, inverse = distinct(texts)
+    uniques = list(map(legible, beginnings(tokenizer, uniques, budget)))
     # Split: "<pad>" in a cell is five characters, not the special token.
-    encoded = tokenizer(uniques.tolist(), add_special_tokens=False, split_special_tokens=True)[
-        "input_ids"
-    ]
+    encoded = tokenizer(uniques, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
     flat = np.fromiter((i for ids in encoded for i in ids), np.int32, lengths.sum())
     starts = (lengths.cumsum() - lengths)[inverse]

@@ -11,6 +11,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from llmreg.tables.scaling import NumberScaler, soften, weighted_quantiles
+from llmreg.tables.words import MANY, beginnings, typical
 
 __all__ = ["CellFeaturizer", "CellValues", "TextFeaturizer"]
 
@@ -153,13 +154,14 @@ class CellFeaturizer:
 
     @staticmethod
     def _seen(field):
-        return {level: code for code, level in enumerate(np.unique(field.text[~field.missing]), 2)}
+        return {
+            level: code for code, level in enumerate(sorted(set(field.text[~field.missing])), 2)
+        }
 
 
 def _codes(field, levels):
-    uniques, inverse = np.unique(field.text, return_inverse=True)
-    table = np.array([levels.get(level, 1) for level in uniques], dtype=np.int64)
-    return np.where(field.missing, 0, table[inverse])
+    codes = np.fromiter((levels.get(level, 1) for level in field.text), np.int64, len(field.text))
+    return np.where(field.missing, 0, codes)
 
 
 class TextFeaturizer:
@@ -181,6 +183,7 @@ class TextFeaturizer:
         if self.transformer is not None:
             self.model_ = self._seeded(clone(self.transformer))
             return self._scale(self._dense(self.model_.fit_transform(texts)), fit=True)
+        texts = beginnings(texts)
         self.model_ = self._vectorizer(texts)
         try:
             matrix = self.model_.fit_transform(texts)
@@ -200,10 +203,9 @@ class TextFeaturizer:
         """(n, k) float32 features of an array of strings."""
         if self.model_ is None:
             return np.zeros((len(texts), 0), np.float32)
-        matrix = self.model_.transform(texts)
-        if self.transformer is None:
-            matrix = self.svd_.transform(matrix)
-        return self._scale(self._dense(matrix))
+        if self.transformer is not None:
+            return self._scale(self._dense(self.model_.transform(texts)))
+        return self._scale(self.svd_.transform(self.model_.transform(beginnings(texts))))
 
     def _seeded(self, transformer):
         """With our seed where it (or a step of it) would draw from numpy's global state."""
@@ -216,7 +218,7 @@ class TextFeaturizer:
 
     @staticmethod
     def _vectorizer(texts):
-        words = np.mean([len(text.split()) for text in texts[:10_000]])
+        words = typical((len(text.split()) for text in texts[:MANY]), 2)
         kind = dict(ngram_range=(1, 2)) if words >= 2 else dict(analyzer="char", ngram_range=(1, 4))
         min_df = 2 if len(texts) >= 50 else 1
         lowercase = words >= 2  # the case of a letter carries meaning in codes such as SMILES

@@ -4,6 +4,8 @@ import datetime
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
+from llmreg.tables.plain_cells import legible
+
 __all__ = ["Frame", "chat_frame", "encode_plain", "plain_frame", "special_ids"]
 
 # Templates that write today's date would give other prompts tomorrow: for them it is always this
@@ -62,8 +64,9 @@ def encode_plain(tokenizer, texts, anchor=""):
         Offsets are those of each token in its text, (start, end).
     """
     encoded = tokenizer(
-        [anchor + text for text in texts], add_special_tokens=False, split_special_tokens=True,
-        return_offsets_mapping=True, return_attention_mask=False, verbose=False,
+        [anchor + legible(text) for text in texts], add_special_tokens=False,
+        split_special_tokens=True, return_offsets_mapping=True, return_attention_mask=False,
+        verbose=False,
     )  # fmt: skip
     ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
     if anchor:

@@ -6,6 +6,7 @@ from itertools import chain
 import numpy as np
 
 from llmreg.prompts.chat import chat_frame, encode_plain, plain_frame
+from llmreg.prompts.cutting import beginnings, distinct
 from llmreg.prompts.encoding import (
     Prompts,
     Ragged,
@@ -132,15 +133,21 @@ class TextPrompts(Prompts):
     def _written(self, field, n_rows):
         if field.kind == "number" and self.number_input == "value":
             return ["0"] * n_rows
-        return self._cut_cells(field.text) if field.kind == "text" else field.text.tolist()
+        if field.kind == "text":
+            return self._cut_cells(field.text)
+        uniques, inverse = distinct(field.text)
+        # Of a prompt that such a cell makes too long, nothing that is read goes.
+        short = beginnings(self.tokenizer, uniques, self.max_prompt_tokens)
+        return [short[i] for i in inverse]
 
     def _cut_cells(self, texts):
-        uniques, inverse = np.unique(texts.astype(str), return_inverse=True)
-        lengths, _, offsets = encode_plain(self.tokenizer, uniques.tolist())
+        uniques, inverse = distinct(texts)
         budget = self.max_text_tokens
+        uniques = beginnings(self.tokenizer, uniques, budget)
+        lengths, _, offsets = encode_plain(self.tokenizer, uniques)
         short = [
             text[: at[budget - 1][1]] if length > budget else text
-            for text, at, length in zip(uniques.tolist(), offsets, lengths, strict=True)
+            for text, at, length in zip(uniques, offsets, lengths, strict=True)
         ]
         warn_text_cut(int((np.array(lengths) > budget)[inverse].sum()), len(texts), budget)
         return [short[i] for i in inverse]

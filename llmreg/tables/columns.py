@@ -23,7 +23,7 @@ __all__ = ["KINDS", "ColumnPlan", "infer_kind", "plan_column", "write_column"]
 KINDS = ("number", "category", "text", "datetime")
 DATE_PARTS = ("timestamp", "month", "day", "weekday", "hour")
 
-_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
+_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 _LEADING_ZERO = re.compile(r"\s*[+-]?0[0-9]")  # "01234": a code, which 1234 would spoil
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 

@@ -8,6 +8,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from llmreg.tables.scaling import NumberScaler, soften
+from llmreg.tables.words import MANY, beginnings, typical
 
 __all__ = ["RowFeatures"]
 
@@ -109,19 +110,19 @@ def _numbers(rows):
 
 
 def _levels(rows):
-    parts = [field.text.astype(str) for field in rows.fields if field.kind == "category"]
-    return np.stack(parts, 1).astype(object) if parts else np.zeros((rows.n_rows, 0), object)
+    parts = [field.text for field in rows.fields if field.kind == "category"]
+    return np.stack(parts, 1) if parts else np.zeros((rows.n_rows, 0), object)
 
 
 def _texts(rows):
-    return [field.text.astype(str) for field in rows.fields if field.kind == "text"]
+    return [beginnings(field.text) for field in rows.fields if field.kind == "text"]
 
 
 def _fitted_counters(texts):
     """TF-IDF of a column of texts: a list of transformers, empty if there is nothing to count."""
     options = {"sublinear_tf": True, "max_features": 50_000}
     counters = [TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\b\w+\b", **options)]
-    if np.mean([len(text) for text in texts[:10_000]]) <= SHORT:
+    if typical(map(len, texts[:MANY]), SHORT) <= SHORT:
         counters.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), **options))
     try:
         return [counter.fit(texts) for counter in counters]

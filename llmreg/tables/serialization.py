@@ -144,7 +144,8 @@ class RowSerializer(TransformerMixin, BaseEstimator):
     max_text_tokens : int or "auto", default="auto"
         The token budget of one text cell. Tokens are the model's, so it is ``LLMRegressor`` that
         shortens longer cells, with a warning; `transform` alone returns uncut text. "auto": 256 for
-        pretrained models, 64 for fresh weights, which read the whole text as TF-IDF besides.
+        pretrained models, 64 for fresh weights, which read the first 50,000 characters as TF-IDF
+        besides.
 
     Attributes
     ----------

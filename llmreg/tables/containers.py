@@ -1,0 +1,299 @@
+"""Tables of any library, and of none, as pandas frames: whatever has column names keeps them."""
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import fields, is_dataclass
+from itertools import chain
+from operator import itemgetter
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+
+from llmreg.tables.plain_cells import legible, shown
+
+__all__ = ["to_frame"]
+
+TEXT_COLUMN = "text"
+STRINGS = (str, bytes, bytearray, memoryview)
+
+_RESHAPE = (
+    "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or "
+    "array.reshape(1, -1) if it contains a single sample. A 1-D input is accepted only for text "
+    "regression, where every value is a string or missing"
+)
+
+
+def to_frame(X, owner, known):
+    """Any table as a pandas frame with its own labels, cells as they are.
+
+    Parameters
+    ----------
+    X : table-like
+        See :func:`llmreg.tables.reading.read_table`.
+    owner : str
+        The estimator's class, for messages.
+    known : sequence of str or None
+        Names seen in fit, which say how rows with named cells are ordered.
+
+    Returns
+    -------
+    frame : pandas.DataFrame
+        It may share memory with X.
+    named : bool
+        Whether its labels mean something.
+    """
+    if hasattr(X, "toarray"):  # scipy's sparse matrices and arrays, and their likes
+        raise TypeError(
+            "Sparse data was passed for X, but dense data is required. Sparse input is not "
+            f"supported by {owner}: use X.toarray() to convert to a dense numpy array."
+        )
+    X = _as_pandas(X)
+    if isinstance(X, pd.DataFrame):
+        return X, True
+    if isinstance(X, pd.Series):
+        return _from_vector(X, X.name), False
+    if isinstance(X, Mapping):
+        return _from_columns(X, owner), True
+    if _is_sequence(type(X)) and len(X):
+        return _from_sequence(X, owner, known)
+    X = np.asanyarray(X)  # a masked array keeps its mask
+    if X.dtype.names and X.ndim == 1:
+        return _from_columns({name: X[name] for name in X.dtype.names}, owner), True
+    return _from_array(X, owner), False
+
+
+def _as_pandas(X):
+    """Data frames and series of other libraries as those of pandas; the rest is left alone."""
+    if isinstance(X, (pd.DataFrame, pd.Series, np.ndarray, list, tuple)):
+        return X
+    try:
+        table = _narwhals(nw.to_native(X, pass_through=True))
+        if isinstance(table, nw.LazyFrame):
+            table = table.collect()
+        if isinstance(table, nw.Series):
+            return _lossless(table.to_frame(), [table.name]).iloc[:, 0].rename(table.name)
+        if isinstance(table, nw.DataFrame):
+            return _lossless(table, table.columns)
+    except nw.exceptions.NarwhalsError as error:
+        raise ValueError(f"X, a {type(X).__name__}, cannot be read as a table: {error}") from error
+    return X.to_pandas() if hasattr(X, "to_pandas") else X
+
+
+def _narwhals(X):
+    """What narwhals knows, as its own; tables that it does not know may tell what they hold."""
+    table = nw.from_native(X, pass_through=True, allow_series=True)
+    if table is not X:
+        return table
+    if hasattr(X, "__arrow_c_stream__"):
+        import pyarrow as pa
+
+        stream = pa.chunked_array(X)
+        is_table = pa.types.is_struct(stream.type)
+        X = pa.Table.from_struct_array(stream) if is_table else stream
+    elif hasattr(X, "__dataframe__"):
+        from pyarrow.interchange import from_dataframe
+
+        X = from_dataframe(X)
+    return nw.from_native(X, pass_through=True, allow_series=True)
+
+
+def _lossless(table, names):
+    """A narwhals frame as one of pandas, in which no gap makes floats of integers."""
+    try:
+        frame = table.to_pandas()
+    except ImportError:  # polars needs pyarrow for it, which llmreg does not
+        frame = pd.DataFrame({name: _objects(table[name].to_list()) for name in names})
+        levels = {n: "category" for n in names if table[n].dtype in (nw.Categorical, nw.Enum)}
+        return frame.astype(levels)
+    spoilt = {
+        name: _objects(table[name].to_list())
+        for name in names
+        if table[name].dtype.is_nested()
+        or (table[name].dtype.is_integer() and frame[name].dtype.kind == "f")
+    }
+    return frame.assign(**spoilt)
+
+
+def _objects(cells):
+    """A Series of cells of which each keeps its type."""
+    return pd.Series(list(cells), dtype=object)
+
+
+def _is_sequence(kind):
+    return issubclass(kind, Sequence) and not issubclass(kind, STRINGS)
+
+
+def _from_sequence(X, owner, known):
+    """Read rows, whose cells may have names, or a vector of text."""
+    readers = {kind: _record_reader(kind) for kind in set(map(type, X))}
+    if all(readers.values()):
+        return _from_records([readers[type(row)](row) for row in X], known), True
+    if any(readers.values()):
+        stranger = next(row for row in X if readers[type(row)] is None)
+        raise TypeError(
+            f"X is a list of rows whose cells have names, but one of its rows is {shown(stranger)} "
+            f"of type {type(stranger).__name__}. Pass one dict per row (an empty dict for an empty "
+            "row)."
+        )
+    if any(map(_is_sequence, readers)) or any(getattr(row, "ndim", 0) > 0 for row in X):
+        return _from_rows(X, owner), False
+    return _from_vector(_objects(X), None), False
+
+
+def _record_reader(kind):
+    """What makes dicts by column of rows of this type, or None if their cells have no names."""
+    if kind is dict:
+        return _itself
+    if issubclass(kind, (np.void, np.ma.core.mvoid)):  # of a structured array
+        return lambda row: {name: row[name] for name in row.dtype.names or ()}
+    if issubclass(kind, (Mapping, pd.Series)):
+        return _named
+    if is_dataclass(kind):
+        return lambda row: {field.name: getattr(row, field.name) for field in fields(row)}
+    if hasattr(kind, "_asdict"):  # named tuples, and rows of SQLAlchemy
+        return kind._asdict
+    # Rows of sqlite3. Of what has dimensions, only a vector is a row.
+    return _named if hasattr(kind, "keys") and not hasattr(kind, "ndim") else None
+
+
+def _itself(row):
+    return row
+
+
+def _named(row):
+    names = list(row.keys())
+    if len(set(names)) < len(names):
+        raise ValueError(f"The cells of a row must have names that differ, but X has {names}.")
+    return {name: row[name] for name in names}
+
+
+def _from_records(records, known):
+    """A row says nothing about order, and which keys a batch happens to lack must not matter."""
+    labels = list(dict.fromkeys(chain.from_iterable(records)))
+    if known is not None:
+        found = {legible(str(label)): label for label in labels}
+        ordered = [found.get(name, name) for name in known]
+        labels = ordered + [label for label in labels if label not in set(ordered)]
+    if len(labels) > 1 and min(map(len, records)) == len(labels):  # none lacks one: faster
+        rows = map(itemgetter(*labels), records)
+    else:
+        rows = ([row.get(label) for label in labels] for row in records)
+    return _grid(labels, rows, len(records))
+
+
+def _is_row(cell):
+    return _is_sequence(type(cell)) or getattr(cell, "ndim", 0) > 0
+
+
+def _from_rows(X, owner):
+    """Read a list of rows column by column, so that mixed rows keep the type of each cell."""
+    sequences = set(filter(_is_sequence, set(map(type, X))))
+    _refuse_deep(1 + max(getattr(row, "ndim", 1) for row in X), owner)
+    widths = {len(row) if type(row) in sequences or _is_row(row) else None for row in X}
+    if len(widths) > 1:
+        shape = sorted(widths, key=lambda width: (width is not None, width))
+        raise ValueError(
+            f"Expected 2D array, got rows of different lengths instead: {shape} (None is a row "
+            "that is not a sequence). Give every row the same columns, with None where a value "
+            "is missing."
+        )
+    if 0 not in widths and all(_is_row(cell) for row in X for cell in row):
+        _refuse_deep(3, owner)
+    return _grid(_numbered(*widths), X, len(X))
+
+
+def _grid(labels, rows, n_rows):
+    """A frame of rows, in which each cell keeps its type."""
+    cells = np.fromiter(chain.from_iterable(rows), object, n_rows * len(labels))
+    cells = np.asfortranarray(cells.reshape(n_rows, len(labels)))
+    return _labelled(pd.DataFrame(cells, dtype=object), labels)
+
+
+def _frame(labels, columns, n_rows):
+    columns = dict(enumerate(map(_as_series, columns)))
+    return _labelled(pd.DataFrame(columns, index=pd.RangeIndex(n_rows)), labels)
+
+
+def _labelled(frame, labels):
+    return frame.set_axis(pd.Index(labels, dtype=object, tupleize_cols=False), axis=1)
+
+
+def _as_series(cells):
+    if isinstance(cells, np.ndarray):
+        return pd.Series(_unmasked(cells), dtype=object if cells.dtype.kind in "OSU" else None)
+    return cells if isinstance(cells, pd.Series) else _objects(cells)
+
+
+def _from_columns(X, owner):
+    """Read a dict of columns, or anything like it."""
+    columns = {name: _column(name, cells, owner) for name, cells in X.items()}
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"The columns of X must have the same length, but have {lengths}.")
+    return _frame(list(columns), list(columns.values()), max(lengths.values(), default=0))
+
+
+def _column(name, cells, owner):
+    """One value of a dict of columns; its own index, if any, is of no consequence."""
+    if isinstance(cells, (*STRINGS, Mapping, Set)) or not hasattr(cells, "__len__"):
+        raise ValueError(
+            f"X is read as a dict of columns, but X[{name!r}] is {shown(cells)} of type "
+            f"{type(cells).__name__}. Pass a list or an array with one value per row."
+        )
+    if not isinstance(cells, (list, tuple)):
+        cells = _as_pandas(cells)
+    if isinstance(cells, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)):
+        return pd.Series(cells).reset_index(drop=True)
+    if not _is_sequence(type(cells)):
+        cells = np.asanyarray(cells)
+        _refuse_deep(cells.ndim + 1 + bool(cells.dtype.names), owner)
+    return cells
+
+
+def _from_array(X, owner):
+    if X.ndim == 0:
+        raise ValueError(f"Expected 2D array, got scalar array instead:\narray={X}.\n{_RESHAPE}.")
+    if X.ndim == 1:
+        return _from_vector(_as_series(X), None)
+    _refuse_deep(X.ndim, owner)
+    strings = X.dtype.kind in "OSU"  # of these pandas would make a type that not all fit into
+    frame = pd.DataFrame(_unmasked(X), dtype=object if strings else None)
+    return _labelled(frame, _numbered(X.shape[1]))
+
+
+def _unmasked(X):
+    """An array with missing values where it is masked."""
+    if not isinstance(X, np.ma.MaskedArray):
+        return X
+    if X.dtype.kind in "fcmM":
+        return X.filled(np.array("NaT" if X.dtype.kind in "mM" else "nan", X.dtype))
+    cells = X.data.astype(object)
+    cells[np.ma.getmaskarray(X)] = None
+    return cells
+
+
+def _from_vector(series, name):
+    """Return a column of text, or raise scikit-learn's error about 1-D input."""
+    values = series.to_numpy(dtype=object)
+    present = values[~series.isna().to_numpy()]
+    strange = {kind for kind in set(map(type, present)) if not issubclass(kind, (str, bytes))}
+    if strange or len(present) == 0:
+        stranger = next((value for value in present if type(value) in strange), None)
+        found = f"; got {shown(stranger)} ({type(stranger).__name__})" if strange else ""
+        raise ValueError(
+            f"Expected 2D array, got 1D array instead:\narray=[{', '.join(map(shown, values[:6]))}"
+            f"{', ...' if len(values) > 6 else ''}].\n{_RESHAPE}{found}."
+        )
+    return _frame([TEXT_COLUMN if name in (None, "") else name], [_objects(values)], len(values))
+
+
+def _numbered(width):
+    return [f"x{i}" for i in range(width)]
+
+
+def _refuse_deep(n_dimensions, owner):
+    if n_dimensions > 2:
+        raise ValueError(
+            f"Found array with dim {n_dimensions}. {owner} expected <= 2: one row per sample and "
+            "one column per feature."
+        )
