@@ -21,7 +21,10 @@ MIN_COMPACT = 3  # distinct cells like "20210305" that are hardly all dates by c
 
 _NAMES = "jan feb mar apr may jun jul aug sep oct nov dec".split()  # noqa: SIM905
 _MONTHS = {name: number for number, name in enumerate(_NAMES, start=1)}
-_NAME = r"(?P<month>(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]*)\.?"
+_NAME = (
+    r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|"
+    r"sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+)
 _WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s+)?"
 _TIME = (
     r"(?:(?:\s*[T,]\s*|\s+|:)(?P<hour>\d{1,2})(?::?(?P<minute>\d{2})"

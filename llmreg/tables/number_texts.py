@@ -170,7 +170,7 @@ def read_number(cell, style):
         return math.nan if is_missing_word(cell) else _read_text(cell, style)
     try:
         return _finite(_plain_number(cell, style.quantity))
-    except (OverflowError, TypeError, ValueError):  # beyond the range of floats, or a month long
+    except (TypeError, ValueError):  # a duration in months, a signalling NaN
         return None
 
 
@@ -180,7 +180,8 @@ def _plain_number(cell, quantity):
     if isinstance(cell, (bool, np.bool_, Integral)):
         return int(cell)
     if isinstance(cell, Decimal):
-        return int(cell) if cell.is_finite() and cell % 1 == 0 else float(cell)
+        value = float(cell)
+        return int(cell) if math.isfinite(value) and cell == cell.to_integral_value() else value
     if isinstance(cell, Real):
         return float(cell)
     if isinstance(cell, timedelta) and quantity == "duration":
@@ -192,7 +193,10 @@ def _plain_number(cell, quantity):
 
 
 def _finite(value):
-    return value if value is not None and math.isfinite(float(value)) else None
+    try:
+        return value if value is not None and math.isfinite(float(value)) else None
+    except OverflowError:  # an integer beyond the range of floats
+        return None
 
 
 def _read_text(text, style):
@@ -207,10 +211,7 @@ def _read_text(text, style):
 def _read_parts(parts, style):
     if not _same_unit(parts.unit, style.unit):
         return None
-    try:
-        return _finite(_value(parts, style.decimal, style.thousands))
-    except (OverflowError, ValueError):
-        return None
+    return _finite(_value(parts, style.decimal, style.thousands))
 
 
 def _are_simple(cells):
