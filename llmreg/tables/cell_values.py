@@ -9,7 +9,6 @@ __all__ = [
     "distinct_cells",
     "distinct_texts",
     "is_missing_word",
-    "object_array",
     "spread",
 ]
 
@@ -66,10 +65,12 @@ def distinct_texts(column):
     return [texts[i] for i in there], counts[there]
 
 
-def spread(values, codes, missing, dtype=None):
+def spread(values, codes, missing):
     """The values of distinct cells for every row, `missing` where the code is -1."""
-    array = object_array([*values, missing]) if dtype is None else np.array([*values, missing])
-    return array.astype(dtype or object)[codes]
+    values = [*values, missing]
+    array = np.empty(len(values), dtype=object)  # np.array would take lists apart
+    array[:] = values
+    return array[codes]
 
 
 def cell_text(cell):
@@ -87,10 +88,3 @@ def cell_text(cell):
 
 def _as_text(cell):
     return cell.decode("utf-8", errors="replace")
-
-
-def object_array(values):
-    """A one-dimensional array of dtype object, whatever the values are."""
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
