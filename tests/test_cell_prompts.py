@@ -197,7 +197,7 @@ def test_a_datetime_takes_one_token_per_part(tokenizer):
 
 def test_text_features_that_do_not_exist_take_no_tokens(tokenizer):
     frame = pd.DataFrame({"t": ["", "", ""]})
-    rows = RowSerializer(column_kinds={"t": "text"}).fit(frame).serialize(frame)
+    rows = RowSerializer(missing="", column_kinds={"t": "text"}).fit(frame).serialize(frame)
     prompts = _cell_prompts(tokenizer)
     encoded = prompts.fit_encode(rows)
     assert prompts.layout.n_slots == prompts.layout.soft
@@ -205,7 +205,7 @@ def test_text_features_that_do_not_exist_take_no_tokens(tokenizer):
 
 
 def test_long_text_cells_are_cut_to_their_budget_with_a_warning(tokenizer):
-    rows, limit = _rows(), 3
+    rows, limit = _rows(missing=""), 3
     whole = _cell_prompts(tokenizer, n_soft=0).fit_encode(rows)
     prompts = _cell_prompts(tokenizer, n_soft=0, max_text_tokens=limit)
     message = "Text cells were cut to 3 tokens in 2 of 4 rows.*Raise max_text_tokens"

@@ -278,10 +278,10 @@ def test_texts_without_features_do_no_harm(texts):
 
 
 def test_a_column_without_features_beside_one_with_features_is_zero(frame):
-    _, values, later = _fit(frame.assign(u=""), c="category", t="text", u="text")
+    _, values, later = _fit(frame.assign(u="."), c="category", t="text", u="text")
     assert values.texts.shape == (30, 2, 5)
     assert values.texts[:, 0].any() and not values.texts[:, 1].any() and not later.texts[:, 1].any()
-    _, values, _ = _fit(frame.assign(u="", t=""), c="category", t="text", u="text")
+    _, values, _ = _fit(frame.assign(u=".", t="."), c="category", t="text", u="text")
     assert values.texts.shape == (30, 0, 0)  # as if there were no text columns
 
 

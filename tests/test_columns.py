@@ -10,6 +10,7 @@ import pytest
 
 from llmreg import RowSerializer
 from llmreg.tables.columns import infer_kind, plan_column, write_column
+from llmreg.tables.kinds import look_at
 
 
 def written(train, new=None, *, kind=None, number_format=".6g", exact=False):
@@ -51,6 +52,14 @@ KINDS = {
     "periods": (pd.Series(pd.period_range("2011-01", periods=2, freq="M")), "datetime"),
     "dates as objects": (objects(datetime.date(2011, 1, 20), None), "datetime"),
     "ISO dates": (pd.Series(["2011-01-20", None, "2011-02-03T05:00:00Z"]), "datetime"),
+    "times of day": (objects(datetime.time(14, 30), None), "number"),
+    "money": (pd.Series(["$1,234", "$99"]), "number"),
+    "lengths": (pd.Series(["12 km", None, "3.5 km"]), "number"),
+    "American dates": (pd.Series(["3/15/2021", "4/5/2021"]), "datetime"),
+    "German dates": (pd.Series(["15.3.2021", "5.4.2021"]), "datetime"),
+    "dates with gaps": (pd.Series(["2011-01-20", "", "0000-00-00"]), "datetime"),
+    "blanks": (pd.Series(["", "  "]), "number"),
+    "yes and no": (pd.Series(["yes", "no"]), "category"),
     "what only looks like a date": (pd.Series(["2011-99-20"]), "category"),
     "few short strings": (pd.Series(list("abcdefghij")), "category"),
     "many short strings that repeat": (pd.Series([f"v{i}" for i in range(100)] * 2), "category"),
@@ -76,26 +85,49 @@ def test_the_strings_of_a_table_of_one_column_are_text():
     assert infer_kind(pd.Series([1, 2]), alone=True) == "number"
 
 
-@pytest.mark.parametrize(("n_words", "warns"), [(1, True), (10, True), (11, False)])
-def test_numbers_with_a_few_words_among_them_warn_with_name_example_and_remedy(n_words, warns):
-    column = pd.Series([str(i / 7) for i in range(100 - n_words)] + ["n/a"] * n_words, name="rent")
+@pytest.mark.parametrize(("n_words", "warns"), [(6, True), (10, True), (11, False)])
+def test_numbers_with_words_among_them_warn_with_name_example_and_remedy(n_words, warns):
+    column = pd.Series([str(i / 7) for i in range(100 - n_words)] + ["many"] * n_words, name="rent")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert infer_kind(column) == "text"
     assert len(caught) == warns
     for warning in caught:
         message = str(warning.message)
-        assert f"{100 - n_words} of 100 values of column 'rent' are numbers" in message
-        assert "'n/a'" in message and "NaN" in message and "column_kinds" in message
+        assert f"'rent' is nearly all numbers ({100 - n_words} of 100 values)" in message
+        assert "'many'" in message and "NaN" in message and "column_kinds" in message
+
+
+def test_up_to_five_words_in_a_hundred_numbers_are_missing_with_a_warning():
+    column = pd.Series([str(i / 7) for i in range(95)] + ["many"] * 5)
+    look = look_at(column)
+    assert look.kind == "number"
+    with pytest.warns(UserWarning, match="'c' is read as a number, but 5 of its 100.*'many'"):
+        plan = plan_column("c", column, look=look)
+    with pytest.warns(UserWarning, match="5 of the 100"):
+        _, absent, _, _ = write_column(plan, column, number_format="g", missing="?")
+    assert absent.sum() == 5
+
+
+@pytest.mark.parametrize("word", ["n/a", "NaN", "", "  ", "-", "?", "unknown"])
+def test_words_for_missing_do_not_keep_a_column_from_being_numbers_or_dates(word):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert infer_kind(pd.Series(["1.5", word, word, "3"])) == "number"
+        assert infer_kind(pd.Series(["2011-01-20", word, word])) == "datetime"
+        assert written(["1.5", word])[0].tolist() == ["1.5", "?"]
+        assert written([1.5, 2.5], [word, "3"])[0].tolist() == ["?", "3"]
+        assert written(["2011-01-20", word])[0].tolist() == ["2011-01-20", "?"]
+    assert infer_kind(pd.Series(["n/a", "-", "?"])) == "category"
 
 
 def test_what_the_warning_about_words_among_numbers_advises_helps():
-    column = pd.Series([*map(str, range(50)), "n/a"], name="rent")
+    column = pd.Series([*map(str, range(50)), "<5"], name="rent")
     with pytest.warns(UserWarning, match="'rent'"):
         infer_kind(column)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert infer_kind(column.replace("n/a", np.nan)) == "number"
+        assert infer_kind(column.replace("<5", np.nan)) == "number"
         frame = column.to_frame().assign(other=1.5)
         kinds = RowSerializer(column_kinds={"rent": "category"}).fit(frame).kinds_
     assert kinds == {"rent": "category", "other": "number"}
@@ -136,6 +168,13 @@ def test_max_categories_is_where_categories_end():
         (["1.50", "2"], ["1.5", "2"]),
         (objects(Decimal("1.50"), None), ["1.5", "?"]),
         (pd.to_timedelta(["1min", None]), ["60", "?"]),
+        ([10**15, 10**18 + 1], ["1000000000000000", "1000000000000000001"]),
+        ([1e15, 2e18, np.nan], ["1000000000000000", "2000000000000000000", "?"]),
+        (objects(10**25, None), [str(10**25), "?"]),
+        (["1234567890123456789", "5"], ["1234567890123456789", "5"]),
+        (["$1,234.50", "$2"], ["1234.5", "2"]),
+        (objects(datetime.time(14, 30), None), ["14.5", "?"]),
+        (pd.Series(["1.5", "2"], dtype="category"), ["1.5", "2"]),
     ],
 )
 def test_numbers_are_written_short_and_whole_ones_without_a_point(values, texts):
@@ -163,7 +202,7 @@ def test_numbers_come_as_one_column_that_is_nan_where_missing():
     assert names == ("c",)
 
 
-@pytest.mark.parametrize("word", ["n/a", "inf", "nan", "1e999", "", "1,5", [1]])
+@pytest.mark.parametrize("word", ["many", "inf", "1e999", "1,5", [1], datetime.timedelta(1)])
 def test_what_is_no_number_warns_with_an_example_and_is_missing(word):
     with pytest.warns(UserWarning, match="'c' was a number in training, but 1 of the 2 values"):
         text, missing, numbers, _ = written([1.5, 2.5], objects(word, "7"))
@@ -196,7 +235,8 @@ def test_a_kind_that_the_training_values_contradict_is_refused(kind, cells):
         (objects([1, 2], {"a": 1}, (1,)), ["[1, 2]", "{'a': 1}", "(1,)"]),
         (objects(np.arange(3), None), ["[0, 1, 2]", "?"]),
         (objects(b"caf\xc3\xa9", None), ["café", "?"]),
-        (pd.Series(["", "a"]), ["", "a"]),
+        (pd.Series(["", "a", " b "]), ["?", "a", "b"]),
+        (objects(1e18, 123456789012345678), ["1000000000000000000", "123456789012345678"]),
     ],
 )
 def test_categories_are_written_as_their_strings(cells, texts):
@@ -241,8 +281,97 @@ def test_parts_of_a_date_that_never_vary_in_training_are_dropped_but_the_timesta
         pd.Series(["2011-01-20T05:00:00+01:00"]),
     ],
 )
-def test_time_zones_are_converted_to_utc(moments):
-    assert written(moments)[0].tolist() == ["2011-01-20 04:00"]
+def test_a_column_with_a_zone_is_read_by_its_own_clocks(moments):
+    assert written(moments)[0].tolist() == ["2011-01-20 05:00"]
+    later = pd.Series(pd.to_datetime(["2011-01-20 12:00"]).tz_localize("Asia/Tokyo"))
+    assert written(moments, later)[0].tolist() == ["2011-01-20 04:00"]
+    with pytest.warns(UserWarning, match="'c' was in the zone .* but has none here"):
+        assert written(moments, ["2011-01-20 12:00"])[0].tolist() == ["2011-01-20 12:00"]
+
+
+def test_midnight_in_tokyo_is_midnight():
+    tokyo = pd.Series(pd.date_range("2011-01-20", periods=3, tz="Asia/Tokyo"))
+    text, _, numbers, names = written(tokyo)
+    assert text.tolist() == ["2011-01-20", "2011-01-21", "2011-01-22"]
+    assert names == ("c__timestamp", "c__day", "c__weekday") and numbers[0, 1] == 20
+
+
+def test_zones_that_differ_within_a_column_are_read_in_utc_with_a_warning():
+    mixed = pd.Series(["2011-01-20T05:00:00+01:00", "2011-01-20T05:00:00+09:00"])
+    with pytest.warns(UserWarning, match=r"'c' has times in several zones: \['UTC\+01:00', 'UTC"):
+        text, *_ = written(mixed)
+    assert text.tolist() == ["2011-01-20 04:00", "2011-01-19 20:00"]
+
+
+def test_zones_in_a_column_that_had_none_warn():
+    with pytest.warns(UserWarning, match="'c' had no time zones in training"):
+        assert written(["2011-01-20 03:00"], ["2011-01-20T05:00Z"])[0][0] == "2011-01-20 05:00"
+
+
+def test_seconds_and_fractions_are_written_where_training_cells_have_them():
+    text, _, numbers, _ = written(["2011-01-20 05:00:00", "2011-01-20 05:00:07"])
+    assert text.tolist() == ["2011-01-20 05:00:00", "2011-01-20 05:00:07"]
+    assert numbers[0, 0] < numbers[1, 0] and numbers[0, 1] < numbers[1, 1]
+    assert written(["2011-01-20 05:00:07.25"])[0].tolist() == ["2011-01-20 05:00:07.250"]
+    assert written(["2011-01-20 05:00"], ["2011-01-20 05:00:07"])[0][0] == "2011-01-20 05:00"
+
+
+BOOLEANS = {
+    "bools": pd.Series([True, False, True]),
+    "nullable": pd.Series([True, False, True], dtype="boolean"),
+    "objects": objects(True, np.False_, True),
+    "integers": pd.Series([1, 0, 1]),
+    "floats": pd.Series([1.0, 0.0, 1.0]),
+    "words": pd.Series(["true", "FALSE", "True"]),
+    "yes and no": pd.Series(["yes", "No", "YES"]),
+    "letters": pd.Series(["t", "f", "T"]),
+    "digits": pd.Series(["1", "0", "1"]),
+    "categories": pd.Series([True, False, True], dtype="category"),
+    "categories of integers": pd.Series([1, 0, 1], dtype="category"),
+}
+
+
+@pytest.mark.parametrize("fitted", BOOLEANS.values(), ids=BOOLEANS)
+def test_true_and_false_mean_the_same_however_they_are_spelt(fitted):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plan = plan_column("c", fitted, look=look_at(fitted))
+        assert plan.boolean
+        expected = write_column(plan, fitted, number_format="g", missing="?")
+        for new in BOOLEANS.values():
+            text, absent, numbers, _ = write_column(plan, new, number_format="g", missing="?")
+            assert text.tolist() == expected[0].tolist() and not absent.any()
+            if numbers is not None:
+                np.testing.assert_array_equal(numbers, expected[2])
+
+
+def test_levels_that_are_no_booleans_stay_as_they_are():
+    assert written(["y", "n", "maybe"])[0].tolist() == ["y", "n", "maybe"]
+    assert written([True, False], ["maybe", 2])[0].tolist() == ["maybe", "2"]
+
+
+def test_a_number_in_disguise_is_read_as_asked_but_not_where_it_is_open():
+    column = pd.Series(["$1,234", "$99"])
+    np.testing.assert_array_equal(written(column, kind="number")[2], [[1234.0], [99.0]])
+    for cells, seen in ((["1,234", "5,678"], "thousands"), (["1 km", "2 mi"], "mixed units")):
+        with pytest.raises(ValueError, match=f"be read as a number, but 2 of its 2.*{seen}"):
+            plan_column("c", pd.Series(cells), "number")
+    with pytest.raises(ValueError, match=r"read as a datetime.*day or month.*format='%d/%m/%Y'"):
+        plan_column("c", pd.Series(["3/5/2021", "4/5/2021"]), "datetime")
+    assert written(pd.Series([20210305, 20210306]), kind="datetime")[0][0] == "2021-03-05"
+
+
+@pytest.mark.parametrize(
+    ("cells", "seen"),
+    [
+        (["1,234", "5,678"], "'1,234'.*thousands or fractions"),
+        (["12 km", "7 mi", "3 km"], "mixed units, such as"),
+        (["3/5/2021", "4/6/2021"], "'3/5/2021'.*day or month comes first"),
+    ],
+)
+def test_what_cannot_be_told_is_words_with_a_warning(cells, seen):
+    with pytest.warns(UserWarning, match=f"Column 'c' h.*{seen}.*column_kinds={{'c': 'category'}}"):
+        assert infer_kind(pd.Series(cells, name="c")) == "category"
 
 
 def test_a_period_is_written_as_the_day_it_begins():

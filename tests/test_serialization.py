@@ -252,9 +252,37 @@ def test_the_prompt_of_a_row_does_not_depend_on_the_rows_beside_it(flats):
 
 def test_a_number_column_that_holds_words_warns_and_reads_them_as_missing(flats):
     serializer = RowSerializer("{area}").fit(flats)
-    new = flats.assign(area=pd.Series(["n/a", "70", "n/a"], dtype=object))
-    with pytest.warns(UserWarning, match="'area' was a number in training, but 2 of the 3.*'n/a'"):
+    new = flats.assign(area=pd.Series(["many", "70", "many"], dtype=object))
+    with pytest.warns(UserWarning, match="'area' was a number in training, but 2 of the 3.*'many'"):
         assert serializer.transform(new).ravel().tolist() == ["missing", "70", "missing"]
+
+
+def test_columns_of_unseen_categories_warn_once_with_counts_and_examples(flats):
+    flats = flats.assign(size=pd.cut(flats["rooms"], 3), zone=["a", "b", "a"])
+    serializer = RowSerializer(columns=["city", "size", "zone"]).fit(flats)
+    new = flats.assign(city=["GRAZ", "LINZ", None], size=pd.cut(flats["rooms"] + 1, 3))
+    with pytest.warns(UserWarning) as caught:
+        serializer.transform(new)
+    [warning] = caught
+    message = str(warning.message)
+    assert "'city' (2 of 2, for example 'GRAZ', where training had 'Graz', 'Linz')" in message
+    assert "'size' (3 of 3" in message and "'zone'" not in message
+
+
+@pytest.mark.parametrize(
+    "city", [["Graz ", " Linz", "Graz"], ["Graz", "Linz", "Wien"], ["Wien", "", None]]
+)
+def test_few_unseen_categories_and_blanks_around_them_are_no_news(flats, city):
+    serializer = RowSerializer("{city}").fit(flats)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        serializer.transform(flats.assign(city=city))
+
+
+def test_a_blank_cell_is_missing_everywhere(flats):
+    blank = flats.assign(title=["a b", "", " "], city=["", "Graz", "\t"])
+    serializer = RowSerializer("{title}|{city}", column_kinds={"title": "text"})
+    assert prompts(serializer, blank) == ["a b|missing", "missing|Graz", "missing|missing"]
 
 
 def test_positions_match_columns_when_only_fit_saw_names(flats):

@@ -214,7 +214,7 @@ def test_features_of_text_come_before_the_prompt(tokenizer):
 
 
 def test_text_cells_of_text_prompts_are_cut_to_their_budget(tokenizer):
-    rows, limit = _rows(template="{t}|{b}"), 3
+    rows, limit = _rows(template="{t}|{b}", missing=""), 3
     prompts = _text_prompts(tokenizer, "text+value", max_text_tokens=limit)
     cells = tokenizer(list(FRAME["t"]), add_special_tokens=False)["input_ids"]
     n_long = sum(len(ids) > limit for ids in cells)
@@ -272,7 +272,7 @@ def test_a_question_longer_than_the_budget_is_all_that_is_left(tokenizer):
 
 def test_an_empty_prompt_still_has_a_token(tokenizer):
     frame = pd.DataFrame({"t": ["", "red"]})
-    rows = RowSerializer("{t}", column_kinds={"t": "text"}).fit(frame).serialize(frame)
+    rows = RowSerializer("{t}", missing="", column_kinds={"t": "text"}).fit(frame).serialize(frame)
     encoded = _text_prompts(tokenizer).fit_encode(rows)
     if tokenizer("")["input_ids"] == []:
         blank = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id

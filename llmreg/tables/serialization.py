@@ -12,7 +12,9 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from llmreg.tables.columns import KINDS, infer_kind, plan_column, write_column
+from llmreg.tables.column_report import report_columns, warn_unseen
+from llmreg.tables.columns import KINDS, plan_column, write_column
+from llmreg.tables.kinds import look_at
 from llmreg.tables.reading import read_table
 from llmreg.tables.stacking import Opinion
 
@@ -38,8 +40,8 @@ class Field:
         None for categories and text.
     number_names : tuple of str
         Names of these k columns: the field's own, or "<name>__timestamp" (days since 1970),
-        "<name>__month", "<name>__day", "<name>__weekday" and "<name>__hour" (with the minutes as
-        a fraction) without those that were constant in training.
+        "<name>__month", "<name>__day", "<name>__weekday" and "<name>__hour" (with minutes and
+        seconds as a fraction) without those that were constant in training.
     estimate : bool, default=False
         Whether it is a regressor's estimate of the target, and no column of the table.
     """
@@ -133,7 +135,8 @@ class RowSerializer(TransformerMixin, BaseEstimator):
     column_kinds : dict or None, default=None
         Kinds that override the inferred ones: {column: "number", "category", "text" or
         "datetime"}. The others are inferred from the training rows, as described at
-        :func:`llmreg.tables.columns.infer_kind`; strings in a table of one column are text.
+        :func:`llmreg.tables.kinds.infer_kind`; strings in a table of one column are text. Of
+        strings asked to be a "number", every one must be readable: "$1,234", "5.5 %", "12 km".
     number_format : str, default=".6g"
         Format specification of numbers. In a column whose training values were all whole, whole
         values are written as integers, in full, whatever this says.
@@ -163,6 +166,8 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         The column of each field, and the format specification that the template gives it.
     plans_ : dict
         The :class:`~llmreg.tables.columns.ColumnPlan` of each column used.
+    report_ : pandas.DataFrame of shape (n_columns, 8)
+        How each column used was read; see :meth:`report`.
     n_features_in_ : int
         Number of columns seen in fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -241,17 +246,55 @@ class RowSerializer(TransformerMixin, BaseEstimator):
             literals, fields = _parse_template(self.template, columns)
             columns = list(dict.fromkeys(name for name, _ in fields))
         self.columns_ = columns
-        self.kinds_ = {
-            name: asked_kinds.get(name) or self._infer_kind(frame, name) for name in columns
+        looks = {name: self._look(frame, name) for name in columns if name not in asked_kinds}
+        self.plans_ = {
+            name: plan_column(name, frame[name], asked_kinds.get(name), look=looks.get(name))
+            for name in columns
         }
-        self.plans_ = {name: plan_column(name, frame[name], self.kinds_[name]) for name in columns}
+        self.kinds_ = {name: plan.kind for name, plan in self.plans_.items()}
         self.target_name_ = _name_of(y)
         if fields is None:
             literals, fields = self._default_prompt()
         _check_field_formats(fields, self.kinds_)
         self.literals_, self.fields_ = literals, fields
         self.template_ = self.template if self.template is not None else _as_template(self)
+        doubts = {name: look.doubt for name, look in looks.items()}
+        self.report_ = report_columns(self.plans_, frame, doubts)
         return self
+
+    def report(self, X):
+        """Say how the columns of a table are read, without changing what was learned in fit.
+
+        Parameters
+        ----------
+        X : table-like of shape (n_rows, n_columns), or 1-D collection of strings
+            Rows with the columns seen in fit.
+
+        Returns
+        -------
+        pandas.DataFrame, one row per column used
+            "kind"; "read_as", in words; the shares of cells that are "missing", "unseen" (a
+            category that training rows did not have) and "unreadable" (no number or date, in a
+            column of these); "distinct", the number of different cells; "examples"; and "advice",
+            "" where there is none.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from llmreg import RowSerializer
+        >>> X = pd.DataFrame({"price": ["$1,234", "$99", "n/a"], "city": ["Graz", "Linz", "Graz"]})
+        >>> serializer = RowSerializer().fit(X)
+        >>> serializer.report_[["kind", "read_as", "missing"]]
+                    kind                           read_as   missing
+        column
+        price     number  number of $, written as '$1,234'  0.333333
+        city    category                    one of 2 words  0.000000
+        >>> new = X.assign(city="Wien")
+        >>> serializer.report(new).loc["city", "unseen"].item()
+        1.0
+        """
+        check_is_fitted(self)
+        return report_columns(self.plans_, read_table(self, X, reset=False))
 
     def serialize(self, X):
         """Write rows as prompts whose fields are still apart.
@@ -268,11 +311,13 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            If a column of numbers or dates holds something else, which is treated as missing.
+            If a column of numbers or dates holds something else, which is treated as missing;
+            if most cells of a category column did not occur in training.
         """
         check_is_fitted(self)
         frame = read_table(self, X, reset=False)
         fields = tuple(self._write_field(frame, name, spec) for name, spec in self.fields_)
+        warn_unseen(self.plans_, fields)
         return SerializedRows(self.literals_, fields, len(frame))
 
     def transform(self, X):
@@ -340,9 +385,9 @@ class RowSerializer(TransformerMixin, BaseEstimator):
                 )
         return asked
 
-    def _infer_kind(self, frame, name):
+    def _look(self, frame, name):
         alone = frame.shape[1] == 1
-        return infer_kind(frame[name], max_categories=self.max_categories, alone=alone)
+        return look_at(frame[name], max_categories=self.max_categories, alone=alone)
 
     def _default_prompt(self):
         fields = tuple((name, None) for name in self.columns_)

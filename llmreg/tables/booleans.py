@@ -1,0 +1,58 @@
+"""True and false, however they are spelt."""
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from llmreg.tables.cell_values import cell_text
+
+__all__ = ["are_boolean_words", "are_booleans", "is_gap", "truth"]
+
+# Each word for true with the one for false that goes with it.
+PAIRS = {"true": "false", "t": "f", "yes": "no", "y": "n", "on": "off", "1": "0", "1.0": "0.0"}
+TRUTH = {**dict.fromkeys(PAIRS, True), **dict.fromkeys(PAIRS.values(), False)}
+
+
+# Words for a gap among these; "unknown" or "-" may well be a third answer.
+GAPS = frozenset(("", "na", "n/a", "nan", "<na>", "nat", "null", "none"))
+
+
+def is_gap(text):
+    """Whether a string among booleans stands for no answer."""
+    return text.strip().casefold() in GAPS
+
+
+def truth(cell):
+    """True, False, or None for a cell that is neither.
+
+    Examples
+    --------
+    >>> [truth(cell) for cell in (1, 0.0, "Yes", " f ", "maybe", 2)]
+    [True, False, True, False, None, None]
+    """
+    return TRUTH.get(cell_text(cell).strip().casefold())
+
+
+def are_boolean_words(cells):
+    """Whether all cells are true or false, and both words of one pair occur: "y" alone is a code.
+
+    Parameters
+    ----------
+    cells : iterable
+
+    Returns
+    -------
+    bool
+    """
+    words = {cell_text(cell).strip().casefold() for cell in cells} - GAPS
+    return words <= TRUTH.keys() and any({yes, no} <= words for yes, no in PAIRS.items())
+
+
+def are_booleans(column):
+    """Whether a column holds nothing but the bools of Python, numpy or pandas."""
+    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
+    if types.is_bool_dtype(values.dtype):
+        return True
+    if values.dtype != object:
+        return False
+    return types.infer_dtype(pd.Series(np.asarray(values, object)), skipna=True) == "boolean"

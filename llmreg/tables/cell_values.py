@@ -1,0 +1,90 @@
+"""The single cells of a column: which are missing, and what they are as words."""
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+__all__ = [
+    "cell_text",
+    "distinct_cells",
+    "distinct_texts",
+    "is_missing_word",
+    "spread",
+]
+
+# Words for "missing" in columns that otherwise hold numbers, dates or booleans.
+MISSING_WORDS = frozenset(
+    ("", "na", "n/a", "n.a.", "n.a", "#n/a", "<na>", "nan", "nat", "null", "none", "nil")
+).union(
+    ("-", "--", "---", "–", "—", "?", "??", ".", "..", "missing", "unknown", "no data")
+)  # fmt: skip
+FULL = 1e21  # below, whole floats are written in full, as JavaScript does
+
+
+def is_missing_word(text):
+    """Whether a string stands for a missing number or date; a blank does so everywhere."""
+    return text.strip().casefold() in MISSING_WORDS
+
+
+def distinct_cells(column):
+    """The distinct cells of a column, so that work is done once for each.
+
+    Parameters
+    ----------
+    column : pandas.Series of shape (n_rows,)
+
+    Returns
+    -------
+    codes : ndarray of shape (n_rows,), dtype int
+        The place of each row's cell among the distinct ones; -1 where it is missing or blank.
+    cells : list
+        Plain Python objects; bytes have become strings.
+    """
+    if column.dtype == object and types.infer_dtype(column, skipna=True) != "string":
+        # 1, 1.0 and True are one and the same to factorize, so each cell is taken by itself.
+        absent = column.isna().to_numpy(dtype=bool)
+        codes = np.where(absent, -1, np.arange(len(column)))
+        cells = column.tolist()
+        cells = [_as_text(cell) if isinstance(cell, bytes) else cell for cell in cells]
+    else:
+        codes, values = pd.factorize(column)
+        cells = values.tolist()
+    blank = np.array([isinstance(cell, str) and not cell.strip() for cell in cells] + [False])
+    return np.where(blank[codes], -1, codes), cells
+
+
+def distinct_texts(column):
+    """The distinct cells as stripped strings, and how often each occurs; no blanks."""
+    codes, cells = distinct_cells(column)
+    texts = [cell_text(cell).strip() for cell in cells]
+    counts = np.bincount(codes[codes >= 0], minlength=len(cells))
+    if len(cells) == len(column):  # not yet distinct
+        places, texts = pd.factorize(np.array([*texts, ""], dtype=object)[:-1])
+        counts = np.bincount(places, weights=counts, minlength=len(texts)).astype(int)
+    there = np.flatnonzero(counts)
+    return [texts[i] for i in there], counts[there]
+
+
+def spread(values, codes, missing):
+    """The values of distinct cells for every row, `missing` where the code is -1."""
+    values = [*values, missing]
+    array = np.empty(len(values), dtype=object)  # np.array would take lists apart
+    array[:] = values
+    return array[codes]
+
+
+def cell_text(cell):
+    """Write one cell; numbers alike whether a column came as integers or, for a NaN, as floats."""
+    if isinstance(cell, (bool, np.bool_)):
+        return str(bool(cell))
+    if isinstance(cell, bytes):
+        return _as_text(cell)
+    if isinstance(cell, (float, np.floating)) and cell % 1 == 0 and abs(cell) < FULL:
+        return str(int(cell))
+    if isinstance(cell, np.ndarray):
+        return str(cell.tolist())  # numpy would abridge a long array
+    return str(cell)
+
+
+def _as_text(cell):
+    return cell.decode("utf-8", errors="replace")

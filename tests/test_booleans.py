@@ -1,0 +1,38 @@
+"""True and false, however spelt."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from llmreg.tables.booleans import are_boolean_words, are_booleans, truth
+
+
+@pytest.mark.parametrize("cells", [
+    [True, False], [1, 0], [1.0, 0.0], ["true", "false"], ["TRUE", "False"], ["yes", "No"],
+    ["y", "n"], [" t ", "f"], ["on", "off"], ["1", "0"],
+    [np.True_, np.False_],
+])  # fmt: skip
+def test_all_spellings_mean_the_same(cells):
+    assert [truth(cell) for cell in cells] == [True, False]
+    assert are_boolean_words(cells)
+
+
+@pytest.mark.parametrize("cells", [
+    ["y", "n", "maybe"], ["y"], ["m", "f"], ["no", "se"], ["no", "on"], ["y", "f"], [0, 1, 2],
+    ["1", "2"], [], ["yes", "no", "unknown"], ["yes", "no", "-"],
+])  # fmt: skip
+def test_other_words_are_codes(cells):
+    assert not are_boolean_words(cells)
+
+
+def test_gaps_do_not_count():
+    assert are_boolean_words(["yes", "no", "n/a", "None"])
+
+
+def test_bools_are_known_by_type():
+    for dtype in (bool, "boolean", "category", object):
+        assert are_booleans(pd.Series([True, False], dtype=dtype))
+    assert are_booleans(pd.Series([np.True_, None], dtype=object))
+    assert not are_booleans(pd.Series([True, 1], dtype=object))
+    assert not are_booleans(pd.Series(["true", "false"]))
+    assert not are_booleans(pd.Series([0, 1]))

@@ -1,0 +1,45 @@
+"""Distinct cells, gaps among them, and cells as words."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from llmreg.tables.cell_values import (
+    cell_text,
+    distinct_cells,
+    distinct_texts,
+    is_missing_word,
+    spread,
+)
+
+
+@pytest.mark.parametrize("dtype", ["str", object, "category"])
+def test_distinct_cells_come_back_as_the_column_without_gaps_and_blanks(dtype):
+    column = pd.Series(["a", None, "b", " ", "a"], dtype=dtype)
+    codes, cells = distinct_cells(column)
+    assert spread(cells, codes, None).tolist() == ["a", None, "b", None, "a"]
+
+
+def test_cells_of_several_types_are_kept_apart():
+    column = pd.Series([1, True, 1.0, "1", b"x", None], dtype=object)
+    codes, cells = distinct_cells(column)
+    assert spread(map(repr, cells), codes, "-").tolist() == ["1", "True", "1.0", "'1'", "'x'", "-"]
+
+
+def test_texts_are_counted_however_their_cells_are_typed():
+    texts, counts = distinct_texts(pd.Series([1, 1.0, " 1 ", "a", None, ""], dtype=object))
+    assert dict(zip(texts, counts.tolist(), strict=True)) == {"1": 3, "a": 1}
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [(1e18, "1000000000000000000"), (1e300, "1e+300"), (2.5, "2.5"), (np.float32(3), "3"),
+     (np.True_, "True"), (np.arange(2), "[0, 1]"), (b"\xff", "\ufffd")],
+)  # fmt: skip
+def test_cells_are_written_alike_whatever_their_type(cell, text):
+    assert cell_text(cell) == text
+
+
+def test_words_for_missing_are_known_in_any_case():
+    assert all(map(is_missing_word, ["", " N/A ", "NaN", "None", "-", "?", "Unknown"]))
+    assert not any(map(is_missing_word, ["0", "no", "many"]))

@@ -1,0 +1,171 @@
+"""Numbers in disguise: what is read, what is left alone, and what is too open to be read."""
+
+import math
+import re
+from datetime import time, timedelta
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from llmreg.tables.number_texts import NumberStyle, find_style, read_number
+
+
+def found(*cells, codes=True):
+    return find_style(list(cells), np.ones(len(cells), int), codes=codes)
+
+
+def read(*cells):
+    style, doubt = found(*cells)
+    assert doubt is None and style is not None, (cells, doubt)
+    return [read_number(cell, style) for cell in cells]
+
+
+READ = {
+    "as Python writes them": (["1.5", "-2e3", ".5", "+3"], [1.5, -2000, 0.5, 3]),
+    "dollars": (["$1,234", "$12,345"], [1234, 12345]),
+    "dollars and cents": (["$1,234.50", "-$3.20", "$-4"], [1234.5, -3.2, -4]),
+    "a currency behind": (["1.234,50 €", "99,50 €", "12 €"], [1234.5, 99.5, 12]),
+    "a currency in front": (["€ 99.50", "€ 1,000.00"], [99.5, 1000]),
+    "a currency code": (["USD 12", "USD 1,500"], [12, 1500]),
+    "an accountant's negatives": (["(1,234)", "1,234.5", "(3)"], [-1234, 1234.5, -3]),
+    "an accountant's negative dollars": (["$(1,234.5)", "($3)"], [-1234.5, -3]),
+    "percent": (["5.5 %", "7%", "-3.25 %"], [5.5, 7, -3.25]),
+    "decimal commas": (["1,25", "-2,5", "3"], [1.25, -2.5, 3]),
+    "three digits behind a comma and less": (["1,234", "2,5"], [1.234, 2.5]),
+    "zero point something": (["0,123", "0,456"], [0.123, 0.456]),
+    "millions": (["1,234,567", "1,234"], [1234567, 1234]),
+    "thousands beside small numbers": (["1,234", "12,345", "850"], [1234, 12345, 850]),
+    "points for thousands": (["1.234.567", "2.345", "12"], [1234567, 2345, 12]),
+    "spaces": (["1 234", "12 345 678", "5"], [1234, 12345678, 5]),
+    "spaces that do not break": (["1\u00a0234,5", "12\u202f345,0"], [1234.5, 12345]),
+    "apostrophes": (["1'234.50", "12’345", "5"], [1234.5, 12345, 5]),
+    "a unit": (["12 km", "3.5 km", "1,200 km"], [12, 3.5, 1200]),
+    "a unit without a space": (["3.5kg", "2kg"], [3.5, 2]),
+    "a unit with signs": (["10 mg/l", "2.5 mg/l"], [10, 2.5]),
+    "a unit of two words": (["800 sq ft", "1,200 sq ft", "950.5 sq ft"], [800, 1200, 950.5]),
+    "one and many": (["1 year", "5 years"], [1, 5]),
+    "a zero without a unit": (["0", "12 km"], [0, 12]),
+    "degrees": (["-5 °C", "12.5 °C"], [-5, 12.5]),
+    "a true minus": (["−5", "−2.5"], [-5, -2.5]),
+    "three digits behind a point": (["1.234", "8.501"], [1.234, 8.501]),
+    "more digits than a float holds": (["1234567890123456789", "5"], [1234567890123456789, 5]),
+    "times of day": (["14:30", "07:15:36", "2:30 PM", "12:00 am"], [14.5, 7.26, 14.5, 0]),
+    "durations as pandas writes them": (["0 days 00:01:00", "-1 days +23:59:59"], [60, -1]),
+}
+
+
+@pytest.mark.parametrize(("cells", "values"), READ.values(), ids=READ)
+def test_numbers_are_read_where_a_column_agrees(cells, values):
+    assert read(*cells) == values
+
+
+LEFT = {
+    "leading zeros": ["00123", "10115"],
+    "telephone numbers": ["+4915112345678", "+4930123456"],
+    "telephone numbers in groups": ["030 123 456", "040 765 432"],
+    "telephone numbers with dashes": ["555-1234", "555-9876"],
+    "telephone numbers of North America": [f"{area}5551234" for area in (212, 415, 617, 305, 702)],
+    "numbers of firms": ["732 829 320", "552 100 554"],
+    "ISBNs": ["9783161484100", "9780306406157"],
+    "ISBNs with dashes": ["978-3-16-148410-0", "0-306-40615-2"],
+    "versions": ["1.2.3", "1.10.0"],
+    "addresses of computers": ["10.0.0.1", "192.168.100.100"],
+    "addresses that look grouped": ["192.168.100.100", "172.168.100.101"],
+    "ids": ["A12", "B7"],
+    "seats": ["12A", "14A", "3A"],
+    "houses": ["12A", "14B", "3C", "7"],
+    "ranks": ["1st", "2nd", "3rd"],
+    "ranges": ["10-20", "20-30"],
+    "scores": ["2:1", "0:3"],
+    "words": ["Graz", "Linz"],
+    "nothing": [],
+}
+
+
+@pytest.mark.parametrize("cells", LEFT.values(), ids=LEFT)
+def test_codes_and_words_are_no_numbers_and_raise_no_doubt(cells):
+    assert found(*cells) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("cells", "seen"),
+    [
+        (["1,234", "5,678"], "'1,234'.*thousands or fractions"),
+        (["€ 1.459", "€ 1.389"], "'€ 1.459'.*thousands or fractions"),
+        (["1.234", "2,345"], "thousands or fractions"),
+        (["1.234", "8.501", "12.345", "12", "99", "850"], "thousands or fractions"),
+        (["12 km", "7 mi", "3 km", "9 mi"], "mixed units"),
+        (["$5", "€7", "$9", "€2"], "mixed units"),
+        (["12 km", "7 km", "5", "4"], "mixed units"),
+        ([*map(str, range(40)), "<5"], "nearly all numbers .40 of 41 values.*'<5'"),
+        ([*map(str, range(30)), "many", "few"], "nearly all numbers .30 of 32 values.*'many'"),
+    ],
+)
+def test_what_cannot_be_told_is_left_and_says_why(cells, seen):
+    style, doubt = found(*cells)
+    assert style is None
+    assert re.search(seen, doubt.seen)
+    assert doubt.remedy
+
+
+def test_few_words_without_digits_do_not_keep_a_column_from_being_numbers():
+    style, doubt = found(*map(str, range(40)), "many")
+    assert style == NumberStyle() and doubt is None
+
+
+def test_codes_can_be_asked_for_as_numbers():
+    style, _ = found("00123", "10115", codes=False)
+    assert [read_number(cell, style) for cell in ("00123", "10115")] == [123, 10115]
+
+
+DOLLARS = NumberStyle(thousands=",", unit="$")
+
+
+@pytest.mark.parametrize(
+    ("cell", "style", "value"),
+    [
+        (1234.5, DOLLARS, 1234.5),
+        (Decimal("1234.50"), DOLLARS, 1234.5),
+        ("1234.50", DOLLARS, 1234.5),
+        ("€5", DOLLARS, None),
+        ("5 km", NumberStyle(), None),
+        ("5 %", NumberStyle(), None),
+        ("1,234", NumberStyle(), None),
+        ("1,5", NumberStyle(), None),
+        ("$1,234", NumberStyle(), 1234),
+        ("1,234.5", NumberStyle(), 1234.5),
+        ("1,234,567", NumberStyle(), 1234567),
+        ("1.234", NumberStyle(decimal=","), None),
+        ("1.234", NumberStyle(decimal=",", thousands="."), 1234),
+        ("1.5", NumberStyle(decimal=",", thousands="."), None),
+        ("1e999", NumberStyle(), None),
+        (10**400, NumberStyle(), None),
+        (str(10**400), NumberStyle(), None),
+        (Decimal("1e30"), NumberStyle(), 10**30),
+        (Decimal("1e999999"), NumberStyle(), None),
+        (float("inf"), NumberStyle(), None),
+        (10**25, NumberStyle(), 10**25),
+        (np.float32(0.5), NumberStyle(), 0.5),
+        (np.True_, NumberStyle(), 1),
+        ([1], NumberStyle(), None),
+        (timedelta(minutes=1), NumberStyle(), None),
+        (timedelta(minutes=1), NumberStyle(quantity="duration"), 60),
+        (timedelta(days=10**8), NumberStyle(quantity="duration"), 864 * 10**10),
+        (np.timedelta64(3, "m"), NumberStyle(quantity="duration"), 180),
+        (np.timedelta64(3, "m"), NumberStyle(), None),
+        (np.timedelta64(3, "M"), NumberStyle(quantity="duration"), None),
+        (time(14, 30), NumberStyle(quantity="time"), 14.5),
+        (time(14, 30), NumberStyle(), None),
+        ("25:00", NumberStyle(quantity="time"), None),
+        ("1" * 5000, NumberStyle(), None),
+    ],
+)
+def test_a_cell_is_read_as_the_training_cells_were_or_not_at_all(cell, style, value):
+    result = read_number(cell, style)
+    assert result == value and (result is None) == (value is None)
+
+
+@pytest.mark.parametrize("word", ["", " ", "n/a", "NA", "nan", "null", "None", "-", "?", "missing"])
+def test_words_for_missing_are_nan(word):
+    assert math.isnan(read_number(word, NumberStyle()))
