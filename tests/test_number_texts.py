@@ -169,3 +169,10 @@ def test_a_cell_is_read_as_the_training_cells_were_or_not_at_all(cell, style, va
 @pytest.mark.parametrize("word", ["", " ", "n/a", "NA", "nan", "null", "None", "-", "?", "missing"])
 def test_words_for_missing_are_nan(word):
     assert math.isnan(read_number(word, NumberStyle()))
+
+
+@pytest.mark.parametrize("cell", ["1" * 10**6 + "x", "1," * 10**5, "1." * 10**5, " " * 10**6 + "x"])
+def test_a_long_cell_takes_no_longer_than_it_is(cell):
+    started = time.process_time()
+    find_style(["1.5", cell], np.array([100, 1]))
+    assert time.process_time() - started < 2

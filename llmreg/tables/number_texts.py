@@ -42,7 +42,7 @@ _NUMBER = re.compile(
     r"(?P<inner>\()?(?P<core>[.,]?\d(?:[\d.,' ]*\d)?\.?)(?P<power>[eE][+-]?\d+)?(?(inner)\))"
     rf"\s*(?P<after>{_UNIT})?\s*(?(bracket)\))"
 )
-_SIMPLE = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
+_SIMPLE = re.compile(r"\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?\s*([AaPp]\.?[Mm]\.?)?", re.ASCII)
 _DURATION = re.compile(r"-?\d+ days?,? [+-]?\d{1,2}:\d\d:\d\d(?:\.\d+)?", re.ASCII)
 _PHONE = re.compile(r"1?[2-9]\d\d[2-9]\d{6}")  # of North America
