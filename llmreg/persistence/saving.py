@@ -181,7 +181,7 @@ def push_to_hub(estimator, repo_id, *, merge=False, private=None, token=None,
         commit = api.upload_folder(
             repo_id=repo_id, folder_path=folder, commit_message=commit_message,
             # Files of an earlier upload would be taken for parts of this one.
-            delete_patterns=list(saved_folder.PATTERNS),
+            delete_patterns=list(saved_folder.NAMES),
         )  # fmt: skip
     return str(commit.commit_url)
 
