@@ -28,6 +28,6 @@ def model_parts(record):
     return record["model"]["dict"]
 
 
-def change_model(folder, **changes):
+def change_model(folder, /, **changes):
     """Give entries of the model's record other structures."""
     change_record(folder, lambda record: model_parts(record).update(changes))

@@ -214,12 +214,13 @@ def test_what_reads_files_or_keeps_pickles_does_not_travel(tmp_path):
         make_pipeline(TfidfVectorizer(), memory=str(tmp_path)), TfidfVectorizer(input="filename"),
         CountVectorizer(token_pattern=r"(a+)+$"),
     ):  # fmt: skip
-        with pytest.raises(ValueError, match="don't fit one another|not legal"):
+        with pytest.raises(ValueError, match=r"don't fit one another|not legal"):
             dump(part, "model")
 
 
 MALICIOUS = [
-    "os.system", "subprocess.Popen", "builtins.eval", "llmreg.persistence.record.np", "SVR", "np", "Objective",
+    "os.system", "subprocess.Popen", "builtins.eval", "llmreg.persistence.record.np",
+    "SVR", "np", "Objective",
     "llmreg", "sklearn.utils.Bunch", "sklearn.os", "llmreg.lm.backbone.NumberLM",
     "llmreg.prompts.cell_prompts.replace", "llmreg.prompts.cells.TruncatedSVD",
     "llmreg.prompts..cells.CellFeaturizer", "llmreg.nothing.Here",

@@ -413,7 +413,7 @@ def test_a_folder_of_an_earlier_version_says_so_and_can_be_replaced(fit, tmp_pat
     (tmp_path / "a" / "SHA256SUMS").unlink()
     old = {"format": 1, "versions": {"llmreg": "0.1"}, "files": {"cells.safetensors": "0" * 64}}
     (tmp_path / "a" / "estimator.json").write_text(json.dumps(old))
-    with pytest.raises(OSError, match="saved by an earlier version of llmreg.*save it again"):
+    with pytest.raises(OSError, match=r"saved by an earlier version of llmreg.*save it again"):
         load(tmp_path / "a")
     fit("LoRA").save(tmp_path / "b")
     for name in files(tmp_path / "a") - {"estimator.json", "cells.safetensors"}:

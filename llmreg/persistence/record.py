@@ -7,6 +7,7 @@ that are there for it, and classes, their attributes and what these may hold are
 
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -250,8 +251,7 @@ class _Reader:
         text = text.tobytes().decode("utf-8", "surrogatepass")
         if any(length < 0 for length in lengths) or sum(lengths) != len(text):
             raise ValueError(f"the texts {parts[0]} and their lengths don't fit")
-        ends = np.cumsum([0, *lengths]).tolist()
-        return [text[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [text[a:b] for a, b in pairwise(np.cumsum([0, *lengths]).tolist())]
 
     def array(self, parts):
         """An array of numbers."""

@@ -444,8 +444,8 @@ def _check_format(found):
         by = dict(found).get("versions", {}).get("llmreg")
         older = "an earlier" if type(number) is int and number < FORMAT else "another"
         raise ValueError(
-            f"it is of format {number!r:.20}, saved by {older} version of llmreg ({by!r:.40}); this "
-            f"one reads format {FORMAT}. Open it with that version, or save it again with this."
+            f"it is of format {number!r:.20}, saved by {older} version of llmreg ({by!r:.40}); "
+            f"this one reads format {FORMAT}. Open it with that version, or save again with this."
         )
 
 

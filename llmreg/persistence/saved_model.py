@@ -34,6 +34,7 @@ OTHERS_FILE = "members.safetensors"  # an ensemble's weights beyond the first me
 BASE = "base"  # subfolder of the weights beneath adapters, where nothing else can give them
 MOST_BUFFERS = 2**26  # bytes that a model may compute instead of storing them
 MODULES_PER_TENSOR = 64
+LARGEST_SIZE = 2**22  # a number in the record of heads and cells may be, whatever their weights
 MOST_TOKENS = 2_000_000  # entries of a tokenizer's file: large vocabularies have 1.4 million
 TOKENIZER = {  # what is read of its configuration
     *(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")),
@@ -267,6 +268,7 @@ def _check_small_parts(parts, cells, heads):
     from llmreg.prompts.cell_encoder import CellEncoder
 
     if parts["cells"] is not None:
+        _check_numbers(parts["cells"], cells, CELLS_FILE)
         with _empty(len(cells)):
             module = CellEncoder.from_recipe(parts["cells"])
         _compare(module.state_dict(), cells, CELLS_FILE)
@@ -274,9 +276,19 @@ def _check_small_parts(parts, cells, heads):
         raise ValueError(f"it has the unknown parts {sorted(parts['parts'])[:3]}.")
     for name, recipe in parts["parts"].items():
         own = {k.removeprefix(f"{name}."): v for k, v in heads.items() if k.startswith(f"{name}.")}
+        _check_numbers(recipe, own, PARTS_FILE)
         with _empty(len(own)):
             module = BUILDERS[name](recipe)
         _compare(module.state_dict(), own, PARTS_FILE)
+
+
+def _check_numbers(recipe, weights, name):
+    """Refuse sizes beyond all that there is."""
+    most = LARGEST_SIZE + sum(tensor.numel() for tensor in weights.values())
+    sizes = [recipe, *(v for v in recipe.values() if isinstance(v, dict | list))]
+    numbers = [n for part in sizes for n in (part.values() if isinstance(part, dict) else part)]
+    if any(type(n) is int and not 0 <= n <= most for n in numbers):
+        raise ValueError(f"{name} is too small for the sizes that the record has of it.")
 
 
 def _compare(wanted, weights, name):
@@ -316,6 +328,7 @@ def _check_rest(model):
     ids = model.symbol_ids
     own = dict(model.named_parameters())
     misfits = [n for others in model.others for n, t in others.items() if t.shape != own[n].shape]
+    misfits += [n for others in model.others for n in others.keys() ^ model.others[0].keys()]
     if len(ids) != len(model.codec.symbols) or not ((ids >= 0) & (ids < size)).all() or misfits:
         raise ValueError(f"the model's symbols or members don't fit it ({misfits[:3]}).")
 

@@ -109,6 +109,10 @@ FLOATS = array("f")
 # -- rules across attributes -----------------------------------------------------------------
 
 
+def _device(estimator):
+    return re.fullmatch(r"(auto|cpu|cuda|mps|xpu|hpu|npu|mlu|musa)(:\d{1,3})?", estimator.device)
+
+
 def _fitted_trees(trees):
     shape, places = trees.value_.shape, range(trees.value_.shape[1])
     for name in ("feature_", "threshold_", "gap_left_", "left_", "right_"):
@@ -232,7 +236,7 @@ CLASSES = {
         "y_mean_": FINITE, "y_std_": FINITE, "target_scale_": maybe(plain),
         "temperature_": number(1e-12, 1e12), "estimate_weight_": number(0, 1),
         "history_": each(dict, each(list, plain)), "_built_with": each(dict, text),
-    }),
+    }, _device),
     "RowSerializer": _class("llmreg.tables.serialization", INPUT | {
         "columns_": each(list, column), "kinds_": each(dict, text),
         "plans_": each(dict, a("ColumnPlan")), "target_name_": maybe(text),
@@ -323,7 +327,8 @@ MODEL = {
     "revision": maybe(text), "checksum": maybe(text), "pretrained": flag,
     "adapters": maybe(lambda value: type(value).__module__.startswith("peft.")),
     "cells": maybe(each(dict, lambda value: plain(value) or a("SlotLayout")(value))),
-    "parts": each(dict, each(dict, plain)), "bidirectional": flag,
+    "parts": each(dict, lambda recipe: plain(recipe) and FINITE(recipe.get("mean", 0.0))
+                  and FINITE(recipe.get("std", 0.0))), "bidirectional": flag,
     "symbol_ids": each(list, WHOLE), "packs": flag,
     "loaded_dtype": DTYPES, "dtype": DTYPES, "autocast": maybe(DTYPES), "class": maybe(text),
     "attention": maybe(text), "folder": maybe(one_of(".", "base")), "n_others": SMALL,
