@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 import warnings
@@ -24,6 +25,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaC
 
 from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer
 from llmreg.persistence.pickling import pack_model
+from llmreg.persistence.saved_folder import replacing
 from llmreg.persistence.saving import load, save
 
 EVERYTHING = dict(
@@ -368,6 +370,81 @@ def test_a_model_that_can_not_be_moved_into_place_leaves_the_former_one(fit, tmp
     assert files(tmp_path / "model") == former
 
 
+def test_files_of_others_stay_where_a_model_is_saved_again(fit, tmp_path, table):
+    target = tmp_path / "model"
+    fit("pair").save(target)
+    (target / ".git" / "refs" / "tags").mkdir(parents=True)
+    (target / ".git" / "HEAD").write_text("ref")
+    (target / "README.md").write_text("mine")
+    (target / "base" / "notes.txt").write_text("mine")
+    (target / "data.json").write_text("{}")
+    for way in ("tiny", "pair"):
+        fit(way).save(target)
+        kept = {".git/HEAD", "README.md", "base/notes.txt", "data.json"}
+        assert files(target) == files_of(fit(way), tmp_path / f"{way} alone") | kept
+        assert (target / ".git" / "refs" / "tags").is_dir()
+        np.testing.assert_array_equal(load(target).predict(table.X), fit(way).predict(table.X))
+    fit("tiny").save(target)
+    (target / "adapter_config.json").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"adapter_config\.json.*would be overwritten"):
+        fit("LoRA").save(target)
+    assert (target / "adapter_config.json").read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "tiny alone", "pair alone"}
+
+
+def killed_save(target, at):
+    """Save from a process that is killed before, between or after its last two renames."""
+    script = (
+        "import os, sys, shutil, pathlib\n"
+        "from llmreg.persistence import saved_folder\n"
+        "target, at = pathlib.Path(sys.argv[1]), sys.argv[2]\n"
+        "rename = pathlib.Path.rename\n"
+        "def die(path, to):\n"
+        "    if at == 'before' or str(path).endswith('.part') and at == 'between':\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "    rename(path, to)\n"
+        "    if str(path).endswith('.part'):\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "pathlib.Path.rename = die\n"
+        "with saved_folder.replacing(target) as (folder, _):\n"
+        "    shutil.copytree(sys.argv[3], folder, dirs_exist_ok=True)\n"
+    )
+    source = str(target.parent / "other")
+    subprocess.run([sys.executable, "-c", script, str(target), at, source], capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("at", "found"), [("before", "LoRA"), ("between", "LoRA"), ("after", "tiny")]
+)
+def test_a_killed_save_leaves_the_old_model_or_the_new_one(at, found, fit, tmp_path, table):
+    target = tmp_path / "model"
+    fit("LoRA").save(target)
+    (target / "README.md").write_text("mine")
+    fit("tiny").save(tmp_path / "other")
+    killed_save(target, at)
+    assert any(path.name.startswith(".model.") for path in tmp_path.iterdir())
+    if at == "between":
+        with pytest.raises(FileNotFoundError, match=r"interrupted.*\.old") as error:
+            load(target)
+        aside = next(path for path in tmp_path.iterdir() if path.suffix == ".old")
+        assert str(aside) in str(error.value)
+        np.testing.assert_array_equal(load(aside).predict(table.X), fit("LoRA").predict(table.X))
+    else:
+        np.testing.assert_array_equal(load(target).predict(table.X), fit(found).predict(table.X))
+    fit("tiny").save(target)
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "other"}
+    assert (target / "README.md").read_text() == "mine"
+
+
+def test_a_save_that_still_runs_is_left_alone(fit, tmp_path):
+    with replacing(tmp_path / "model") as (folder, _):
+        fit("LoRA").save(tmp_path / "model")
+        assert folder.is_dir()
+        shutil.copytree(tmp_path / "model", folder, dirs_exist_ok=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    load(tmp_path / "model")
+
+
 # -- files that are missing, damaged, or not to be trusted -----------------------------------
 
 
@@ -379,6 +456,26 @@ def test_what_is_not_there_is_said_clearly(fit, tmp_path, monkeypatch):
         load(tmp_path)
     with pytest.raises(OSError, match=r"no-such-organisation-zq/none.*Hugging Face hub"):
         load("no-such-organisation-zq/none")
+
+
+@pytest.mark.parametrize("name", [
+    "./models/cars", "../cars", "~/cars", "/nowhere/cars", "models/deep/cars", "models\\cars",
+    "C:\\cars", "cars", "here/cars", "models/cars.llmreg", "models/", "", ".", "a b/c", "x\0/y",
+], ids=repr)  # fmt: skip
+def test_what_looks_like_a_path_is_not_asked_of_the_hub(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: pytest.fail("asked"))
+    with pytest.raises(OSError, match=r"does not exist|no estimator\.json"):
+        load(name)
+
+
+@pytest.mark.parametrize("name", ["me/cars", "me/cars-v1.5", "Org_1/cars.of.2024"])
+def test_what_looks_like_a_hub_id_is(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda path, **k: "/nothing/here")
+    with pytest.raises(FileNotFoundError, match="/nothing/here"):
+        load(name)
 
 
 @pytest.mark.parametrize("way", ["tiny", "LoRA and cells", "pair"])
@@ -515,12 +612,14 @@ def test_push_to_hub_and_back(fit, table, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.HfApi", lambda token: hub.calls.append(token) or hub)
     monkeypatch.setattr("huggingface_hub.snapshot_download", hub.snapshot_download)
     fit("tiny").push_to_hub("me/cars", private=True, token="hf_write")
-    (tmp_path / "me" / "cars" / "README.md").write_text("mine")
+    kept = {"README.md", "notes.txt", "results.json", "old.safetensors"}
+    for name in kept:
+        (tmp_path / "me" / "cars" / name).write_text("mine")
     url = fit("LoRA").push_to_hub("me/cars", commit_message="Better")
     assert url == "https://hub/me/cars/commit/1"
     assert hub.calls[0] == "hf_write" and hub.calls[1] == {"private": True, "exist_ok": True}
     assert hub.calls[3:] == [None, {"private": None, "exist_ok": True}, "Better"]
-    assert files(tmp_path / "me" / "cars") == files_of(fit("LoRA"), tmp_path / "b") | {"README.md"}
+    assert files(tmp_path / "me" / "cars") == files_of(fit("LoRA"), tmp_path / "b") | kept
     again = LLMRegressor.load("me/cars", revision="v1", token="hf_read", local_files_only=True)
     asked = hub.calls[-1]
     assert (asked["revision"], asked["token"], asked["local_files_only"]) == ("v1", "hf_read", True)

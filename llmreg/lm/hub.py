@@ -10,6 +10,8 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from llmreg.masking import Masked
+
 __all__ = [
     "ModelSource",
     "load_config",
@@ -67,6 +69,8 @@ class ModelSource:
     model_kwargs: dict | None = None
 
     def __post_init__(self):
+        if isinstance(self.token, Masked):
+            object.__setattr__(self, "token", self.token.reveal())
         if self.name.lower() == "tiny":
             raise ValueError(f"model={self.name!r} is not a model; did you mean 'tiny'?")
         for key in self.model_kwargs or {}:

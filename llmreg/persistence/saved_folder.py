@@ -265,10 +265,11 @@ def find(path, revision, token, local_files_only):
         If neither is there.
     """
     folder = Path(path).expanduser()
-    if folder.exists():
+    if os.path.exists(folder):
         return folder
     if not isinstance(path, str) or not _is_hub_id(path):
-        aside = [str(left) for left in _left(folder.resolve()) if left.suffix == ".old"]
+        near = _left(Path(os.path.abspath(folder))) if os.path.exists(folder.parent) else []
+        aside = [str(left) for left in near if left.suffix == ".old"]
         raise FileNotFoundError(
             f"{path} does not exist. Give the folder that save wrote, or a hub id 'owner/name'."
             + (
@@ -422,12 +423,13 @@ def _read(files, overrides, trust_remote_code):
         raise ValueError(f"it names the class {found['class']!r:.100}, which is not llmreg's.")
     kind = check_state(found["class"], state)
     state["history_"] = pd.DataFrame(state["history_"])
-    state.update(overrides, checkpoint_dir=None)
+    state["checkpoint_dir"] = None
     if found["model_folder"] is not None:
         state["model"] = str(files.path(_config_of(found["model_folder"])).parent)
         state["_built_with"]["model"] = repr(state["model"])
     estimator = kind()
     vars(estimator).update(state)
+    estimator.set_params(**overrides)
     estimator.prompts_.tokenizer = read_tokenizer(files)
     online = {name: overrides[name] for name in ("token", "local_files_only") if name in overrides}
     estimator.model_ = read_model(parts, estimator.codec_, files, online)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sklearn.utils.validation import check_is_fitted
 
+from llmreg.masking import MaskedParameter
 from llmreg.persistence import saved_folder
 
 __all__ = ["SavingMixin", "load", "push_to_hub", "save"]
@@ -14,17 +15,28 @@ __all__ = ["SavingMixin", "load", "push_to_hub", "save"]
 class SavingMixin:
     """``save``, ``load`` and ``push_to_hub``, and pickles without live weights and hub tokens."""
 
+    token = MaskedParameter()
+
     def __getstate__(self):
         state = dict(super().__getstate__())
         if "model_" in state:
+            from llmreg.persistence.pickling import pack_state
+
             # What is handed on does not carry its owner's key. Estimators without a fit keep it: a
             # grid search sends them to processes that have to load the model.
-            state["token"] = None
+            state = pack_state(state | {"token": None})
         if isinstance(state["model"], tuple):
             from llmreg.persistence.pickling import PackedPair
 
             state["model"] = PackedPair(*state["model"])
         return state
+
+    def __setstate__(self, state):
+        if "model_" in state:
+            from llmreg.persistence.pickling import unpack_state
+
+            state = unpack_state(state)
+        super().__setstate__(state)
 
     def save(self, path, merge=False):
         """Save the fitted estimator as a folder of JSON and safetensors files, without pickle.
