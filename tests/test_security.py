@@ -250,6 +250,39 @@ def test_the_class_of_the_weights(kind, folder):
     refused(path)
 
 
+@pytest.mark.parametrize("layers", ["(a+)+$", ".*", ["(.*)*x"], ["q_proj"] * 5000, {"tuple": []}])
+def test_layers_are_named_and_not_searched_for(layers, folder):
+    path = folder("LoRA")
+    change_record(path, lambda record: record["state"].update(target_modules=layers))
+    refused(path, "target_modules")
+
+
+def test_regular_expressions_are_refused_when_saving(table, quick_fit, pretrained_folder, tmp_path):
+    model = quick_fit(
+        table.X, table.y, model=pretrained_folder, fit_method="ce", target_modules=r".*\.q_proj"
+    )
+    with pytest.raises(
+        ValueError, match=r"target_modules='.*q_proj'.*List the names, or use pickle"
+    ):
+        model.save(tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pretrained_model_does_not_bring_kernels(pretrained_folder, tmp_path, table):
+    shutil.copytree(pretrained_folder, tmp_path / "base")
+    config = json.loads((tmp_path / "base" / "config.json").read_text())
+    for name in ("attn_implementation", "_attn_implementation"):
+        text = json.dumps(config | {name: "evil/kernel"})
+        (tmp_path / "base" / "config.json").write_text(text)
+        model = LLMRegressor(model=str(tmp_path / "base"), fit_method="ce", sft_epochs=1)
+        try:
+            model.fit(table.X, table.y)
+        except ValueError as error:
+            assert "evil/kernel" in str(error) and "trust_remote_code" in str(error)
+        else:  # transformers does not read it
+            assert model.model_.transformer.config._attn_implementation != "evil/kernel"
+
+
 def test_a_tokenizer_of_strangers(folder):
     path = folder("tuned")
     change_json(path, "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.Evil", None]})

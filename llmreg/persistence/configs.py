@@ -11,7 +11,15 @@ import importlib
 import re
 from enum import Enum
 
-__all__ = ["asked_arguments", "check_attention", "dump", "load", "model_config", "names_kernel"]
+__all__ = [
+    "asked_arguments",
+    "check_attention",
+    "dump",
+    "load",
+    "model_config",
+    "names_kernel",
+    "names_layers",
+]
 
 # peft's adapters on weights whose size can be told from their file.
 ADAPTERS = (
@@ -135,10 +143,7 @@ def _legal_field(name, value):
     if name in NUMBERS or name == "init_lora_weights":
         return value is None or _is_number(value)
     if name in LAYERS:
-        items = [value] if type(value) is str else value
-        return value is None or (
-            isinstance(items, list) and len(items) <= MOST_LAYERS and all(map(_is_layer, items))
-        )
+        return value is None or names_layers(value)
     if name in PATTERNS:
         return len(value) <= MOST_LAYERS and all(
             _is_layer(key) and _is_number(item) for key, item in value.items()
@@ -147,6 +152,12 @@ def _legal_field(name, value):
         items = value if type(value) is list else [value]
         return value is None or (len(items) <= MOST_LAYERS and all(map(_is_number, items)))
     return False
+
+
+def names_layers(value):
+    """Whether a value is a layer's name or a list of such, and no regular expression."""
+    items = [value] if type(value) is str else value
+    return isinstance(items, list) and len(items) <= MOST_LAYERS and all(map(_is_layer, items))
 
 
 def _is_number(value):
@@ -180,7 +191,7 @@ def model_config(kind, values, attention=None):
     Parameters
     ----------
     kind : type
-        transformers' own class. What it does not know is left out.
+        transformers' own class. Texts that it does not know are left out.
     values : dict
     attention : str or None
         Its implementation of attention.
@@ -201,6 +212,8 @@ def model_config(kind, values, attention=None):
         _check_size(name, value)
     check_attention(attention)
     known = kind().to_dict().keys() | {f.name for f in _fields(kind)} - {"transformers_version"}
+    # Numbers that the class does not declare may still be read by the model.
+    known |= {k for k, v in values.items() if _is_number(v) and not hasattr(kind, k)}
     kept = {k: v for k, v in values.items() if k in known and k not in FORBIDDEN}
     return kind.from_dict(kept, attn_implementation=attention)
 

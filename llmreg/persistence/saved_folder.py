@@ -159,9 +159,11 @@ def _left(target):
 
 
 def _runs(host, process, path):
-    """Whether a save may still be at work; elsewhere and on Windows, for a day."""
+    """Whether a save may still be at work: its process lives, or can't be asked; for a day."""
+    if time.time() - path.stat().st_mtime > DAY:
+        return False
     if host != _host() or os.name == "nt":
-        return time.time() - path.stat().st_mtime < DAY
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -225,6 +225,11 @@ def _read_transformer(parts, files):
         )  # fmt: skip
     if report["missing_keys"]:
         raise ValueError(f"the folder lacks weights: {sorted(report['missing_keys'])[:3]}.")
+    if f"{folder}generation_config.json" in files:  # for those who are handed the model on
+        text = files.read(f"{folder}generation_config.json")
+        values = parse(text, "generation_config.json", 10**4)
+        plain = {k: v for k, v in values.items() if isinstance(v, int | float | list | None)}
+        lm.generation_config = transformers.GenerationConfig.from_dict(plain)
     return lm
 
 

@@ -8,6 +8,7 @@ Without, ``save`` names what is missing.
 """
 
 import dataclasses
+import functools
 import importlib
 import math
 import os
@@ -16,6 +17,8 @@ import re
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import InvalidParameterError
+
+from llmreg.persistence.configs import names_layers
 
 __all__ = ["MODEL", "check_fields", "check_state", "name_of"]
 
@@ -109,7 +112,12 @@ FLOATS = array("f")
 # -- rules across attributes -----------------------------------------------------------------
 
 
-def _device(estimator):
+def _regressor(estimator):
+    if not names_layers(estimator.target_modules):
+        raise ValueError(
+            f"target_modules={estimator.target_modules!r:.100} must be names of layers, and no "
+            "regular expression, in a saved model. List the names, or use pickle."
+        )
     return re.fullmatch(r"(auto|cpu|cuda|mps|xpu|hpu|npu|mlu|musa)(:\d{1,3})?", estimator.device)
 
 
@@ -154,11 +162,15 @@ def _ends_and_values(codec):
 
 
 def _reads_texts(vectorizer):
-    """No files, and no pattern that takes for ever: with one repetition at most, and no groups."""
-    pattern = getattr(vectorizer, "token_pattern", "")
-    return vectorizer.input == "content" and (
-        pattern is None or len(re.findall(r"[*+{]", str(pattern))) <= 1
-    )
+    """No files, and no pattern that takes for ever: one repetition at most."""
+    pattern = getattr(vectorizer, "token_pattern", None)
+    if vectorizer.input != "content" or len(re.findall(r"[*+{]", pattern or "")) > 1:
+        raise ValueError(
+            f"{type(vectorizer).__name__}(input={vectorizer.input!r:.50}, token_pattern="
+            f"{pattern!r:.100}) must read texts, by a pattern with one repetition at most, in a "
+            "saved model. Use another pattern, or pickle."
+        )
+    return True
 
 
 def _counts_words(vectorizer):
@@ -236,7 +248,7 @@ CLASSES = {
         "y_mean_": FINITE, "y_std_": FINITE, "target_scale_": maybe(plain),
         "temperature_": number(1e-12, 1e12), "estimate_weight_": number(0, 1),
         "history_": each(dict, each(list, plain)), "_built_with": each(dict, text),
-    }, _device),
+    }, _regressor),
     "RowSerializer": _class("llmreg.tables.serialization", INPUT | {
         "columns_": each(list, column), "kinds_": each(dict, text),
         "plans_": each(dict, a("ColumnPlan")), "target_name_": maybe(text),
@@ -349,10 +361,14 @@ def _codecs():
 
 
 def _entry(name):
+    return _entries().get(name) if type(name) is str else None
+
+
+@functools.cache
+def _entries():
     from llmreg.objectives import METHODS
 
-    methods = {method.__name__: _class(method.__module__) for method in METHODS.values()}
-    return (CLASSES | methods).get(name) if type(name) is str else None
+    return CLASSES | {kind.__name__: _class(kind.__module__) for kind in METHODS.values()}
 
 
 def _resolve(name):
