@@ -232,6 +232,13 @@ class _Reader:
         [(tag, parts)] = structure.items()
         return READERS[tag](self, parts)
 
+    def list(self, structure):
+        """A list; a range would grow when it becomes something else."""
+        items = self.read(structure)
+        if type(items) is not list:
+            raise ValueError(f"{items!r:.50} is no list")
+        return items
+
     def take(self, name):
         """A stored array, which no other value shares: what is there once is used once."""
         if type(name) is not str or name not in self.arrays:
@@ -260,7 +267,7 @@ class _Reader:
 
     def objects(self, parts):
         """A 1-D array of objects."""
-        items = self.read(parts)
+        items = self.list(parts)
         array = np.empty(len(items), dtype=object)
         for place, item in enumerate(items):
             array[place] = item
@@ -268,7 +275,7 @@ class _Reader:
 
     def items(self, parts):
         """A dict of its keys and values."""
-        return dict(zip(*map(self.read, parts), strict=True))
+        return dict(zip(*map(self.list, parts), strict=True))
 
     def random_state(self, parts):
         """A generator that goes on with the same numbers."""
@@ -293,6 +300,13 @@ class _Reader:
         return value
 
 
+def _range(reader, parts):
+    found = range(*parts)
+    if len(found) > MOST_ITEMS:
+        raise ValueError(f"{found} is too long")
+    return found
+
+
 def _type(reader, name):
     if name not in SCALARS:
         raise ValueError(f"{name!r} is no type of numbers")
@@ -301,10 +315,10 @@ def _type(reader, name):
 
 READERS = {
     "float": lambda reader, text: {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[text],
-    "tuple": lambda reader, parts: tuple(reader.read(parts)),
-    "set": lambda reader, parts: set(reader.read(parts)),
-    "frozenset": lambda reader, parts: frozenset(reader.read(parts)),
-    "range": lambda reader, parts: range(*parts),
+    "tuple": lambda reader, parts: tuple(reader.list(parts)),
+    "set": lambda reader, parts: set(reader.list(parts)),
+    "frozenset": lambda reader, parts: frozenset(reader.list(parts)),
+    "range": _range,
     "dict": lambda reader, parts: {key: reader.read(part) for key, part in parts.items()},
     "items": _Reader.items,
     "texts": _Reader.texts,
