@@ -11,6 +11,7 @@ import torch
 from sklearn.model_selection import train_test_split
 
 from llmreg.assembly import assemble, lora_config, row_estimates
+from llmreg.autologging import unlogged
 from llmreg.calibrating import fitted_calibration, fitted_decoding
 from llmreg.devices import precision_of, training_device
 from llmreg.ensembling import check_members, draw_member, train_members
@@ -37,6 +38,7 @@ UNDECISIVE = {
 }  # fmt: skip
 
 
+@unlogged()
 def fit_model(
     params, frame, y, weight, target_name, *,
     serializer, codec, sft_method, align_method, random_state, start,

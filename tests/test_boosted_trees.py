@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from llmreg.persistence import archive
+from llmreg.persistence import record
 from llmreg.tables.boosted_trees import ROWS_AT_ONCE, BoostedTrees, tree_settings
 
 
@@ -65,10 +65,10 @@ def test_many_rows_stop_early_as_the_seed_says():
     assert values[0].shape != values[2].shape or (values[0] != values[2]).any()
 
 
-def test_it_is_archived_without_pickle():
+def test_it_is_saved_without_pickle():
     X, y = _table(200)
     trees = BoostedTrees().fit(X, y)
-    restored = archive.load(*archive.dump(trees))
+    restored = record.load(*record.dump(trees, "trees"))
     np.testing.assert_array_equal(restored.predict(X), trees.predict(X))
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 
 from llmreg import LLMRegressor, RowSerializer
 from llmreg.numbers.codecs import DigitCodec
-from llmreg.persistence import archive
+from llmreg.persistence import record
 from llmreg.settings import estimate_dropout
 from llmreg.tables.estimates import KINDS, RowEstimates
 
@@ -200,11 +200,11 @@ def test_they_stand_last_in_the_prompt():
     assert text.endswith("\ntarget:")
 
 
-def test_they_are_archived_without_pickle():
+def test_they_are_saved_without_pickle():
     X, y = _table()
     estimates = RowEstimates(KINDS, LINEAR, y.mean(), y.std(), random_state=0)
     estimates.fit_extend(_rows(X), y, np.ones(len(y)))
-    restored = archive.load(*archive.dump(estimates))
+    restored = record.load(*record.dump(estimates, "estimates"))
     rows = _rows(X)
     np.testing.assert_array_equal(restored.extend(rows).to_text(), estimates.extend(rows).to_text())
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 import warnings
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hostile import change_record, model_parts
 from peft import LoraConfig, PeftModel
 from safetensors.torch import load as load_bytes
 from safetensors.torch import load_file, save_file
@@ -23,6 +25,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaC
 
 from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer
 from llmreg.persistence.pickling import pack_model
+from llmreg.persistence.saved_folder import replacing
 from llmreg.persistence.saving import load, save
 
 EVERYTHING = dict(
@@ -100,7 +103,7 @@ def test_a_loaded_estimator_predicts_bit_identically_and_so_does_one_saved_twice
         pd.testing.assert_frame_equal(again.history_, model.history_)
         assert again.model_.dtype == model.model_.dtype
         assert again.model_.trainable().keys() == model.model_.trainable().keys()
-    names = {Path(name).suffix for name in files(tmp_path / "once")}
+    names = {Path(name).suffix for name in files(tmp_path / "once") - {"SHA256SUMS"}}
     assert names <= {".json", ".safetensors", ".jinja"}
 
 
@@ -244,12 +247,15 @@ def test_the_hub_token_is_in_no_file(fit, table, tmp_path, quick_fit, pretrained
 def test_the_record_says_what_it_is_and_where_the_base_came_from(fit, tmp_path, pretrained_folder):
     fit("LoRA").save(tmp_path / "a")
     record = json.loads((tmp_path / "a" / "estimator.json").read_text())
-    assert record["format"] == 1 and record["class"] == "llmreg.estimator.LLMRegressor"
+    assert record["format"] == 2 and record["class"] == "LLMRegressor"
     assert {"llmreg", "torch", "transformers", "peft", "scikit-learn"} <= record["versions"].keys()
-    model = record["model"]["dict"]
+    model = model_parts(record)
     assert model["source"]["dict"]["name"] == pretrained_folder
     assert len(model["checksum"]) == 16
-    assert set(record["files"]) == files(tmp_path / "a") - {"estimator.json"}
+    lines = (tmp_path / "a" / "SHA256SUMS").read_text().splitlines()
+    assert {line.split("  ")[1] for line in lines} == files(tmp_path / "a") - {"SHA256SUMS"}
+    checked = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tmp_path / "a")
+    assert checked.returncode == 0
 
 
 # -- merging ---------------------------------------------------------------------------------
@@ -364,6 +370,81 @@ def test_a_model_that_can_not_be_moved_into_place_leaves_the_former_one(fit, tmp
     assert files(tmp_path / "model") == former
 
 
+def test_files_of_others_stay_where_a_model_is_saved_again(fit, tmp_path, table):
+    target = tmp_path / "model"
+    fit("pair").save(target)
+    (target / ".git" / "refs" / "tags").mkdir(parents=True)
+    (target / ".git" / "HEAD").write_text("ref")
+    (target / "README.md").write_text("mine")
+    (target / "base" / "notes.txt").write_text("mine")
+    (target / "data.json").write_text("{}")
+    for way in ("tiny", "pair"):
+        fit(way).save(target)
+        kept = {".git/HEAD", "README.md", "base/notes.txt", "data.json"}
+        assert files(target) == files_of(fit(way), tmp_path / f"{way} alone") | kept
+        assert (target / ".git" / "refs" / "tags").is_dir()
+        np.testing.assert_array_equal(load(target).predict(table.X), fit(way).predict(table.X))
+    fit("tiny").save(target)
+    (target / "adapter_config.json").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"adapter_config\.json.*would be overwritten"):
+        fit("LoRA").save(target)
+    assert (target / "adapter_config.json").read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "tiny alone", "pair alone"}
+
+
+def killed_save(target, at):
+    """Save from a process that is killed before, between or after its last two renames."""
+    script = (
+        "import os, sys, shutil, pathlib\n"
+        "from llmreg.persistence import saved_folder\n"
+        "target, at = pathlib.Path(sys.argv[1]), sys.argv[2]\n"
+        "rename = pathlib.Path.rename\n"
+        "def die(path, to):\n"
+        "    if at == 'before' or str(path).endswith('.part') and at == 'between':\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "    rename(path, to)\n"
+        "    if str(path).endswith('.part'):\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "pathlib.Path.rename = die\n"
+        "with saved_folder.replacing(target) as (folder, _):\n"
+        "    shutil.copytree(sys.argv[3], folder, dirs_exist_ok=True)\n"
+    )
+    source = str(target.parent / "other")
+    subprocess.run([sys.executable, "-c", script, str(target), at, source], capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("at", "found"), [("before", "LoRA"), ("between", "LoRA"), ("after", "tiny")]
+)
+def test_a_killed_save_leaves_the_old_model_or_the_new_one(at, found, fit, tmp_path, table):
+    target = tmp_path / "model"
+    fit("LoRA").save(target)
+    (target / "README.md").write_text("mine")
+    fit("tiny").save(tmp_path / "other")
+    killed_save(target, at)
+    assert any(path.name.startswith(".model.") for path in tmp_path.iterdir())
+    if at == "between":
+        with pytest.raises(FileNotFoundError, match=r"interrupted.*\.old") as error:
+            load(target)
+        aside = next(path for path in tmp_path.iterdir() if path.suffix == ".old")
+        assert str(aside) in str(error.value)
+        np.testing.assert_array_equal(load(aside).predict(table.X), fit("LoRA").predict(table.X))
+    else:
+        np.testing.assert_array_equal(load(target).predict(table.X), fit(found).predict(table.X))
+    fit("tiny").save(target)
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "other"}
+    assert (target / "README.md").read_text() == "mine"
+
+
+def test_a_save_that_still_runs_is_left_alone(fit, tmp_path):
+    with replacing(tmp_path / "model") as (folder, _):
+        fit("LoRA").save(tmp_path / "model")
+        assert folder.is_dir()
+        shutil.copytree(tmp_path / "model", folder, dirs_exist_ok=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    load(tmp_path / "model")
+
+
 # -- files that are missing, damaged, or not to be trusted -----------------------------------
 
 
@@ -375,6 +456,26 @@ def test_what_is_not_there_is_said_clearly(fit, tmp_path, monkeypatch):
         load(tmp_path)
     with pytest.raises(OSError, match=r"no-such-organisation-zq/none.*Hugging Face hub"):
         load("no-such-organisation-zq/none")
+
+
+@pytest.mark.parametrize("name", [
+    "./models/cars", "../cars", "~/cars", "/nowhere/cars", "models/deep/cars", "models\\cars",
+    "C:\\cars", "cars", "here/cars", "models/cars.llmreg", "models/", "", ".", "a b/c", "x\0/y",
+], ids=repr)  # fmt: skip
+def test_what_looks_like_a_path_is_not_asked_of_the_hub(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: pytest.fail("asked"))
+    with pytest.raises(OSError, match=r"does not exist|no estimator\.json"):
+        load(name)
+
+
+@pytest.mark.parametrize("name", ["me/cars", "me/cars-v1.5", "Org_1/cars.of.2024"])
+def test_what_looks_like_a_hub_id_is(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda path, **k: "/nothing/here")
+    with pytest.raises(FileNotFoundError, match="/nothing/here"):
+        load(name)
 
 
 @pytest.mark.parametrize("way", ["tiny", "LoRA and cells", "pair"])
@@ -394,26 +495,28 @@ def test_every_file_is_missed_and_every_damage_seen(way, fit, tmp_path):
     load(tmp_path / "model")
 
 
-def change_record(folder, change):
-    """Edit the record as someone would who knows the format, checksums included."""
-    import hashlib
-
-    path = folder / "estimator.json"
-    record = json.loads(path.read_text())
-    change(record)
-    for name in record["files"]:
-        record["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    path.write_text(json.dumps(record))
-
-
 def test_a_newer_format_and_unknown_parameters_ask_for_a_newer_version(fit, tmp_path):
     fit("tiny").save(tmp_path / "a")
-    change_record(tmp_path / "a", lambda record: record["parameters"].update(new_one=1))
-    with pytest.raises(ValueError, match=r"\['new_one'\], which this version of llmreg does not"):
+    change_record(tmp_path / "a", lambda record: record["state"].update(new_one=1))
+    with pytest.raises(ValueError, match=r"LLMRegressor\.new_one is 1, which is not legal"):
         load(tmp_path / "a")
-    change_record(tmp_path / "a", lambda record: record.update(format=2))
-    with pytest.raises(ValueError, match=r"of format 2, written by llmreg .*reads format 1"):
+    change_record(tmp_path / "a", lambda record: record.update(format=3))
+    with pytest.raises(ValueError, match=r"of format 3, saved by another version.*reads format 2"):
         load(tmp_path / "a")
+
+
+def test_a_folder_of_an_earlier_version_says_so_and_can_be_replaced(fit, tmp_path):
+    fit("tiny").save(tmp_path / "a")
+    (tmp_path / "a" / "SHA256SUMS").unlink()
+    old = {"format": 1, "versions": {"llmreg": "0.1"}, "files": {"cells.safetensors": "0" * 64}}
+    (tmp_path / "a" / "estimator.json").write_text(json.dumps(old))
+    with pytest.raises(OSError, match=r"saved by an earlier version of llmreg.*save it again"):
+        load(tmp_path / "a")
+    fit("LoRA").save(tmp_path / "b")
+    for name in files(tmp_path / "a") - {"estimator.json", "cells.safetensors"}:
+        (tmp_path / "a" / name).unlink()
+    fit("LoRA").save(tmp_path / "a")
+    assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
 def test_weights_that_do_not_fit_are_an_error(fit, tmp_path):
@@ -444,7 +547,7 @@ def test_another_base_under_the_same_name_is_an_error(table, quick_fit, pair, tm
         assert repr(str(tmp_path / "base")) in message and "fit again" in message
         assert "revision asked for: None" in message
         record = json.loads((tmp_path / "saved" / "estimator.json").read_text())
-        assert record["model"]["dict"]["checksum"] in message
+        assert model_parts(record)["checksum"] in message
 
 
 @pytest.mark.parametrize(
@@ -457,37 +560,9 @@ def test_a_malicious_record_cannot_choose_its_classes(name, fit, tmp_path):
         load(tmp_path / "a")
     fit("tiny").save(tmp_path / "a")
     evil = {"object": ["os.system", {"command": "true"}]}
-    change_record(tmp_path / "a", lambda record: record["attributes"].update(codec_=evil))
+    change_record(tmp_path / "a", lambda record: record["state"].update(codec_=evil))
     with pytest.raises(ValueError, match=r"names the class 'os\.system'"):
         load(tmp_path / "a")
-
-
-RISKS = {
-    "trust_remote_code=True": lambda model, parameters: model["source"]["dict"].update(
-        trust_remote_code=True
-    ),
-    "model_kwargs['weights_only']": lambda model, parameters: model["source"]["dict"].update(
-        model_kwargs={"dict": {"weights_only": False}}
-    ),
-    "model_kwargs['trust_remote_code']": lambda model, parameters: parameters.update(
-        model_kwargs={"dict": {"trust_remote_code": True}}
-    ),
-    "attn_implementation='someone/kernel'": lambda model, parameters: parameters.update(
-        model_kwargs={"dict": {"attn_implementation": "someone/kernel"}}
-    ),
-}
-
-
-@pytest.mark.parametrize("risk", RISKS)
-def test_code_from_elsewhere_is_not_run_unasked(risk, fit, tmp_path, monkeypatch):
-    fit("LoRA").save(tmp_path / "a")
-    change_record(
-        tmp_path / "a", lambda record: RISKS[risk](record["model"]["dict"], record["parameters"])
-    )
-    monkeypatch.setattr("llmreg.lm.hub.load_lm", lambda *args: pytest.fail("loaded it"))
-    with pytest.raises(ValueError, match="may run code") as error:
-        load(tmp_path / "a")
-    assert risk in str(error.value) and "trust_remote_code=True" in str(error.value)
 
 
 def test_harmless_arguments_need_no_trust(table, quick_fit, pretrained_folder, tmp_path):
@@ -498,7 +573,7 @@ def test_harmless_arguments_need_no_trust(table, quick_fit, pretrained_folder, t
     model.save(tmp_path / "a")
     again = load(tmp_path / "a")
     assert again.model_.lm.config._attn_implementation == "eager"
-    assert again.checkpoint_dir == tmp_path / "checkpoints"
+    assert model.checkpoint_dir is not None and again.checkpoint_dir is None
     np.testing.assert_array_equal(again.predict(table.X), model.predict(table.X))
 
 
@@ -537,12 +612,14 @@ def test_push_to_hub_and_back(fit, table, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.HfApi", lambda token: hub.calls.append(token) or hub)
     monkeypatch.setattr("huggingface_hub.snapshot_download", hub.snapshot_download)
     fit("tiny").push_to_hub("me/cars", private=True, token="hf_write")
-    (tmp_path / "me" / "cars" / "README.md").write_text("mine")
+    kept = {"README.md", "notes.txt", "results.json", "old.safetensors"}
+    for name in kept:
+        (tmp_path / "me" / "cars" / name).write_text("mine")
     url = fit("LoRA").push_to_hub("me/cars", commit_message="Better")
     assert url == "https://hub/me/cars/commit/1"
     assert hub.calls[0] == "hf_write" and hub.calls[1] == {"private": True, "exist_ok": True}
     assert hub.calls[3:] == [None, {"private": None, "exist_ok": True}, "Better"]
-    assert files(tmp_path / "me" / "cars") == files_of(fit("LoRA"), tmp_path / "b") | {"README.md"}
+    assert files(tmp_path / "me" / "cars") == files_of(fit("LoRA"), tmp_path / "b") | kept
     again = LLMRegressor.load("me/cars", revision="v1", token="hf_read", local_files_only=True)
     asked = hub.calls[-1]
     assert (asked["revision"], asked["token"], asked["local_files_only"]) == ("v1", "hf_read", True)

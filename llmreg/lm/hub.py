@@ -10,6 +10,8 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from llmreg.masking import Masked
+
 __all__ = [
     "ModelSource",
     "load_config",
@@ -67,6 +69,8 @@ class ModelSource:
     model_kwargs: dict | None = None
 
     def __post_init__(self):
+        if isinstance(self.token, Masked):
+            object.__setattr__(self, "token", self.token.reveal())
         if self.name.lower() == "tiny":
             raise ValueError(f"model={self.name!r} is not a model; did you mean 'tiny'?")
         for key in self.model_kwargs or {}:
@@ -115,13 +119,15 @@ def load_lm(source, dtype=None):
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from llmreg.lm.hub_errors import require_causal, require_whole
+    from llmreg.lm.hub_errors import require_causal, require_own_kernels, require_whole
 
     source = _as_source(source)
     dtype = torch.float32 if dtype is None else dtype
     with _loading(source, "model") as where:
         # The configuration first: it is small, and says whether the weights are worth fetching.
-        require_causal(AutoConfig.from_pretrained(source.path, **where), source)
+        config = AutoConfig.from_pretrained(source.path, **where)
+        require_causal(config, source)
+        require_own_kernels(config, source)
         lm, report = AutoModelForCausalLM.from_pretrained(
             source.path, dtype=dtype, output_loading_info=True,
             # Left alone, transformers would ask the hub for adapters even where it must not.

@@ -2,7 +2,13 @@
 
 import os
 
-__all__ = ["explained", "require_causal", "require_vocabulary", "require_whole"]
+__all__ = [
+    "explained",
+    "require_causal",
+    "require_own_kernels",
+    "require_vocabulary",
+    "require_whole",
+]
 
 REMEDY = (
     "Check the name and the connection, download it first (hf download {name}), or use "
@@ -94,6 +100,24 @@ def require_causal(config, source):
         f"({', '.join(config.architectures or [kind.__name__])}) {found}. Choose a model that "
         "generates text, such as one of the families Llama, Qwen, Gemma, Mistral or GPT-2."
     )
+
+
+def require_own_kernels(config, source):
+    """ValueError if a configuration brings in a kernel from the hub, whose code would be run."""
+    names = [getattr(part, "_attn_implementation", None) for part in _parts(config)]
+    foreign = [name for name in names if name is not None and "/" in str(name)]
+    if foreign and not source.trust_remote_code:
+        raise _Unsuitable(
+            f"{_named(source)} has attn_implementation={foreign[0]!r} in its config.json, which is "
+            "code from the hub. Set trust_remote_code=True if you want to run it on this machine, "
+            "or model_kwargs={'attn_implementation': 'sdpa'} with a copy of the model without it."
+        )
+
+
+def _parts(config):
+    """A configuration and those inside it."""
+    inside = [getattr(config, name, None) for name in getattr(config, "sub_configs", None) or {}]
+    return [config, *(part for part in inside if part is not None)]
 
 
 def require_whole(lm, missing, source):

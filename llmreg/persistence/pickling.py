@@ -6,6 +6,7 @@ device that they were on when it is opened.
 
 import copy
 
+import pandas as pd
 import torch
 from safetensors.torch import load, save
 
@@ -86,6 +87,65 @@ def _untrained(shape):
     kind, values = shape["config"]
     config = kind.from_dict(copy.deepcopy(values), attn_implementation=shape["attention"])
     return shape["class"](config)
+
+
+def pack_state(state):
+    """A fitted estimator's attributes without what only pickle can hold (skops, for one, cannot):
+    the model as plain parts (:func:`pack_model`), the tokenizer as the text of its file, the
+    history as lists."""
+    prompts = copy.copy(state["prompts_"])
+    prompts.tokenizer = _pack_tokenizer(prompts.tokenizer)
+    history = {name: column.tolist() for name, column in state["history_"].items()}
+    model = pack_model(state["model_"])
+    return state | {"model_": model, "prompts_": prompts, "history_": history}
+
+
+def unpack_state(state):
+    """The attributes of :func:`pack_state`."""
+    prompts = copy.copy(state["prompts_"])
+    prompts.tokenizer = _unpack_tokenizer(prompts.tokenizer)
+    model, history = unpack_model(state["model_"]), pd.DataFrame(state["history_"])
+    return state | {"model_": model, "prompts_": prompts, "history_": history}
+
+
+RULES = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
+
+
+def _pack_tokenizer(tokenizer):
+    """(class, text of the tokenizer's file, its other attributes)."""
+    state = {name: value for name, value in vars(tokenizer).items() if name != "_tokenizer"}
+    return type(tokenizer), tokenizer.backend_tokenizer.to_str(), _mapped(state, _as_rules)
+
+
+def _unpack_tokenizer(packed):
+    from tokenizers import Tokenizer
+
+    kind, text, state = packed
+    tokenizer = kind.__new__(kind)
+    vars(tokenizer).update(_mapped(state, _as_token), _tokenizer=Tokenizer.from_str(text))
+    return tokenizer
+
+
+def _mapped(value, change):
+    """A nested value with some of its leaves changed."""
+    changed = change(value)
+    if changed is not None:
+        return changed
+    if type(value) is dict:
+        return {key: _mapped(item, change) for key, item in value.items()}
+    return type(value)(_mapped(v, change) for v in value) if type(value) in (list, tuple) else value
+
+
+def _as_rules(value):
+    rules = type(value).__name__ == "AddedToken"
+    return {"AddedToken": {rule: getattr(value, rule) for rule in RULES}} if rules else None
+
+
+def _as_token(value):
+    from tokenizers import AddedToken
+
+    rules = type(value) is dict and [*value] == ["AddedToken"]
+    return AddedToken(**value["AddedToken"]) if rules else None
 
 
 class PackedPair:

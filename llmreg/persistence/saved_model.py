@@ -3,11 +3,15 @@
 import copy
 import dataclasses
 import re
+import threading
+from contextlib import contextmanager
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn.modules.module import register_module_module_registration_hook
 
 from llmreg.lm.hub import ModelSource, _without_progress_bars
+from llmreg.persistence import configs
 from llmreg.persistence.model_parts import (
     adapter_state,
     base_model,
@@ -19,6 +23,7 @@ from llmreg.persistence.model_parts import (
     part_state,
     rebuild,
 )
+from llmreg.persistence.record import parse
 from llmreg.sharing import own_draws
 
 __all__ = ["code_asked_for", "read_model", "read_tokenizer", "write_model"]
@@ -28,10 +33,15 @@ CELLS_FILE = "cells.safetensors"
 PARTS_FILE = "heads.safetensors"  # heads, leaf values and new tokens
 OTHERS_FILE = "members.safetensors"  # an ensemble's weights beyond the first member's
 BASE = "base"  # subfolder of the weights beneath adapters, where nothing else can give them
-# Arguments of from_pretrained that a saved model may bring along; others may run code.
-HARMLESS_ARGUMENTS = {
-    "attn_implementation", "cache_dir", "device_map", "force_download", "gguf_file", "max_memory",
-    "offload_folder", "quantization_config", "subfolder", "use_safetensors", "variant",
+MOST_BUFFERS = 2**26  # bytes that a model may compute instead of storing them
+MODULES_PER_TENSOR = 64
+LARGEST_SIZE = 2**22  # a number in the record of heads and cells may be, whatever their weights
+MOST_TOKENS = 2_000_000  # entries of a tokenizer's file: large vocabularies have 1.4 million
+TOKENIZER = {  # what is read of its configuration
+    *(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")),
+    "model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces",
+    "split_special_tokens", "add_prefix_space", "extra_special_tokens",
+    "additional_special_tokens",
 }  # fmt: skip
 
 
@@ -51,7 +61,7 @@ def write_model(model, tokenizer, folder, keep_base):
     Returns
     -------
     dict
-        What :func:`read_model` needs besides; for :func:`llmreg.persistence.archive.dump`.
+        What :func:`read_model` needs besides; for :func:`llmreg.persistence.record.dump`.
     """
     whole = keep_base or is_whole(model)
     parts = describe(model, whole)
@@ -122,14 +132,17 @@ def _write_transformer(model, folder):
     Through an empty model of the same class: saving writes into the model's configuration.
     """
     source = model.transformer
+    config = copy.deepcopy(source.config)
+    for name in configs.FORBIDDEN:  # where the code once came from
+        vars(config).pop(name, None)
     with torch.device("meta"):
-        empty = model_class(source)(copy.deepcopy(source.config))
+        empty = model_class(source)(config)
     state = cpu_state(_without_adapters(source.state_dict(), empty.state_dict().keys()))
     for tensor in state.values():
         empty.to(torch.promote_types(empty.dtype, tensor.dtype))
     empty.generation_config = copy.deepcopy(source.generation_config)
     with _without_progress_bars():
-        empty.save_pretrained(folder, state_dict=state)
+        empty.save_pretrained(folder, state_dict=state, max_shard_size="100TB")
 
 
 def _without_adapters(state, names):
@@ -151,14 +164,15 @@ def _without_adapters(state, names):
 # -- reading ---------------------------------------------------------------------------------
 
 
-def read_model(parts, codec, folder, online):
+def read_model(parts, codec, files, online):
     """The model of :func:`write_model`, on the CPU.
 
     Parameters
     ----------
     parts : dict
+        As it came from the file.
     codec : fitted codec
-    folder : Path
+    files : llmreg.persistence.saved_folder.Files
     online : dict
         ``token`` and ``local_files_only`` for a base on the hub, where they are given.
 
@@ -172,55 +186,199 @@ def read_model(parts, codec, folder, online):
     parts = {**parts, "codec": codec}
     if parts["source"] is not None:
         parts["source"] = ModelSource(**{**parts["source"], **online})
+
+    def read(name, wanted):
+        return load_file(files.path(name)) if wanted else {}
+
+    adapters = read(ADAPTER_FILE, parts["adapters"] is not None)
+    cells, heads = read(CELLS_FILE, parts["cells"] is not None), read(PARTS_FILE, parts["parts"])
+    _check_small_parts(parts, cells, heads)
     with own_draws():
-        whole = parts["source"] is None
-        lm = _read_transformer(parts, folder / parts["folder"]) if whole else base_model(parts)
-        weights = load_file(folder / ADAPTER_FILE) if parts["adapters"] is not None else {}
-        cells = load_file(folder / CELLS_FILE) if parts["cells"] is not None else {}
-        heads = load_file(folder / PARTS_FILE) if parts["parts"] else {}
-        count = parts["n_others"]
-        others = _by_number(load_file(folder / OTHERS_FILE), count) if count else ()
-        return rebuild(parts, lm, weights, cells, heads, others)
+        lm = base_model(parts) if parts["source"] else _read_transformer(parts, files)
+        if parts["adapters"] is not None:
+            _check_adapters(lm, parts["adapters"], adapters)
+        others = _by_number(read(OTHERS_FILE, parts["n_others"]), parts["n_others"])
+        model = rebuild(parts, lm, adapters, cells, heads, others)
+    _check_rest(model)
+    return model
 
 
-def _read_transformer(parts, folder):
+def _read_transformer(parts, files):
+    """A whole model: from a checked configuration and its weights, with nothing else opened."""
     import transformers
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    kind = getattr(transformers, parts["class"], None)
-    if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
+    if parts["class"] not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values():
         raise ValueError(
-            f"transformers {transformers.__version__} has no model {parts['class']!r}. Install the "
-            "version that the model was saved with."
+            f"transformers {transformers.__version__} has no model {parts['class']!r:.100}. "
+            "Install the version that the model was saved with."
         )
+    kind, folder = getattr(transformers, parts["class"]), f"{parts['folder']}/".removeprefix("./")
+    values = parse(files.read(f"{folder}config.json"), "config.json", 10**5)
+    values = {k: v for k, v in values.items() if "attn_implementation" not in k or v is not None}
+    config = configs.model_config(kind.config_class, values, parts["attention"])
+    weights = load_file(files.path(f"{folder}model.safetensors"))
+    _check_sizes(kind, config, weights)
     with _without_progress_bars():
         lm, report = kind.from_pretrained(
-            folder, dtype=getattr(torch, parts["dtype"]), attn_implementation=parts["attention"],
-            local_files_only=True, use_safetensors=True, output_loading_info=True,
+            None, config=config, state_dict=weights, dtype=getattr(torch, parts["dtype"]),
+            output_loading_info=True,
         )  # fmt: skip
     if report["missing_keys"]:
-        raise ValueError(f"{folder} lacks weights: {sorted(report['missing_keys'])[:3]}.")
+        raise ValueError(f"the folder lacks weights: {sorted(report['missing_keys'])[:3]}.")
+    if f"{folder}generation_config.json" in files:  # for those who are handed the model on
+        text = files.read(f"{folder}generation_config.json")
+        values = parse(text, "generation_config.json", 10**4)
+        plain = {k: v for k, v in values.items() if isinstance(v, int | float | list | None)}
+        lm.generation_config = transformers.GenerationConfig.from_dict(plain)
     return lm
 
 
-def read_tokenizer(folder):
+def _check_sizes(kind, config, weights):
+    """Refuse a configuration of a larger model than the weights are of."""
+    with _empty(len(weights)):
+        model = kind(copy.deepcopy(config))
+    needed = sum(p.numel() for p in model.parameters())
+    there = sum(tensor.numel() for tensor in weights.values())
+    stored = model.state_dict().keys()
+    computed = sum(b.nbytes for name, b in model.named_buffers() if name not in stored)
+    if needed > there or computed > MOST_BUFFERS:
+        raise ValueError(
+            f"config.json is of a model of {needed:,} weights and {computed:,} bytes beside them; "
+            f"model.safetensors lacks weights: it holds {there:,}."
+        )
+
+
+def _check_adapters(lm, config, weights):
+    """Refuse adapters of another shape than their weights, before they are built."""
+    from llmreg.lm.adapters import add_adapters
+    from llmreg.persistence.model_parts import _without_start
+
+    with _empty(len(weights) + len(lm.state_dict())):
+        model = add_adapters(model_class(lm)(copy.deepcopy(lm.config)), _without_start(config))
+    _compare(adapter_state(_Wrapped(model)), weights, ADAPTER_FILE)
+
+
+class _Wrapped:
+    """A model with adapters, as :func:`adapter_state` reads it."""
+
+    has_lora = True
+
+    def __init__(self, lm):
+        self.lm = lm
+
+
+def _check_small_parts(parts, cells, heads):
+    """Refuse cell vectors and heads of another shape than their weights."""
+    from llmreg.lm.parts import BUILDERS
+    from llmreg.prompts.cell_encoder import CellEncoder
+
+    if parts["cells"] is not None:
+        _check_numbers(parts["cells"], cells, CELLS_FILE)
+        with _empty(len(cells)):
+            module = CellEncoder.from_recipe(parts["cells"])
+        _compare(module.state_dict(), cells, CELLS_FILE)
+    if parts["parts"].keys() - BUILDERS.keys():
+        raise ValueError(f"it has the unknown parts {sorted(parts['parts'])[:3]}.")
+    for name, recipe in parts["parts"].items():
+        own = {k.removeprefix(f"{name}."): v for k, v in heads.items() if k.startswith(f"{name}.")}
+        _check_numbers(recipe, own, PARTS_FILE)
+        with _empty(len(own)):
+            module = BUILDERS[name](recipe)
+        _compare(module.state_dict(), own, PARTS_FILE)
+
+
+def _check_numbers(recipe, weights, name):
+    """Refuse sizes beyond all that there is."""
+    most = LARGEST_SIZE + sum(tensor.numel() for tensor in weights.values())
+    sizes = [recipe, *(v for v in recipe.values() if isinstance(v, dict | list))]
+    numbers = [n for part in sizes for n in (part.values() if isinstance(part, dict) else part)]
+    if any(type(n) is int and not 0 <= n <= most for n in numbers):
+        raise ValueError(f"{name} is too small for the sizes that the record has of it.")
+
+
+def _compare(wanted, weights, name):
+    wanted, found = ({k: tuple(v.shape) for k, v in x.items()} for x in (wanted, weights))
+    odd = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
+    if odd:
+        raise ValueError(
+            f"{name} does not fit the model that it is for: of {odd[0]!r:.200} it has "
+            f"{found.get(odd[0], 'nothing: it is missing')}, not {wanted.get(odd[0], 'nothing')}."
+        )
+
+
+@contextmanager
+def _empty(n_tensors):
+    """Build modules without memory for weights, and not many more than there are tensors."""
+    here, left = threading.get_ident(), [MODULES_PER_TENSOR * (n_tensors + 16)]
+
+    def count(module, name, submodule):
+        if threading.get_ident() == here:
+            left[0] -= 1
+            if left[0] < 0:
+                raise ValueError(
+                    f"the configuration is of many more layers than the {n_tensors} tensors saved."
+                )
+
+    hook = register_module_module_registration_hook(count)
+    try:
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        hook.remove()
+
+
+def _check_rest(model):
+    """What torch would only notice in the midst of a prediction."""
+    size = model.lm.get_input_embeddings().weight.shape[0]
+    ids = model.symbol_ids
+    own = dict(model.named_parameters())
+    misfits = [n for others in model.others for n, t in others.items() if t.shape != own[n].shape]
+    misfits += [n for others in model.others for n in others.keys() ^ model.others[0].keys()]
+    if len(ids) != len(model.codec.symbols) or not ((ids >= 0) & (ids < size)).all() or misfits:
+        raise ValueError(f"the model's symbols or members don't fit it ({misfits[:3]}).")
+
+
+def read_tokenizer(files):
     """The tokenizer of :func:`write_model`, rule for rule."""
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
+    text = files.read("tokenizer.json", 2**26)
+    if text.count(b",") > MOST_TOKENS:
+        raise ValueError(f"tokenizer.json has more than {MOST_TOKENS:,} entries.")
+    settings = parse(files.read("tokenizer_config.json"), "tokenizer_config.json", 10**5)
+    if settings.get("auto_map"):
+        raise ValueError("the tokenizer asks for code of its own (auto_map).")
+    settings = {name: value for name, value in settings.items() if name in TOKENIZER}
+    if "chat_template.jinja" in files:
+        settings["chat_template"] = files.read("chat_template.jinja").decode()
     # Not AutoTokenizer: the classes of some families build their rules anew.
-    return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(text.decode()), **_tokens(settings)
+    )
+
+
+def _tokens(settings):
+    """Special tokens with rules of their own, which JSON has as dicts."""
+    from tokenizers import AddedToken
+
+    rules = ("content", "lstrip", "rstrip", "normalized", "single_word", "special")
+    return {
+        name: AddedToken(**{rule: value[rule] for rule in rules if rule in value})
+        if type(value) is dict and "content" in value else value
+        for name, value in settings.items()
+    }  # fmt: skip
 
 
 def code_asked_for(parts, parameters):
     """What in a saved model may run code from elsewhere when it is opened or fitted again."""
-    source = parts["source"] or {}
-    asked = []
-    if source.get("trust_remote_code") or parameters.get("trust_remote_code"):
+    source = parts["source"] or {"trust_remote_code": False}
+    asked = configs.asked_arguments(source.get("model_kwargs"))
+    asked += configs.asked_arguments(parameters.get("model_kwargs"))
+    # False is the only answer that needs no consent.
+    if any(x.get("trust_remote_code") is not False for x in (source, parameters)):
         asked.append("trust_remote_code=True")
-    attention = [parts["attention"]]
-    for arguments in (source.get("model_kwargs"), parameters.get("model_kwargs")):
-        risky = (arguments or {}).keys() - HARMLESS_ARGUMENTS
-        asked += [f"model_kwargs[{key!r}]" for key in risky]
-        attention.append((arguments or {}).get("attn_implementation"))
-    # With a slash it is a kernel on the hub.
-    asked += [f"attn_implementation={name!r}" for name in attention if name and "/" in str(name)]
+    if configs.names_kernel(parts["attention"]):
+        asked.append(f"attn_implementation={parts['attention']!r:.100}")
     return sorted(set(asked))

@@ -7,6 +7,7 @@ from typing import Self
 
 from sklearn.utils.validation import check_is_fitted
 
+from llmreg.masking import MaskedParameter
 from llmreg.persistence import saved_folder
 
 __all__ = ["SavingMixin", "load", "push_to_hub", "save"]
@@ -15,17 +16,28 @@ __all__ = ["SavingMixin", "load", "push_to_hub", "save"]
 class SavingMixin:
     """``save``, ``load`` and ``push_to_hub``, and pickles without live weights and hub tokens."""
 
+    token = MaskedParameter()
+
     def __getstate__(self):
         state = dict(super().__getstate__())
         if "model_" in state:
+            from llmreg.persistence.pickling import pack_state
+
             # What is handed on does not carry its owner's key. Estimators without a fit keep it: a
             # grid search sends them to processes that have to load the model.
-            state["token"] = None
+            state = pack_state(state | {"token": None})
         if isinstance(state["model"], tuple):
             from llmreg.persistence.pickling import PackedPair
 
             state["model"] = PackedPair(*state["model"])
         return state
+
+    def __setstate__(self, state):
+        if "model_" in state:
+            from llmreg.persistence.pickling import unpack_state
+
+            state = unpack_state(state)
+        super().__setstate__(state)
 
     def save(self, path, merge=False) -> None:
         """Save the fitted estimator as a folder of JSON and safetensors files, without pickle.
@@ -33,13 +45,14 @@ class SavingMixin:
         Of a model with adapters on a pretrained base it keeps the base's name, revision and
         checksum, the adapters in peft's format and the vectors of cells: a few megabytes. Fresh
         weights, tuned ones (``lora_r=None``) and those of a model given in memory are saved whole
-        in transformers' format. The hub token is never saved.
+        in transformers' format. The hub token and ``checkpoint_dir`` are never saved.
 
         Parameters
         ----------
         path : str or os.PathLike
-            The folder, created with its parents. A saved llmreg model in its place is replaced as
-            soon as the new one is complete.
+            The folder, created with its parents. The files of a saved llmreg model in its place are
+            replaced as soon as the new ones are complete; others in the folder stay. What a killed
+            save has left beside it is swept.
         merge : bool, default=False
             True: add the adapters to a copy of the base and save that whole, a plain model that
             any engine which reads transformers' format can serve. In half precision the sums are
@@ -50,15 +63,17 @@ class SavingMixin:
         NotFittedError
             Before ``fit``.
         FileExistsError
-            If the path is a file, or a folder that holds something else.
+            If the path is a file, a folder without a saved model that holds something else, or
+            one in which a file that is not the model's has the name of one that is to be written.
         TypeError
             If a parameter or a fitted part can't be saved without pickle, such as a function as
             the reward or a transformer of another library; the message names it.
         ValueError
-            If weights that would have to be saved whole are quantised or of a class that is not
-            transformers' own; with ``merge=True`` also if the model reads vectors of cells
-            (``model="tiny"`` or a configuration, ``number_input`` other than "text", text
-            features), which a plain model does not know.
+            If a parameter has a value that :meth:`load` would refuse, such as a regular expression
+            as ``target_modules``; if weights that would have to be saved whole are quantised or of
+            a class that is not transformers' own; with ``merge=True`` also if the model reads
+            vectors of cells (``model="tiny"`` or a configuration, ``number_input`` other than
+            "text", text features), which a plain model does not know.
 
         See Also
         --------
@@ -72,12 +87,15 @@ class SavingMixin:
         """Load a saved estimator from a folder or from the Hugging Face hub.
 
         It predicts as it did, number for number on the same kind of device, and can be fitted
-        again or go on with ``warm_start``. Opening runs no code of the file's choice.
+        again or go on with ``warm_start``. Nothing in the folder is trusted: classes and values are
+        those of a closed list, and nothing gets larger than the bytes that are there for it.
 
         Parameters
         ----------
         path : str or os.PathLike
-            What ``save`` wrote, or the hub id that ``push_to_hub`` got. A folder comes first.
+            What ``save`` wrote, or the hub id that ``push_to_hub`` got. A folder comes first; what
+            looks like a path ("./x", "a/b/c", "x.d", an owner that is a folder here) is never asked
+            of the hub.
         device : str or None, default=None
             Replaces the parameter ``device``; None keeps the saved one.
         token : str, bool or None, default=None
@@ -88,7 +106,8 @@ class SavingMixin:
         local_files_only : bool, default=False
             True: never go online; becomes the parameter ``local_files_only``.
         trust_remote_code : bool, default=False
-            Whether a saved model that asks for code from elsewhere may have it.
+            Whether a saved model that asks for code from elsewhere, or for arguments of
+            ``from_pretrained`` that read and write elsewhere, may have it.
 
         Returns
         -------
@@ -103,8 +122,8 @@ class SavingMixin:
             If there is no saved model, a file is missing, or the pretrained base is not to be had
             or has other weights than those that were trained on.
         ValueError
-            If a file is damaged, was written by a newer llmreg, names classes that are not
-            llmreg's or scikit-learn's, or asks for code without ``trust_remote_code``.
+            If a file is damaged, was written by another version of the format, holds what is not
+            on the list, or asks for code without ``trust_remote_code``.
         """
         estimator = load(
             path, device=device, token=token, revision=revision,
@@ -124,8 +143,8 @@ class SavingMixin:
         Parameters
         ----------
         repo_id : str
-            "owner/name"; created if it does not exist. What an earlier upload left there is
-            replaced.
+            "owner/name"; created if it does not exist. Files that a saved model may consist of are
+            replaced or deleted, such as ``model.safetensors``; others stay.
         merge : bool, default=False
             As in :meth:`save`.
         private : bool or None, default=None
@@ -182,7 +201,7 @@ def push_to_hub(estimator, repo_id, *, merge=False, private=None, token=None,
         commit = api.upload_folder(
             repo_id=repo_id, folder_path=folder, commit_message=commit_message,
             # Files of an earlier upload would be taken for parts of this one.
-            delete_patterns=list(saved_folder.PATTERNS),
+            delete_patterns=list(saved_folder.NAMES),
         )  # fmt: skip
     return str(commit.commit_url)
 

@@ -1,6 +1,6 @@
 """Gradient-boosted trees that, once fitted, are plain arrays.
 
-scikit-learn grows them; what is kept can be archived without pickle, opened from strangers without
+scikit-learn grows them; what is kept can be saved without pickle, opened from strangers without
 harm, and does not depend on how scikit-learn lays out a fitted model.
 """
 

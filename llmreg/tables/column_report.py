@@ -9,14 +9,14 @@ from pandas.api import types
 from llmreg.tables.cell_writing import read_column, unseen_cells
 from llmreg.tables.dates import find_order
 
-__all__ = ["report_columns", "warn_unseen"]
+__all__ = ["as_frame", "describe_columns", "warn_unseen"]
 
 MOST = 0.5
 FEWEST_UNSEEN = 2  # one cell of one row is no sign of anything
 MANY_ROWS = 20  # from which distinct values in every row are a name rather than chance
 
 
-def report_columns(plans, frame, doubts=None):
+def describe_columns(plans, frame, doubts=None):
     """Describe how each column of a table is read.
 
     Parameters
@@ -28,12 +28,16 @@ def report_columns(plans, frame, doubts=None):
 
     Returns
     -------
-    pandas.DataFrame, one row per column
-        See :meth:`llmreg.RowSerializer.report`.
+    dict of str to dict
+        By column, plain values; see :meth:`llmreg.RowSerializer.report`.
     """
     doubts = doubts or {}
-    rows = {name: _describe(plan, frame[name], doubts.get(name)) for name, plan in plans.items()}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("column")
+    return {name: _describe(plan, frame[name], doubts.get(name)) for name, plan in plans.items()}
+
+
+def as_frame(described):
+    """What :func:`describe_columns` found, as a DataFrame with a row per column."""
+    return pd.DataFrame.from_dict(described, orient="index").rename_axis("column")
 
 
 def _describe(plan, column, doubt):
@@ -46,9 +50,9 @@ def _describe(plan, column, doubt):
     return {
         "kind": plan.kind,
         "read_as": _read_as(plan, column.iloc[there]),
-        "missing": absent.mean(),
-        "unseen": unseen.mean(),
-        "unreadable": unread.mean(),
+        "missing": float(absent.mean()),
+        "unseen": float(unseen.mean()),
+        "unreadable": float(unread.mean()),
         "distinct": len(distinct),
         "examples": ", ".join(_examples(column.iloc[there])),
         "advice": "; ".join(advice),

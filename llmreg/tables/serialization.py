@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from llmreg.tables.column_report import report_columns, warn_unseen
+from llmreg.tables.column_report import as_frame, describe_columns, warn_unseen
 from llmreg.tables.columns import KINDS, plan_column, write_column
 from llmreg.tables.kinds import look_at
 from llmreg.tables.reading import read_table
@@ -166,8 +166,6 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         The column of each field, and the format specification that the template gives it.
     plans_ : dict
         The :class:`~llmreg.tables.columns.ColumnPlan` of each column used.
-    report_ : pandas.DataFrame of shape (n_columns, 8)
-        How each column used was read; see :meth:`report`.
     n_features_in_ : int
         Number of columns seen in fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -259,8 +257,13 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         self.literals_, self.fields_ = literals, fields
         self.template_ = self.template if self.template is not None else _as_template(self)
         doubts = {name: look.doubt for name, look in looks.items()}
-        self.report_ = report_columns(self.plans_, frame, doubts)
+        self._report = describe_columns(self.plans_, frame, doubts)
         return self
+
+    @property
+    def report_(self):
+        """DataFrame: how each column used was read; see :meth:`report`."""
+        return as_frame(self._report)
 
     def report(self, X):
         """Say how the columns of a table are read, without changing what was learned in fit.
@@ -294,7 +297,7 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         1.0
         """
         check_is_fitted(self)
-        return report_columns(self.plans_, read_table(self, X, reset=False))
+        return as_frame(describe_columns(self.plans_, read_table(self, X, reset=False)))
 
     def serialize(self, X):
         """Write rows as prompts whose fields are still apart.

@@ -1,0 +1,485 @@
+"""What a saved model may hold: its classes, and for each attribute what is legal.
+
+The one place to extend. A parameter of an estimator, codec or objective needs no entry: it is
+checked by the class's own ``_parameter_constraints``, and a field of a dataclass by
+:func:`plain`. A new fitted attribute needs a line under its class: a function that says whether a
+value is legal, within :func:`maybe` if it is not always there. A new class needs an entry.
+Without, ``save`` names what is missing.
+"""
+
+import dataclasses
+import functools
+import importlib
+import math
+import os
+import re
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import InvalidParameterError
+
+from llmreg.numbers.distribution import DECODINGS
+from llmreg.persistence.configs import names_layers
+
+__all__ = ["MODEL", "check_fields", "check_state", "name_of"]
+
+# -- what is legal ---------------------------------------------------------------------------
+
+
+def plain(value):
+    """None, numbers, texts, arrays of numbers, and lists, tuples and dicts of these."""
+    if type(value) in (list, tuple, set, frozenset):
+        return all(map(plain, value))
+    if type(value) is dict:
+        return all(map(plain, value)) and all(map(plain, value.values()))
+    simple = value is None or isinstance(value, bool | int | float | str | np.generic)
+    return simple or (isinstance(value, np.ndarray) and value.dtype.kind in "biuf")
+
+
+def maybe(test):
+    """Legal without, too: an attribute that is absent, or None."""
+    return lambda value=None: value is None or test(value)
+
+
+def number(low=-math.inf, high=math.inf, whole=False):
+    """A number in a range."""
+    kinds = int | np.integer if whole else int | float | np.integer | np.floating
+
+    def test(value):
+        return isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high
+
+    return test
+
+
+def text(value):
+    """A string."""
+    return type(value) is str
+
+
+def flag(value):
+    """True or False."""
+    return isinstance(value, bool | np.bool_)
+
+
+def array(kinds, ndim=1):
+    """An array of numbers: kinds "b", "i" (with or without sign), "f"."""
+    kinds = kinds.replace("i", "iu")
+
+    def test(value):
+        return isinstance(value, np.ndarray) and value.ndim == ndim and value.dtype.kind in kinds
+
+    return test
+
+
+def texts(value):
+    """A 1-D array of strings."""
+    return isinstance(value, np.ndarray) and value.ndim == 1 and all(map(text, value))
+
+
+def each(kind, test):
+    """A list, tuple or dict of legal values."""
+    return lambda value: type(value) is kind and all(
+        map(test, value.values() if kind is dict else value)
+    )
+
+
+def one_of(*values):
+    """One of these strings."""
+    return lambda value: type(value) is str and value in values
+
+
+def a(*names):
+    """An instance of one of the schema's classes; llmreg's own estimators are fitted."""
+    return lambda value: name_of(type(value)) in names and (
+        _is_fitted(value) or not type(value).__module__.startswith("llmreg.")
+    )
+
+
+def format_spec(value):
+    """A format that does not ask for thousands of digits."""
+    return type(value) is str and len(value) < 100 and not re.search(r"\d{4}", value)
+
+
+def column(value):
+    """A column's name."""
+    return isinstance(value, str | int | np.integer)
+
+
+WHOLE, FINITE = number(0, 2**53, whole=True), number(-1e308, 1e308)
+SMALL = number(0, 10**6, whole=True)
+SEED = maybe(number(0, 2**32, whole=True))
+FLOATS = array("f")
+
+# -- rules across attributes -----------------------------------------------------------------
+
+
+def _regressor(estimator):
+    if not names_layers(estimator.target_modules):
+        raise ValueError(
+            f"target_modules={estimator.target_modules!r:.100} must be names of layers, and no "
+            "regular expression, in a saved model. List the names, or use pickle."
+        )
+    return re.fullmatch(r"(auto|cpu|cuda|mps|xpu|hpu|npu|mlu|musa)(:\d{1,3})?", estimator.device)
+
+
+def _fitted_trees(trees):
+    shape, places = trees.value_.shape, range(trees.value_.shape[1])
+    for name in ("feature_", "threshold_", "gap_left_", "left_", "right_"):
+        if getattr(trees, name).shape != shape:
+            return False
+    ends = [end for side in (trees.left_, trees.right_) for end in (side.min(), side.max())]
+    return trees.depth_ <= shape[1] and all(int(end) in places for end in ends)
+
+
+def _layout(layout):
+    # Slots of texts are a multiple of n_soft; the rest ascends.
+    places = [1, layout.category, layout.column, layout.soft, layout.n_slots]
+    return layout.number == 1 and places == sorted(places)
+
+
+def _digits(codec):
+    return _ends_and_values(codec) and int(codec.base) ** int(codec.n_digits) == len(codec.values_)
+
+
+def _magnitudes(codec):
+    low, high = (int(end) for end in codec.exponents_)
+    signs = int(codec.negative_) + int(codec.positive_)
+    n_sizes = (high - low + 1) * 9 * 10 ** (int(codec.n_mantissa) - 1)
+    within = -307 <= low <= high <= 307
+    return _ends_and_values(codec) and within and signs * n_sizes + 1 == len(codec.values_)
+
+
+def _spellings(codec):
+    longest = max(map(len, codec.texts_), default=0)
+    known = set("".join(codec.texts_)) <= set(codec.characters_)
+    fits = len(codec.texts_) == len(codec.values_) and longest <= 64
+    return _ends_and_values(codec) and known and fits and len(codec.characters_) < 255
+
+
+def _ends_and_values(codec):
+    edges, values = codec.edges_, codec.values_
+    finite = np.isfinite(edges).all() and np.isfinite(values).all()
+    return 0 < len(values) <= 10**6 and len(edges) == len(values) + 1 and finite
+
+
+def _reads_texts(vectorizer):
+    """No files, and no pattern that takes for ever: one repetition at most."""
+    pattern = getattr(vectorizer, "token_pattern", None)
+    if vectorizer.input != "content" or len(re.findall(r"[*+{]", pattern or "")) > 1:
+        raise ValueError(
+            f"{type(vectorizer).__name__}(input={vectorizer.input!r:.50}, token_pattern="
+            f"{pattern!r:.100}) must read texts, by a pattern with one repetition at most, in a "
+            "saved model. Use another pattern, or pickle."
+        )
+    return True
+
+
+def _counts_words(vectorizer):
+    """Places in the vocabulary are columns of the matrix, which scipy does not check."""
+    words = getattr(vectorizer, "vocabulary_", {})
+    idf = getattr(getattr(vectorizer, "_tfidf", None), "idf_", words)
+    places = sorted(words.values()) == list(range(len(words)))
+    given = vectorizer.vocabulary
+    same = given is None or not words or sorted(given) == sorted(words)
+    return _reads_texts(vectorizer) and places and same and len(idf) == len(words)
+
+
+def _encodes(encoder):
+    """Places in the categories are columns of the matrix, which scipy does not check."""
+    if not hasattr(encoder, "categories_"):
+        return True
+    n_categories = [len(levels) for levels in encoder.categories_]
+    n_columns = getattr(encoder, "_n_features_outs", n_categories)
+    none = [None] * len(n_categories)
+    rare = getattr(encoder, "_infrequent_indices", none)
+    places = getattr(encoder, "_default_to_infrequent_mappings", none)
+    if not len(n_categories) == len(n_columns) == len(rare) == len(places):
+        return False
+    return all(
+        (known is None or _within(known, n)) and
+        (n_out >= n if moved is None else len(moved) == n and _within(moved, n_out))
+        for n, n_out, known, moved in zip(n_categories, n_columns, rare, places, strict=True)
+    )  # fmt: skip
+
+
+def _within(places, stop):
+    return len(places) > 0 and int(np.min(places)) >= 0 and int(np.max(places)) < stop
+
+
+def _no_cache(pipeline):
+    return getattr(pipeline, "memory", None) is None
+
+
+# -- classes ---------------------------------------------------------------------------------
+
+INPUT = {
+    "feature_names_in_": maybe(texts), "n_features_in_": maybe(SMALL),
+    "_input_columns": maybe(each(tuple, column)), "_input_naming": maybe(text),
+}  # fmt: skip
+CODEC = {"edges_": FLOATS, "values_": FLOATS}
+PROMPTS = {
+    "tokenizer": lambda value: value is None, "featurizer": a("CellFeaturizer"),
+    "max_prompt_tokens": WHOLE, "max_text_tokens": WHOLE, "n_soft": SMALL,
+    "estimates": maybe(a("RowEstimates")), "layout": a("SlotLayout"),
+    "number_input": one_of("text", "text+value", "value"),
+}  # fmt: skip
+COUNTERS = {"vocabulary_": maybe(each(dict, WHOLE)), "fixed_vocabulary_": maybe(flag)}
+ENCODER = {
+    "categories_": maybe(each(list, lambda value: texts(value) or array("bif")(value))),
+    "n_features_in_": maybe(SMALL), "feature_names_in_": maybe(texts),
+    "_infrequent_enabled": maybe(flag),
+    "_infrequent_indices": maybe(each(list, maybe(array("i")))),
+    "_default_to_infrequent_mappings": maybe(each(list, maybe(array("i")))),
+}  # fmt: skip
+TRANSFORMERS = (
+    "CountVectorizer", "TfidfVectorizer", "TfidfTransformer", "HashingVectorizer", "TruncatedSVD",
+    "Pipeline", "FeatureUnion", "Normalizer", "StandardScaler", "MaxAbsScaler",
+)  # fmt: skip
+
+
+def _class(module, attributes=None, rule=None):
+    """A class: where it is, its attributes beside parameters and fields, a rule across them."""
+    return module, attributes or {}, rule or (lambda value: True)
+
+
+CLASSES = {
+    "LLMRegressor": _class("llmreg.estimator", INPUT | {
+        "serializer_": a("RowSerializer"), "prompts_": a("CellPrompts", "TextPrompts"),
+        "codec_": lambda value: a(*_codecs())(value),
+        "y_mean_": FINITE, "y_std_": FINITE, "decoding_": one_of(*DECODINGS),
+        "target_scale_scores_": each(dict, number(0)),
+        "temperature_": number(1e-12, 1e12), "estimate_weight_": number(0, 1),
+        "history_": each(dict, each(list, plain)), "_built_with": each(dict, text),
+    }, _regressor),
+    "RowSerializer": _class("llmreg.tables.serialization", INPUT | {
+        "columns_": each(list, column), "kinds_": each(dict, text),
+        "plans_": each(dict, a("ColumnPlan")), "target_name_": maybe(text),
+        "literals_": each(tuple, text), "template_": text,
+        "_report": each(dict, each(dict, plain)),
+        "fields_": each(tuple, lambda pair: len(pair) == 2 and maybe(format_spec)(pair[1])),
+    }, lambda value: format_spec(value.number_format)),
+    "ColumnPlan": _class("llmreg.tables.columns"),
+    "CellPrompts": _class("llmreg.prompts.cell_prompts", PROMPTS | {
+        "special": each(dict, WHOLE),
+    }),
+    "TextPrompts": _class("llmreg.prompts.text_prompts", PROMPTS | {"frame": a("Frame")}),
+    "Frame": _class("llmreg.prompts.chat"),
+    "SlotLayout": _class("llmreg.prompts.cell_encoder", dict.fromkeys(
+        ("n_soft", "number", "category", "column", "soft", "n_slots"), SMALL,
+    ), _layout),
+    "CellFeaturizer": _class("llmreg.prompts.cells", {
+        **dict.fromkeys(("numbers", "categories", "texts"), flag),
+        **dict.fromkeys(("n_knots", "n_edges", "n_components", "n_estimates_"), SMALL),
+        "text_transformer": maybe(a(*TRANSFORMERS)), "random_state": SEED,
+        "scaler_": a("NumberScaler"), "knots_": array("f", 2), "edges_": array("f", 2),
+        "levels_": each(list, each(dict, WHOLE)), "text_models_": each(list, a("TextFeaturizer")),
+    }),
+    "TextFeaturizer": _class("llmreg.prompts.cells", {
+        "transformer": maybe(a(*TRANSFORMERS)), "n_components": SMALL, "random_state": SEED,
+        "model_": maybe(a(*TRANSFORMERS)), "svd_": maybe(a("TruncatedSVD")),
+        "mean_": maybe(FLOATS), "spread_": maybe(FLOATS),
+    }),
+    "NumberScaler": _class("llmreg.tables.scaling", {"mean_": FLOATS, "scale_": FLOATS}),
+    "RowEstimates": _class("llmreg.tables.estimates", {
+        "codec": lambda value: a(*_codecs())(value),
+        "range_": each(tuple, FINITE), "features_": a("RowFeatures"),
+        "regressors_": each(dict, a("Ridge", "BoostedTrees")), "weights_": FLOATS,
+        "spread_": each(tuple, number(0, 1e308)),
+    }),
+    "RowFeatures": _class("llmreg.tables.row_features", {
+        "scaler_": a("NumberScaler"), "gaps_": array("b"), "one_hot_": maybe(a("OneHotEncoder")),
+        "codes_": maybe(a("OrdinalEncoder")), "components_": each(list, maybe(a("TruncatedSVD"))),
+        "counters_": each(list, each(list, a("TfidfVectorizer"))),
+    }),
+    "BoostedTrees": _class("llmreg.tables.boosted_trees", {
+        **dict.fromkeys(("feature_", "left_", "right_"), array("i", 2)),
+        **dict.fromkeys(("threshold_", "value_"), array("f", 2)), "gap_left_": array("b", 2),
+        "depth_": WHOLE, "baseline_": FINITE,
+    }, _fitted_trees),
+    "DigitCodec": _class("llmreg.numbers.codecs", CODEC | {
+        "heaps_": lambda value: FLOATS(value) and len(value) == 2,
+        "scale_": one_of("minmax", "log", "symlog", "quantile"), "centre_": FINITE,
+        "unit_": number(1e-320, 1e308),
+    }, _digits),
+    "ScientificCodec": _class("llmreg.numbers.scientific", CODEC | {
+        "exponents_": array("i"), "negative_": flag, "positive_": flag,
+    }, _magnitudes),
+    "GridCodec": _class("llmreg.numbers.grid", CODEC | {
+        "texts_": each(list, text), "characters_": text, "ragged_": flag, "even_": flag,
+    }, _spellings),
+    "DecimalCodec": _class("llmreg.numbers.decimal_codec", CODEC | {
+        "first_": number(-(2**53), 2**53, whole=True), "exact_": flag,
+    }, _ends_and_values),
+    "Ridge": _class("sklearn.linear_model"),
+    "OneHotEncoder": _class("sklearn.preprocessing", ENCODER | {
+        "drop_idx_": maybe(lambda value: False), "_drop_idx_after_grouping": maybe(lambda _: False),
+        "_n_features_outs": maybe(each(list, WHOLE)),
+    }, _encodes),
+    "OrdinalEncoder": _class("sklearn.preprocessing", ENCODER | {
+        "_missing_indices": maybe(each(dict, WHOLE)),
+    }, _encodes),
+    "CountVectorizer": _class("sklearn.feature_extraction.text", COUNTERS, _counts_words),
+    "TfidfVectorizer": _class("sklearn.feature_extraction.text", COUNTERS | {
+        "_tfidf": maybe(a("TfidfTransformer")),
+    }, _counts_words),
+    "TfidfTransformer": _class("sklearn.feature_extraction.text"),
+    "HashingVectorizer": _class("sklearn.feature_extraction.text", {}, _reads_texts),
+    "TruncatedSVD": _class("sklearn.decomposition"),
+    "Pipeline": _class("sklearn.pipeline", {}, _no_cache),
+    "FeatureUnion": _class("sklearn.pipeline"),
+    **dict.fromkeys(
+        ("Normalizer", "StandardScaler", "MaxAbsScaler"), _class("sklearn.preprocessing")
+    ),
+}  # fmt: skip
+
+
+DTYPES = one_of("float16", "bfloat16", "float32", "float64")
+SOURCE = {
+    "name": lambda value: text(value) and _model_name(value), "revision": maybe(text),
+    "token": lambda value: value is None, "local_files_only": flag, "trust_remote_code": flag,
+    "model_kwargs": maybe(lambda value: type(value) is dict),
+}  # fmt: skip
+# The model beside its weights: llmreg.persistence.model_parts.describe, and what saving adds.
+MODEL = {
+    "source": maybe(lambda value: check_fields("source", value, SOURCE)),
+    "revision": maybe(text), "checksum": maybe(text), "pretrained": flag,
+    "adapters": maybe(lambda value: type(value).__module__.startswith("peft.")),
+    "cells": maybe(each(dict, lambda value: plain(value) or a("SlotLayout")(value))),
+    "parts": each(dict, lambda recipe: plain(recipe) and FINITE(recipe.get("mean", 0.0))
+                  and FINITE(recipe.get("std", 0.0))), "bidirectional": flag,
+    "symbol_ids": each(list, WHOLE), "packs": flag,
+    "loaded_dtype": DTYPES, "dtype": DTYPES, "autocast": maybe(DTYPES), "class": maybe(text),
+    "attention": maybe(text), "folder": maybe(one_of(".", "base")), "n_others": SMALL,
+}  # fmt: skip
+
+
+def _model_name(name):
+    """A hub id, or an absolute path to a folder on this machine."""
+    from_hub = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and not name.startswith(".")
+    local = os.path.isabs(name) and "\0" not in name and not name.startswith(("//", "\\\\"))
+    return (
+        len(name) < 4096 and ".." not in name.replace("\\", "/").split("/") and (from_hub or local)
+    )
+
+
+def _codecs():
+    return [name for name, entry in CLASSES.items() if entry[1].keys() >= CODEC.keys()]
+
+
+def _entry(name):
+    return _entries().get(name) if type(name) is str else None
+
+
+@functools.cache
+def _entries():
+    from llmreg.objectives import METHODS
+
+    return CLASSES | {kind.__name__: _class(kind.__module__) for kind in METHODS.values()}
+
+
+def _resolve(name):
+    return getattr(importlib.import_module(_entry(name)[0]), name)
+
+
+def name_of(kind):
+    """The name that the schema has for a class, or None."""
+    name = kind.__name__
+    return name if _entry(name) is not None and _resolve(name) is kind else None
+
+
+def check_state(name, state):
+    """Hold the attributes of an instance against the schema.
+
+    Parameters
+    ----------
+    name : str
+        Of the class.
+    state : dict
+
+    Returns
+    -------
+    type
+        The class.
+
+    Raises
+    ------
+    ValueError
+        Which attribute is missing, unknown or illegal.
+    """
+    if _entry(name) is None:
+        raise ValueError(
+            f"it names the class {name!r:.100}, which is not one of those that a saved model may "
+            "hold. The file was written by another version, or tampered with."
+        )
+    kind, (_, attributes, rule) = _resolve(name), _entry(name)
+    value = kind.__new__(kind)
+    vars(value).update(state)
+    fitted = _is_fitted(value)
+    foreign = {attribute: _foreign(kind, attribute) for attribute in state}
+    check_fields(name, state, foreign | _declared(kind) | (attributes if fitted else {}))
+    _check_parameters(kind, value)
+    if (fitted or kind.__module__.startswith("sklearn.")) and not rule(value):
+        raise ValueError(f"the attributes of {name} don't fit one another.")
+    return kind
+
+
+def check_fields(name, values, tests):
+    """Hold named values against tests.
+
+    Raises
+    ------
+    ValueError
+        Which value is missing, unknown or illegal.
+    """
+    if type(values) is not dict:
+        raise ValueError(f"{name} is {values!r:.100}, not a dict.")
+    for key in [*tests, *values]:
+        test = tests.get(key, _never)
+        if not (test(values[key]) if key in values else _optional(test)):
+            found = f"{values[key]!r:.100}" if key in values else "missing"
+            raise ValueError(f"{name}.{key} is {found}, which is not legal in a saved model.")
+    return True
+
+
+def _never(value):
+    return False
+
+
+def _is_fitted(value):
+    """Whether an estimator has more than parameters; other objects have all that they have."""
+    return not isinstance(value, BaseEstimator) or any(name.endswith("_") for name in vars(value))
+
+
+def _declared(kind):
+    """What a class says of itself: parameters of an estimator, fields of a dataclass."""
+    if dataclasses.is_dataclass(kind):
+        return {field.name: plain for field in dataclasses.fields(kind)}
+    names = kind._get_param_names() if issubclass(kind, BaseEstimator) else ()
+    return dict.fromkeys(names, _parameter)
+
+
+def _parameter(value):
+    """Whatever can be written; which values are legal is checked by the class itself."""
+    return True
+
+
+def _foreign(kind, attribute):
+    """scikit-learn's own attributes may be plain values, where they are named as such."""
+    named = re.fullmatch(r"[a-z]\w*_|_sklearn_version|transform_input", attribute)
+    free = kind.__module__.startswith("sklearn.") and not hasattr(kind, attribute)
+    return plain if named and free else _never
+
+
+def _optional(test):
+    try:
+        return test()
+    except TypeError:
+        return False
+
+
+def _check_parameters(kind, value):
+    if issubclass(kind, BaseEstimator) and getattr(kind, "_parameter_constraints", None):
+        try:
+            value._validate_params()
+        except InvalidParameterError as error:
+            raise ValueError(f"{error}") from error
