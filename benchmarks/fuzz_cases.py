@@ -169,7 +169,9 @@ def _first_predictions(model, X, y, weight, frame, kinds, container, case, findi
             findings.fail("not reproducible", str(model.fit_method))
     if case % 10 == 0:
         _check_round_trips(model, X, base, case, findings)
-    spread = model.y_std_ if model.codec_.bounded else max(model.y_std_, np.abs(base).max())
+    spread = max(
+        float(np.ptp(model.codec_.edges_) / 4), np.abs(base).max() * (not model.codec_.bounded)
+    )
     return Fitted(model, frame.reset_index(drop=True), kinds, container, base, spread)
 
 

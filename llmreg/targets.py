@@ -48,7 +48,8 @@ def numeric_targets(y, owner="LLMRegressor"):
         y = _seconds(cells)
     elif cells.dtype.kind == "O":
         y = _numbers(cells, y, owner)
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=owner)
+    with np.errstate(over="ignore", invalid="ignore"):  # it sums them to see whether all are finite
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=owner)
     if y.ndim == 2 and y.shape[1] > 1:
         raise ValueError(
             f"y should be a 1d array, got an array of shape {y.shape} instead: {owner} predicts "

@@ -1372,7 +1372,7 @@ def test_a_codec_whose_symbols_the_tokenizer_lacks_is_named(
     ).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"no token of its own for the symbols \['8', '9'\]") as e:
         quick_fit(table.X, table.y, model=str(tmp_path))
-    assert "DigitCodec()" in str(e.value) and "smaller base" in str(e.value)
+    assert "DigitCodec(scale='minmax')" in str(e.value) and "smaller base" in str(e.value)
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_distribution"])

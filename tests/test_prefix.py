@@ -79,7 +79,9 @@ def test_who_cannot_share_says_so(change, build_model):
     if change == "plain":
         model.packs = False
     if change == "head":
-        model.put_parts({"head": torch.nn.Linear(1, 1)})
+        head = torch.nn.Linear(1, 1)
+        head.whole = False
+        model.put_parts({"head": head})
     if change == "compiled":
         model._compiled = True
     assert not model.shares_prefix

@@ -127,14 +127,15 @@ def test_numbers_of_any_size_do_where_the_target_alone_is_scored():
 
 
 def test_the_mean_of_numbers_of_any_size_is_warned_about():
-    far = dict(fit_method="ce", codec=FAR[1])
+    far = dict(fit_method="ce", codec=FAR[1], decoding="rail")
     with pytest.warns(UserWarning, match=r"takes the mean over all numbers.*decoding=.median."):
         check_methods(LLMRegressor(**far))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_methods(LLMRegressor(**far, decoding="median"))
+        check_methods(LLMRegressor(**far | {"decoding": "median"}))
+        check_methods(LLMRegressor(**far | {"decoding": "auto"}))  # held-out rows tell
         check_methods(LLMRegressor(fit_method="ce", codec=ScientificCodec()))
-        check_methods(LLMRegressor(fit_method="pointwise", codec=FAR[1]))
+        check_methods(LLMRegressor(fit_method="pointwise", codec=FAR[1], decoding="rail"))
 
 
 def test_methods_train_at_once_or_after_a_first_stage(table, quick_fit):

@@ -11,7 +11,7 @@ from llmreg.numbers.codec_base import END, MAX_LEAVES, TargetCodec
 __all__ = ["GridCodec"]
 
 LONGEST = 40  # characters
-UNEVEN = 10.0  # the widest gap, in narrowest ones, from which on a grid is a scale of its own
+UNEVEN = 100.0  # the widest gap, in narrowest ones, from which on a grid is a scale of its own
 
 
 class GridCodec(TargetCodec):
@@ -22,8 +22,8 @@ class GridCodec(TargetCodec):
     the nearest number of the list. All probability is on these numbers: intervals, samples and the
     mode are always among them, and a mean lies between them.
 
-    Where the widest gap between neighbours is more than ten times the narrowest, errors are counted
-    in steps from number to number in training: small numbers are not lost beside large ones.
+    Where the widest gap between neighbours is more than a hundred times the narrowest, errors are
+    counted in steps from number to number in training: small numbers are not lost beside large ones.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class GridCodec(TargetCodec):
     values_ : ndarray of shape (L,)
         The numbers, ascending and distinct.
     even_ : bool
-        Whether no gap between neighbours is more than ten times another.
+        Whether no gap between neighbours is more than a hundred times another.
 
     References
     ----------

@@ -100,7 +100,8 @@ def _narwhals(X):
 def _lossless(table, names):
     """A narwhals frame as one of pandas, in which no gap makes floats of integers."""
     try:
-        frame = table.to_pandas()
+        with np.errstate(invalid="ignore"):  # gaps among integers, which are mended below
+            frame = table.to_pandas()
     except ImportError:  # polars needs pyarrow for it, which llmreg does not
         frame = pd.DataFrame({name: _objects(table[name].to_list()) for name in names})
         levels = {n: "category" for n in names if table[n].dtype in (nw.Categorical, nw.Enum)}
