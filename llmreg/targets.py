@@ -8,7 +8,7 @@ from sklearn.utils import check_array, column_or_1d
 
 __all__ = ["numeric_targets"]
 
-LARGEST = np.finfo(np.float64).max
+LARGEST = 1e307
 SECOND = np.timedelta64(1, "s")
 DURATIONS = (timedelta, np.timedelta64)
 MOMENTS = (date, time, np.datetime64, pd.Period)
@@ -32,7 +32,7 @@ def numeric_targets(y, owner="LLMRegressor"):
     ------
     ValueError
         For dates and times of day, what is neither number nor duration, several columns, NaN and
-        infinite numbers, and numbers whose differences are no floats.
+        infinite numbers, and numbers beyond 1e307, whose sums are no floats.
 
     Examples
     --------
@@ -56,9 +56,9 @@ def numeric_targets(y, owner="LLMRegressor"):
             "one number per row. Use sklearn.multioutput.MultiOutputRegressor for several."
         )
     y = column_or_1d(y, warn=True)
-    if y.max(initial=0.0) / 4 - y.min(initial=0.0) / 4 > LARGEST / 8:
+    if np.abs(y).max(initial=0.0) > LARGEST:
         raise ValueError(
-            f"y goes from {y.min():g} to {y.max():g}, so far that differences are no floats. "
+            f"y goes from {y.min():g} to {y.max():g}, where sums and differences are no floats. "
             "Divide it by a large number."
         )
     return y

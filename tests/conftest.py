@@ -1,6 +1,11 @@
 """Tiny language models with random weights, and prompts for them."""
 
+import os
 from types import SimpleNamespace
+
+# Before numpy and torch are loaded: processes that run side by side have a thread each.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

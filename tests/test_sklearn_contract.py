@@ -6,7 +6,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from llmreg import LLMRegressor
 
-SMALL = dict(sft_epochs=12, align_epochs=1, batch_size=16, random_state=0)
+SMALL = dict(
+    sft_epochs=12, align_epochs=1, batch_size=16, estimates="linear", random_state=0
+)  # fmt: skip
 
 EXPECTED_FAILURES = {
     "check_sample_weight_equivalence_on_dense_data": (

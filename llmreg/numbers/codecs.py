@@ -24,6 +24,7 @@ HEAP_ROWS, HEAP_SHARE = 3, 0.2
 # scale="auto" leaves equal bins where one of them holds more of the targets than this share, and
 # its own among even bins.
 CROWDED = 0.25
+HUGE = 1e300  # a range whose multiples may overflow
 BENT = {"log": log_scale, "symlog": symlog_scale}
 
 
@@ -139,11 +140,17 @@ class DigitCodec(TargetCodec):
             self.edges_ = self.from_axis(ends[0] + grid * (ends[1] - ends[0]))
         else:
             # Multiplied before it is divided, so that integer edges are exactly integers.
-            self.edges_ = low + np.arange(n_bins + 1) * (high - low) / n_bins
+            span = high - low
+            parts = np.arange(n_bins + 1)
+            self.edges_ = low + (
+                parts * span / n_bins if span < HUGE else parts * (span / n_bins)
+            )
         # Rounding in the (inverse) scale must not move the ends or the order of the bins.
         self.edges_[[0, -1]] = low, high
         self.edges_ = np.maximum.accumulate(np.clip(self.edges_, low, high))
-        self.values_ = self.edges_[1:] / 2 + self.edges_[:-1] / 2
+        below, above = self.edges_[:-1], self.edges_[1:]
+        # Halved first, as sums may overflow; halves of the smallest floats are 0.
+        self.values_ = np.clip(below / 2 + above / 2, below, above)
         self._heap_up(np.clip(y, low, high))
         return self
 

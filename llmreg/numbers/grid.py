@@ -23,7 +23,7 @@ class GridCodec(TargetCodec):
     mode are always among them, and a mean lies between them.
 
     Where the widest gap between neighbours is more than a hundred times the narrowest, errors are
-    counted in steps from number to number in training: small numbers are not lost beside large ones.
+    counted in steps from number to number in training, so that small numbers are not lost.
 
     Parameters
     ----------

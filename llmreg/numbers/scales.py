@@ -11,7 +11,7 @@ LOW = 0.05
 BELOW = 0.01
 # Numbers smaller than this share of the largest would overflow when they divide it.
 FINEST = 1e-300
-LARGEST = np.finfo(np.float64).max
+SMALLEST, LARGEST = np.finfo(np.float64).tiny, np.finfo(np.float64).max
 
 
 def bend(y, centre, unit):
@@ -49,7 +49,7 @@ def log_scale(y):
         unit = np.median(sizes)
     else:
         unit = np.quantile(sizes, LOW) * (BELOW if len(sizes) == len(y) else 1.0)
-    return 0.0, max(float(unit), FINEST * float(sizes.max()))
+    return 0.0, max(float(unit), FINEST * float(sizes.max()), SMALLEST)
 
 
 def symlog_scale(y):
@@ -68,4 +68,4 @@ def symlog_scale(y):
     apart = np.abs(y - centre)
     apart = apart[apart > 0]
     unit = float(np.median(apart)) if len(apart) else 1.0
-    return centre, max(unit, FINEST * float(np.abs(y).max()))
+    return centre, max(unit, FINEST * float(np.abs(y).max()), SMALLEST)

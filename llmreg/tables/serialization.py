@@ -239,7 +239,7 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         _check_number_format(self.number_format, "number_format")
         columns = self._columns_in_use(list(frame.columns))
         asked_kinds = self._asked_kinds(list(frame.columns))
-        fields = None
+        literals = fields = None
         if self.template is not None:
             literals, fields = _parse_template(self.template, columns)
             columns = list(dict.fromkeys(name for name, _ in fields))
@@ -251,8 +251,7 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         }
         self.kinds_ = {name: plan.kind for name, plan in self.plans_.items()}
         self.target_name_ = _name_of(y)
-        if fields is None:
-            literals, fields = self._default_prompt()
+        literals, fields = (literals, fields) if fields else self._default_prompt()
         _check_field_formats(fields, self.kinds_)
         self.literals_, self.fields_ = literals, fields
         self.template_ = self.template if self.template is not None else _as_template(self)
