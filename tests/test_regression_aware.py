@@ -266,7 +266,7 @@ def test_whatever_is_normalised_a_fit_learns_and_comes_back(
     model = quick_fit(
         table.X, y, fit_method=RAFT(stage="sft", normalisation=normalisation), sft_epochs=20,
         codec=codec, validation_fraction=None, sft_learning_rate=1e-2, dropout=0.0,
-        estimates=None,
+        estimates=None, max_grad_norm=1.0,
     )  # fmt: skip
     assert model.score(table.X, y) > 0.5
     spread = model.predict_distribution(table.X).std()
@@ -298,7 +298,7 @@ def test_without_normalising_a_grid_of_one_number_is_trained(quick_fit):
         model = quick_fit(
             X, y, fit_method=RAFT(stage="sft", normalisation=None), codec=codec,
             sft_epochs=25, sft_learning_rate=1e-2, validation_fraction=None, dropout=0.0,
-            estimates=None,
+            estimates=None, max_grad_norm=1.0,
         )  # fmt: skip
     predicted = model.predict(X)
     assert model.score(X, y) > 0.5 and ((predicted > 0) & (predicted < 5)).all()

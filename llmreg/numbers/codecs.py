@@ -142,9 +142,7 @@ class DigitCodec(TargetCodec):
             # Multiplied before it is divided, so that integer edges are exactly integers.
             span = high - low
             parts = np.arange(n_bins + 1)
-            self.edges_ = low + (
-                parts * span / n_bins if span < HUGE else parts * (span / n_bins)
-            )
+            self.edges_ = low + (parts * span / n_bins if span < HUGE else parts * (span / n_bins))
         # Rounding in the (inverse) scale must not move the ends or the order of the bins.
         self.edges_[[0, -1]] = low, high
         self.edges_ = np.maximum.accumulate(np.clip(self.edges_, low, high))
