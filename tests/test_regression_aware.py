@@ -298,7 +298,7 @@ def test_without_normalising_a_grid_of_one_number_is_trained(quick_fit):
         model = quick_fit(
             X, y, fit_method=RAFT(stage="sft", normalisation=None), codec=codec,
             sft_epochs=25, sft_learning_rate=1e-2, validation_fraction=None, dropout=0.0,
-            estimates=None, max_grad_norm=1.0,
+            estimates=None,
         )  # fmt: skip
     predicted = model.predict(X)
     assert model.score(X, y) > 0.5 and ((predicted > 0) & (predicted < 5)).all()

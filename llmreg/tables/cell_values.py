@@ -1,5 +1,7 @@
 """The single cells of a column: which are missing, and what they are as words."""
 
+import re
+
 import numpy as np
 import pandas as pd
 from pandas.api import types
@@ -83,6 +85,8 @@ def cell_text(cell):
         return str(int(cell))
     if isinstance(cell, np.ndarray):
         return str(cell.tolist())  # numpy would abridge a long array
+    if isinstance(cell, pd.Interval):  # one gap makes floats of whole ends
+        return re.sub(r"(?<=\d)\.0(?=[,\])])", "", str(cell))
     return str(cell)
 
 

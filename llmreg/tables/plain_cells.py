@@ -162,6 +162,8 @@ def _described(cell):
         return cell.item()
     if hasattr(cell, "tolist"):  # str would abridge a long array
         return str(cell.tolist())
+    if isinstance(cell, pd.Interval):  # one gap makes floats of whole ends
+        return re.sub(r"(?<=\d)\.0(?=[,\])])", "", str(cell))
     return str(cell)
 
 
