@@ -82,3 +82,14 @@ def test_text_regression_reads_half_emoji():
     texts = [f"flat {i} {HALF}" for i in range(20)]
     model = LLMRegressor(**_settings(estimates=None)).fit(texts, np.arange(20.0))
     assert np.isfinite(model.predict([HALF, "", "\0", "flat 3"])).all()
+
+
+@pytest.mark.parametrize("rows", [lambda X: X, lambda X: X.to_numpy(object).tolist()])
+def test_a_gap_among_intervals_does_not_change_how_the_others_are_written(rows):
+    X = pd.DataFrame({"bin": pd.cut(np.arange(6), [-1, 2, 9]).astype(object), "b": np.arange(6)})
+    gap = X.assign(bin=X["bin"].where(X["b"] > 0))
+    floats = X.assign(bin=[pd.Interval(float(i.left), float(i.right)) for i in X["bin"]])
+    serializer = RowSerializer().fit(rows(X))
+    expected = serializer.transform(rows(X))[1:]
+    for other in (gap, floats):
+        assert serializer.transform(rows(other))[1:].tolist() == expected.tolist()

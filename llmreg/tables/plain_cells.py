@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
+from llmreg.tables.cell_values import cell_text
+
 __all__ = ["legible", "plain_column", "refuse_unwritable", "shown"]
 
 KEPT = (
@@ -162,9 +164,7 @@ def _described(cell):
         return cell.item()
     if hasattr(cell, "tolist"):  # str would abridge a long array
         return str(cell.tolist())
-    if isinstance(cell, pd.Interval):  # one gap makes floats of whole ends
-        return re.sub(r"(?<=\d)\.0(?=[,\])])", "", str(cell))
-    return str(cell)
+    return cell_text(cell)
 
 
 def _settled(column, kinds):
