@@ -249,3 +249,19 @@ def test_a_spread_of_huge_numbers_is_finite():
     model = LLMRegressor(**QUICK).fit(X, y)
     _, std = model.predict(X, return_std=True)
     assert np.isfinite(std).all() and (std > 1e298).all()
+
+
+def test_training_sees_targets_where_they_lie_on_the_axis(monkeypatch):
+    from llmreg import fitting
+
+    seen, train = [], fitting.train_stages
+
+    def spy(model, data, *args, **kwargs):
+        seen.append(data.z)
+        return train(model, data, *args, **kwargs)
+
+    monkeypatch.setattr(fitting, "train_stages", spy)
+    X, y = _lognormal(60)
+    model = LLMRegressor(codec=DigitCodec(scale="log"), **QUICK).fit(X, y)
+    place = model.codec_.to_axis(y)
+    assert seen[0] == pytest.approx((place - place.mean()) / place.std())
