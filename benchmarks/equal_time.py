@@ -21,7 +21,7 @@ from suite_measure import figures
 from suite_tables import find_tables, load_table, split_table
 
 from llmreg import GRPO, LLMRegressor
-from llmreg.settings import auto_validation, stage_settings
+from llmreg.config.defaults import auto_validation, stage_settings
 
 METHODS = {
     "grpo": dict(),  # the default: soft_ce, then grpo with the reward crps

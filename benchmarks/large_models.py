@@ -28,9 +28,9 @@ from speed_shared import (
 )
 
 from llmreg import CE, GRPO
-from llmreg.numbers.policy import ZScale
-from llmreg.predicting import distributions
+from llmreg.prediction.distributions import distributions
 from llmreg.training.parallel import Processes
+from llmreg.training.policy import ZScale
 from llmreg.training.steps import BatchGradients, draw_noise
 
 

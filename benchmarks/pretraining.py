@@ -25,8 +25,8 @@ from suite_tables import find_tables
 from synthetic_tables import draw_table
 
 from llmreg import LLMRegressor, assembly
+from llmreg.config.defaults import stage_settings
 from llmreg.lm.backbone import NumberLM
-from llmreg.settings import stage_settings
 
 TABLES = ["pm10", "teaching_evals", "carseats", "auto-mpg", "abalone", "concrete"]
 STEPS, BATCH_SIZE = 100, 32  # of a fit to a synthetic table

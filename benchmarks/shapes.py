@@ -19,7 +19,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
 from llmreg import LLMRegressor
-from llmreg.tiny import tiny_config
+from llmreg.lm.tiny import tiny_config
 
 TABLES = ["concrete", "kin8nm", "insurance", "used_cars_us", "esol_smiles"]
 SHAPES = ["32x2", "64x1", "64x2", "64x4", "128x2"]

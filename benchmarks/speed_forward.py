@@ -29,9 +29,9 @@ from speed_shared import (
 )
 
 from llmreg import CE
-from llmreg.numbers.policy import ZScale
-from llmreg.predicting import distributions
+from llmreg.prediction.distributions import distributions
 from llmreg.training.parallel import Processes
+from llmreg.training.policy import ZScale
 from llmreg.training.steps import BatchGradients
 
 BARS = {256: 1.5, 512: 1.25}

@@ -26,7 +26,7 @@ from speed_shared import (
 )
 from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList
 
-from llmreg.predicting import distributions
+from llmreg.prediction.distributions import distributions
 
 BAR = 30
 

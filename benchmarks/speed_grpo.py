@@ -35,8 +35,8 @@ from speed_shared import (
 )
 
 from llmreg import GRPO
-from llmreg.numbers.policy import ZScale
 from llmreg.training.parallel import Processes
+from llmreg.training.policy import ZScale
 from llmreg.training.steps import BatchGradients, draw_noise
 
 BARS = {16: 25, 64: 65}  # rows per second, in TRL's

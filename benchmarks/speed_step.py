@@ -25,8 +25,8 @@ from speed_shared import (
 
 from llmreg import CE
 from llmreg.lm.number_rows import number_rows
-from llmreg.numbers.policy import ZScale
 from llmreg.training.parallel import Processes
+from llmreg.training.policy import ZScale
 from llmreg.training.steps import BatchGradients
 
 BAR = 1.15

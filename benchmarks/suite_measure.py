@@ -47,7 +47,7 @@ def measure(name, split, estimator, method, settings, max_rows):
         if method is None:
             model = ALL_PEERS[estimator].make(part.X, table.text, split)
         else:
-            import llmreg.fitting  # noqa: F401  (loads torch now, not within the first fit's time)
+            import llmreg.fit  # noqa: F401  (loads torch now, not within the first fit's time)
 
             model = make_llmreg(method, settings, split)
         line["fit_seconds"] = _timed(model.fit, part.X, part.y)[1]

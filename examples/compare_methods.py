@@ -45,7 +45,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from tqdm import tqdm
 
-import llmreg.fitting  # noqa: F401  (loads torch now, and not within the seconds of the first fit)
+import llmreg.fit  # noqa: F401  (loads torch now, and not within the seconds of the first fit)
 from llmreg import LLMRegressor, RowSerializer, fit_methods
 from llmreg.numbers.distribution import DECODINGS
 

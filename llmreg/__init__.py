@@ -4,14 +4,13 @@ Importing this package, and building, cloning or printing its estimators, import
 nor transformers: fitting and predicting do.
 """
 
+from llmreg.codecs.decimals import DecimalCodec
+from llmreg.codecs.digits import DigitCodec, TargetCodec
+from llmreg.codecs.grids import GridCodec
+from llmreg.codecs.scientific import ScientificCodec
 from llmreg.estimator import LLMRegressor
 from llmreg.memory.estimate import MemoryEstimate, StageMemory, estimate_memory
-from llmreg.numbers.codecs import DigitCodec, TargetCodec
-from llmreg.numbers.decimal_codec import DecimalCodec
-from llmreg.numbers.distribution import NumericDistribution
-from llmreg.numbers.grid import GridCodec
-from llmreg.numbers.scientific import ScientificCodec
-from llmreg.objectives import (
+from llmreg.methods import (
     CE,
     CRPS,
     DIST2,
@@ -28,9 +27,9 @@ from llmreg.objectives import (
     LogitsMLPHead,
     MaxPoolHead,
     MeanPoolHead,
+    Method,
     MinPoolHead,
     NewTokens,
-    Objective,
     Pointwise,
     ProbabilitiesHead,
     ReMax,
@@ -39,6 +38,7 @@ from llmreg.objectives import (
     ZeroShot,
     fit_methods,
 )
+from llmreg.numbers.distribution import NumericDistribution
 from llmreg.tables.serialization import RowSerializer
 
 __version__ = "0.1.0.dev0"
@@ -65,10 +65,10 @@ __all__ = [
     "MaxPoolHead",
     "MeanPoolHead",
     "MemoryEstimate",
+    "Method",
     "MinPoolHead",
     "NewTokens",
     "NumericDistribution",
-    "Objective",
     "Pointwise",
     "ProbabilitiesHead",
     "ReMax",

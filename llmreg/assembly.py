@@ -9,23 +9,23 @@ import copy
 import numpy as np
 import torch
 
+from llmreg.config.defaults import (
+    auto_dropout,
+    auto_estimates,
+    auto_text_tokens,
+    estimate_dropout,
+)
+from llmreg.config.parameters import is_pretrained
+from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.lm.backbone import NumberLM
-from llmreg.lm.hub import ModelSource, load_lm, load_tokenizer
+from llmreg.lm.loading.hub import ModelSource, load_lm, load_tokenizer
 from llmreg.lm.parts import give_parts
-from llmreg.parameters import is_pretrained
 from llmreg.prompts.cell_encoder import CellEncoder
 from llmreg.prompts.cell_prompts import CellPrompts
 from llmreg.prompts.cells import CellFeaturizer
 from llmreg.prompts.cutting import most_characters
 from llmreg.prompts.spelling import symbol_tokens
 from llmreg.prompts.text_prompts import TextPrompts
-from llmreg.settings import (
-    auto_dropout,
-    auto_estimates,
-    auto_text_tokens,
-    estimate_dropout,
-)
-from llmreg.tables.estimates import RowEstimates
 from llmreg.tables.plain_cells import legible
 
 __all__ = ["assemble", "lora_config", "row_estimates"]
@@ -55,7 +55,7 @@ def assemble(
         Of the weights of a pretrained model as they are loaded; None: float32.
     verify : bool, default=True
         Whether the packed road is compared with the plain one; the model "tiny" is known.
-    methods : sequence of (Objective or None), default=()
+    methods : sequence of (Method or None), default=()
         Of the stages to come, None for none: heads, learnt values and new tokens that they need are
         built.
     target_scale : (float, float), default=(0.0, 1.0)
@@ -111,7 +111,7 @@ def _featurizer(params, number_input, pretrained, seed):
 def _embedded(params, rows, codec, featurizer, settings, verify):
     from transformers import AutoModelForCausalLM
 
-    from llmreg.tiny import tiny_config, train_tokenizer
+    from llmreg.lm.tiny import tiny_config, train_tokenizer
 
     texts = _token_texts(rows, settings["number_input"], settings["max_text_tokens"])
     tokenizer = train_tokenizer(texts, symbols=codec.symbols)

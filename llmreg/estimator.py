@@ -9,17 +9,17 @@ from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from llmreg.checks import check_adapters, check_methods, check_training_data
+from llmreg.codecs.digits import DigitCodec, TargetCodec
+from llmreg.config.checks import check_adapters, check_methods, check_training_data
+from llmreg.config.parameters import CONSTRAINTS, LASTING, LASTING_ADAPTERS, ParametersMixin
+from llmreg.methods import Method
 from llmreg.numbers.calibration import Calibration, check_temperature, check_weight
-from llmreg.numbers.codecs import DigitCodec, TargetCodec
 from llmreg.numbers.distribution import DECODINGS
-from llmreg.objectives import Objective
-from llmreg.parameters import CONSTRAINTS, LASTING, LASTING_ADAPTERS, ParametersMixin
 from llmreg.persistence.saving import SavingMixin
+from llmreg.prediction.uncertainty import UncertaintyMixin
 from llmreg.tables.reading import read_table
 from llmreg.tables.serialization import RowSerializer
-from llmreg.targets import numeric_targets
-from llmreg.uncertainty import UncertaintyMixin
+from llmreg.tables.targets import numeric_targets
 
 __all__ = ["LLMRegressor"]
 
@@ -49,7 +49,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         configuration: a model of that shape from fresh weights. Any other string: a Hugging Face
         hub id or a local folder, fine-tuned by LoRA. A pair of a loaded causal language model and
         its tokenizer is fine-tuned likewise, as a copy; what is saved holds all of its weights.
-    fit_method : str or Objective, default="grpo"
+    fit_method : str or Method, default="grpo"
         "ce", "soft_ce": stage "sft" alone. "raft", "remax", "grpo": stage "sft" with
         ``sft_method``, then stage "align" with this. :func:`llmreg.fit_methods` lists them. An
         object such as ``llmreg.GRPO()`` has parameters of its own, searchable as
@@ -57,7 +57,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
     reward : str, callable or None, default=None
         Reward of a policy-gradient method given by name; None: the method's default. See
         :class:`llmreg.GRPO`.
-    sft_method : str or Objective, default="soft_ce"
+    sft_method : str or Method, default="soft_ce"
         First stage of the methods of stage "align".
     serializer : RowSerializer or None, default=None
         How rows become text; None: ``RowSerializer()``.
@@ -210,7 +210,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         What ``decoding="auto"`` stands for: "rail" or "median".
     target_scale_scores_ : dict of str to float
         Scores of the scales among which ``codec_.scale_`` was chosen, the smaller the better; empty
-        where there was no choice. See :func:`llmreg.target_scale.choose_scale`.
+        where there was no choice. See :func:`llmreg.codecs.choosing.choose_scale`.
     serializer_, codec_, prompts_
         The fitted parts.
     n_features_in_ : int
@@ -244,10 +244,10 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
     def __init__(
         self,
         model: Any = "tiny",
-        fit_method: str | Objective = "grpo",
+        fit_method: str | Method = "grpo",
         *,
         reward=None,
-        sft_method: str | Objective = "soft_ce",
+        sft_method: str | Method = "soft_ce",
         serializer: RowSerializer | None = None,
         codec: TargetCodec | None = None,
         number_input="auto",
@@ -383,7 +383,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         fitted = object.__new__(type(self))  # in whose place a fit that fails leaves no trace
         fitted.__dict__ = dict(vars(self))
         checked = check_training_data(fitted, X, y, sample_weight, reset=not goes_on)
-        from llmreg.fitting import fit_model
+        from llmreg.fit import fit_model
 
         start = self._state() if goes_on else None
         serializer = RowSerializer() if self.serializer is None else clone(self.serializer)
@@ -481,7 +481,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
             check_temperature(self.temperature_), check_weight(self.estimate_weight_)
         )
         frame = read_table(self, X, reset=False)
-        from llmreg.predicting import distributions, ready
+        from llmreg.prediction.distributions import distributions, ready
 
         model = ready(self.model_, self.device)
         tolerance = self.tree_tolerance * self.y_std_

@@ -22,9 +22,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer, SoftCE, fit_methods
-from llmreg.checks import check_methods
+from llmreg.config.checks import check_methods
+from llmreg.lm.tiny.tokenizer import CELL_TOKENS
 from llmreg.numbers.distribution import DECODINGS
-from llmreg.tiny.tokenizer import CELL_TOKENS
 
 N = 24
 METHODS = list(fit_methods().index)
@@ -298,7 +298,7 @@ def ragged(quick_fit):
 def test_predictions_do_not_depend_on_how_rows_are_batched(tokens, block, ragged, monkeypatch):
     model, X, tolerance = ragged
     expected = {how: model.predict(X, decoding=how) for how in ("rail", "median", "sample")}
-    monkeypatch.setattr("llmreg.predicting.TOKENS_PER_BATCH", tokens)
+    monkeypatch.setattr("llmreg.prediction.distributions.TOKENS_PER_BATCH", tokens)
     monkeypatch.setattr("llmreg.estimator.ROWS_PER_BLOCK", block)
     for how, values in expected.items():
         np.testing.assert_allclose(
@@ -892,7 +892,7 @@ def test_the_tolerance_bounds_the_error_of_the_mean(table, predictions, fitted, 
     tolerance = 0.3
     unchanged = copy.copy(fitted).set_params(tree_tolerance=tolerance).predict(table.X)
     assert np.array_equal(unchanged, predictions)  # a small tree is computed whole
-    monkeypatch.setattr("llmreg.predicting.SMALL_TREE", 0)
+    monkeypatch.setattr("llmreg.prediction.distributions.SMALL_TREE", 0)
     coarse = copy.copy(fitted).set_params(tree_tolerance=tolerance)
     error = np.abs(coarse.predict(table.X) - predictions)
     assert 0 < error.max() <= tolerance * table.y.std()

@@ -63,7 +63,7 @@ class NumberLM(PassModes, TrainableWeights):
         The vocabulary's token for each symbol. Only these rows of the output layer are computed.
     codec : fitted codec
         Its number tree is what the model is asked about.
-    source : llmreg.lm.hub.ModelSource or None
+    source : llmreg.lm.loading.hub.ModelSource or None
         Where the pretrained weights can be loaded from again; None for weights that started fresh
         or came as a model in memory.
     pretrained : bool, default=False

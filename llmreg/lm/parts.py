@@ -29,7 +29,7 @@ def give_parts(model, tokenizer, methods, mean=0.0, std=1.0):
     ----------
     model : llmreg.lm.backbone.NumberLM
     tokenizer : transformers tokenizer
-    methods : sequence of (Objective or None)
+    methods : sequence of (Method or None)
         Of both stages; None for none.
     mean, std : float
         Of the training targets.

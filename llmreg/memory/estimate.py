@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils.validation import _num_samples
 
-from llmreg.checks import check_adapters, check_methods, check_training_data
+from llmreg.config.checks import check_adapters, check_methods, check_training_data
 
 __all__ = ["MemoryEstimate", "StageMemory", "estimate_memory"]
 

@@ -18,17 +18,17 @@ from llmreg.assembly import (
     model_source,
     row_estimates,
 )
-from llmreg.devices import precision_of, training_device
+from llmreg.codecs.choosing import axis_moments
+from llmreg.codecs.digits import DigitCodec
+from llmreg.config.defaults import auto_validation, stage_settings
+from llmreg.config.devices import precision_of, training_device
+from llmreg.config.process_state import own_draws
 from llmreg.lm.adapters import adapter_weights
-from llmreg.lm.hub import load_config, load_tokenizer
+from llmreg.lm.loading.hub import load_config, load_tokenizer
 from llmreg.memory.quantised import quantised_bytes
 from llmreg.memory.virtual_model import VirtualModel, equal_layers
-from llmreg.numbers.codecs import DigitCodec
-from llmreg.predicting import TOKENS_PER_BATCH, tokens_after_prompt
-from llmreg.settings import auto_validation, stage_settings
-from llmreg.sharing import own_draws
+from llmreg.prediction.distributions import TOKENS_PER_BATCH, tokens_after_prompt
 from llmreg.tables.serialization import RowSerializer
-from llmreg.target_scale import axis_moments
 
 __all__ = ["VirtualFit"]
 
@@ -46,7 +46,7 @@ class VirtualFit:
     frame : DataFrame of n rows
     y : ndarray of shape (n,)
     target_name : str or None
-    methods : (Objective, Objective or None)
+    methods : (Method, Method or None)
         Of both stages.
     """
 
@@ -94,7 +94,7 @@ class VirtualFit:
 
         Parameters
         ----------
-        methods : (Objective, Objective or None)
+        methods : (Method, Method or None)
         """
         n_rows = len(self.encoded)
         fraction = auto_validation(

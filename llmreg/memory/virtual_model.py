@@ -20,10 +20,10 @@ from torch.utils._pytree import tree_map_only
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from llmreg.lm.backbone import NumberLM
-from llmreg.numbers.policy import NumberPolicy, Targets, ZScale
+from llmreg.methods.functional import categorical_kl
+from llmreg.methods.policy_gradient import PolicyGradient
 from llmreg.numbers.tree import leaf_log_probs, step_log_probs
-from llmreg.objectives.functional import categorical_kl
-from llmreg.objectives.policy_gradient import PolicyGradient
+from llmreg.training.policy import NumberPolicy, Targets, ZScale
 
 __all__ = ["PeakBytes", "SavedBytes", "VirtualModel", "WorstCasePolicy", "equal_layers"]
 
@@ -93,7 +93,7 @@ class VirtualModel:
 
         Parameters
         ----------
-        objective : llmreg.objectives.Objective
+        objective : llmreg.methods.Method
         n_rows : int
 
         Returns
@@ -189,7 +189,7 @@ class WorstCasePolicy(NumberPolicy):
     Parameters
     ----------
     model, batch, scale, noise
-        As of :class:`llmreg.numbers.policy.NumberPolicy`.
+        As of :class:`llmreg.training.policy.NumberPolicy`.
     sizes : list of int
         Nodes at each depth of the tree, root first.
     """

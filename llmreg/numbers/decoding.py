@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
+from llmreg.estimates.opinion import opinion_steps
 from llmreg.numbers.calibration import UNTOUCHED, calibrated
 from llmreg.numbers.distribution import NumericDistribution
-from llmreg.numbers.opinion import opinion_steps
 from llmreg.numbers.tree import greedy_leaf, keep_nodes, leaf_log_probs, step_log_probs
 
 __all__ = ["bounded_distribution", "calibrated_steps", "open_steps", "tree_distribution"]
@@ -28,7 +28,7 @@ def calibrated_steps(steps, tree, nodes, opinion, calibration):
     steps : Tensor of shape (B, K, S)
     tree : llmreg.numbers.tree.NumberTree
     nodes : LongTensor of shape (K,) or (B, K)
-    opinion : llmreg.tables.stacking.Opinion of B rows, or None
+    opinion : llmreg.estimates.stacking.Opinion of B rows, or None
     calibration : llmreg.numbers.calibration.Calibration
 
     Returns

@@ -4,7 +4,7 @@ Nodes are prefixes; node 0 is the root (nothing written yet). The model's next-s
 distribution at a node is one row of logits; the symbol after which only one number is left needs no
 node of its own, so a tree of N symbols over base B has 1 + B + … + B**(N-1) nodes and B**N leaves.
 All functions here are pure functions of tensors; which nodes are evaluated, and how, is the
-business of :mod:`llmreg.numbers.policy` and :mod:`llmreg.numbers.decoding`.
+business of :mod:`llmreg.training.policy` and :mod:`llmreg.numbers.decoding`.
 
 Numbers may be decided at different depths. One that is decided early waits at a node of its own,
 from which a symbol leads back to the node: every number has a path of N nodes and symbols. The
@@ -43,7 +43,7 @@ class NumberTree:
     others say of y, counts for a leaf by its bin on the codec's axis (``leaf_span``; y itself if
     the codec is linear); what is predicted lies in its cells in the units of y, of which an end of
     the range with a heap of targets has one more
-    (:meth:`llmreg.numbers.codecs.TargetCodec.cells`).
+    (:meth:`llmreg.codecs.digits.TargetCodec.cells`).
     """
 
     symbol: torch.Tensor  # (M,) symbol that leads to the node; 0 for the root
@@ -80,7 +80,7 @@ class NumberTree:
         Raises
         ------
         ValueError
-            If the codec breaks a rule of :class:`llmreg.numbers.codecs.TargetCodec`: its numbers
+            If the codec breaks a rule of :class:`llmreg.codecs.digits.TargetCodec`: its numbers
             don't ascend, two share a sequence, or something follows an END.
         """
         check_numbers(codec)

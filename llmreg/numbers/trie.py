@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llmreg.numbers.codec_base import END
+from llmreg.codecs.base import END
 
 __all__ = ["Trie", "check_numbers"]
 

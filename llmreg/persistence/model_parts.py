@@ -93,7 +93,7 @@ def refuse_quantised(lm):
 def _origin(model, whole):
     if whole:
         return {"source": None, "revision": None, "checksum": None}
-    from llmreg.lm.hub import resolved_revision, weights_checksum
+    from llmreg.lm.loading.hub import resolved_revision, weights_checksum
 
     source = replace(model.source, token=None)
     if source.is_folder:  # to be found from any working directory
@@ -186,7 +186,7 @@ def model_class(lm):
 
 def base_model(parts):
     """The pretrained base of :func:`describe`, at the very revision that was trained on."""
-    from llmreg.lm.hub import load_lm
+    from llmreg.lm.loading.hub import load_lm
 
     return load_lm(_pinned(parts), getattr(torch, parts["loaded_dtype"]))
 
@@ -291,7 +291,7 @@ def _refuse_misfit(missing, unexpected):
 
 def _check_base(model, parts):
     """Adapters on other weights would give wrong numbers without a word."""
-    from llmreg.lm.hub import weights_checksum
+    from llmreg.lm.loading.hub import weights_checksum
 
     found = weights_checksum(model.lm)
     if found != parts["checksum"]:

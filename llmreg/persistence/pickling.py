@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from safetensors.torch import load, save
 
+from llmreg.config.process_state import own_draws
 from llmreg.lm.placement import place_language_model
 from llmreg.persistence.model_parts import (
     adapter_state,
@@ -24,7 +25,6 @@ from llmreg.persistence.model_parts import (
     rebuild,
     refuse_quantised,
 )
-from llmreg.sharing import own_draws
 
 __all__ = ["PackedPair", "pack_model", "unpack_model"]
 

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from llmreg.lm.hub import ModelSource, _without_progress_bars
+from llmreg.config.process_state import own_draws
+from llmreg.lm.loading.hub import ModelSource, _without_progress_bars
 from llmreg.persistence import configs
 from llmreg.persistence.model_parts import (
     adapter_state,
@@ -24,7 +25,6 @@ from llmreg.persistence.model_parts import (
     rebuild,
 )
 from llmreg.persistence.record import parse
-from llmreg.sharing import own_draws
 
 __all__ = ["code_asked_for", "read_model", "read_tokenizer", "write_model"]
 

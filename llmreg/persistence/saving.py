@@ -7,7 +7,7 @@ from typing import Self
 
 from sklearn.utils.validation import check_is_fitted
 
-from llmreg.masking import MaskedParameter
+from llmreg.integrations.masking import MaskedParameter
 from llmreg.persistence import saved_folder
 
 __all__ = ["SavingMixin", "load", "push_to_hub", "save"]

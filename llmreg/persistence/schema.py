@@ -279,35 +279,35 @@ CLASSES = {
         "model_": maybe(a(*TRANSFORMERS)), "svd_": maybe(a("TruncatedSVD")),
         "mean_": maybe(FLOATS), "spread_": maybe(FLOATS),
     }),
-    "NumberScaler": _class("llmreg.tables.scaling", {"mean_": FLOATS, "scale_": FLOATS}),
-    "RowEstimates": _class("llmreg.tables.estimates", {
+    "NumberScaler": _class("llmreg.estimates.scaling", {"mean_": FLOATS, "scale_": FLOATS}),
+    "RowEstimates": _class("llmreg.estimates.row_estimates", {
         "codec": lambda value: a(*_codecs())(value),
         "range_": each(tuple, FINITE), "features_": a("RowFeatures"),
         "regressors_": each(dict, a("Ridge", "BoostedTrees")), "weights_": FLOATS,
         "spread_": each(tuple, number(0, 1e308)),
     }),
-    "RowFeatures": _class("llmreg.tables.row_features", {
+    "RowFeatures": _class("llmreg.estimates.row_features", {
         "scaler_": a("NumberScaler"), "gaps_": array("b"), "one_hot_": maybe(a("OneHotEncoder")),
         "codes_": maybe(a("OrdinalEncoder")), "components_": each(list, maybe(a("TruncatedSVD"))),
         "counters_": each(list, each(list, a("TfidfVectorizer"))),
     }),
-    "BoostedTrees": _class("llmreg.tables.boosted_trees", {
+    "BoostedTrees": _class("llmreg.estimates.boosted_trees", {
         **dict.fromkeys(("feature_", "left_", "right_"), array("i", 2)),
         **dict.fromkeys(("threshold_", "value_"), array("f", 2)), "gap_left_": array("b", 2),
         "depth_": WHOLE, "baseline_": FINITE,
     }, _fitted_trees),
-    "DigitCodec": _class("llmreg.numbers.codecs", CODEC | {
+    "DigitCodec": _class("llmreg.codecs.digits", CODEC | {
         "heaps_": lambda value: FLOATS(value) and len(value) == 2,
         "scale_": one_of("minmax", "log", "symlog", "quantile"), "centre_": FINITE,
         "unit_": number(1e-320, 1e308),
     }, _digits),
-    "ScientificCodec": _class("llmreg.numbers.scientific", CODEC | {
+    "ScientificCodec": _class("llmreg.codecs.scientific", CODEC | {
         "exponents_": array("i"), "negative_": flag, "positive_": flag,
     }, _magnitudes),
-    "GridCodec": _class("llmreg.numbers.grid", CODEC | {
+    "GridCodec": _class("llmreg.codecs.grids", CODEC | {
         "texts_": each(list, text), "characters_": text, "ragged_": flag, "even_": flag,
     }, _spellings),
-    "DecimalCodec": _class("llmreg.numbers.decimal_codec", CODEC | {
+    "DecimalCodec": _class("llmreg.codecs.decimals", CODEC | {
         "first_": number(-(2**53), 2**53, whole=True), "exact_": flag,
     }, _ends_and_values),
     "Ridge": _class("sklearn.linear_model"),
@@ -372,7 +372,7 @@ def _entry(name):
 
 @functools.cache
 def _entries():
-    from llmreg.objectives import METHODS
+    from llmreg.methods import METHODS
 
     return CLASSES | {kind.__name__: _class(kind.__module__) for kind in METHODS.values()}
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from llmreg.lm.tiny.tokenizer import CELL_TOKENS
 from llmreg.prompts.cutting import beginnings, distinct
 from llmreg.prompts.encoding import (
     Prompts,
@@ -17,7 +18,6 @@ from llmreg.prompts.encoding import (
     within,
 )
 from llmreg.tables.plain_cells import legible
-from llmreg.tiny.tokenizer import CELL_TOKENS
 
 __all__ = ["CellPrompts"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from llmreg.tables.scaling import NumberScaler, soften, weighted_quantiles
+from llmreg.estimates.scaling import NumberScaler, soften, weighted_quantiles
 from llmreg.tables.words import MANY, beginnings, typical
 
 __all__ = ["CellFeaturizer", "CellValues", "TextFeaturizer"]

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from llmreg.numbers.opinion import opinion_on
+from llmreg.estimates.opinion import opinion_on
+from llmreg.estimates.stacking import Opinion
 from llmreg.prompts.cell_encoder import SlotLayout
 from llmreg.prompts.cells import CellValues
-from llmreg.tables.stacking import Opinion
 
 __all__ = [
     "EncodedRows",
@@ -231,7 +231,7 @@ class Prompts:
 
     Attributes
     ----------
-    estimates : llmreg.tables.estimates.RowEstimates or None
+    estimates : llmreg.estimates.row_estimates.RowEstimates or None
         Fitted; extends rows before they are encoded.
     """
 

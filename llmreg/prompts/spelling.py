@@ -2,7 +2,7 @@
 
 import re
 
-from llmreg.numbers.codecs import END, SYMBOLS
+from llmreg.codecs.digits import END, SYMBOLS
 from llmreg.prompts.chat import special_ids
 
 __all__ = ["symbol_tokens"]

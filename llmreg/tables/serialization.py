@@ -12,11 +12,11 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from llmreg.estimates.stacking import Opinion
 from llmreg.tables.column_report import as_frame, describe_columns, warn_unseen
 from llmreg.tables.columns import KINDS, plan_column, write_column
 from llmreg.tables.kinds import look_at
 from llmreg.tables.reading import read_table
-from llmreg.tables.stacking import Opinion
 
 __all__ = ["Field", "RowSerializer", "SerializedRows"]
 
@@ -67,7 +67,7 @@ class SerializedRows:
         The fields in prompt order.
     n_rows : int
         Number of rows.
-    opinion : llmreg.tables.stacking.Opinion or None, default=None
+    opinion : llmreg.estimates.stacking.Opinion or None, default=None
         What regressors make of the rows beside the language model.
     weight : ndarray of shape (n_rows,) or None, default=None
         How much training rows count in scales and quantiles of numbers; None: alike.

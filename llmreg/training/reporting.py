@@ -10,7 +10,7 @@ def printer(plan, model, n_rows, n_validated, member=None):
 
     Parameters
     ----------
-    plan : list of (Objective, StageSettings)
+    plan : list of (Method, StageSettings)
     model : llmreg.lm.backbone.NumberLM
     n_rows, n_validated : int
         Rows that are trained and validated on.

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from llmreg.numbers.policy import Targets
 from llmreg.training.clipping import GradientClip
 from llmreg.training.parallel import Processes
+from llmreg.training.policy import Targets
 from llmreg.training.selection import BestWeights, RunningMean
 from llmreg.training.steps import BatchGradients, draw_noise, random_states, set_random_states
 
@@ -104,8 +104,8 @@ class Stage:
     ----------
     model : llmreg.lm.backbone.NumberLM
     data : TrainingData
-    objective : llmreg.objectives.Objective
-    scale : llmreg.numbers.policy.ZScale
+    objective : llmreg.methods.Method
+    scale : llmreg.training.policy.ZScale
     settings : StageSettings
     validate : callable or None
         Returns the validation RMSE as decoded, and each validation row's squared error (weighted,

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from llmreg.numbers.policy import NumberPolicy
+from llmreg.training.policy import NumberPolicy
 
 __all__ = [
     "BatchGradients",
@@ -77,8 +77,8 @@ class BatchGradients:
     ----------
     model : llmreg.lm.backbone.NumberLM
     data : llmreg.training.stage.TrainingData
-    objective : llmreg.objectives.Objective
-    scale : llmreg.numbers.policy.ZScale
+    objective : llmreg.methods.Method
+    scale : llmreg.training.policy.ZScale
     processes : llmreg.training.parallel.Processes
     rows_at_once : int or None
         None: whole shares, until memory says otherwise.

@@ -1,0 +1,1 @@
+"""Numbers as sequences of symbols: target codecs, and on which scale they count."""

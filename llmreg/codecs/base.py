@@ -1,0 +1,263 @@
+"""What every target codec offers, and what the number tree relies on."""
+
+from abc import ABCMeta, abstractmethod
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+__all__ = ["END", "MAX_LEAVES", "TargetCodec"]
+
+END = "<end>"
+MAX_LEAVES = 10**6
+
+
+class TargetCodec(BaseEstimator, metaclass=ABCMeta):
+    """A number y ↔ the sequence of symbols that the language model writes for it.
+
+    The base class of all codecs. A kind of codec fits :attr:`edges_` and :attr:`values_` and says
+    what its symbols and sequences are; the rest is the same for all. The number tree
+    (:class:`llmreg.numbers.tree.NumberTree`) checks when it is built that
+
+    - numbers ascend: of L numbers, ``edges_`` (L + 1,) and ``values_`` (L,) ascend and each number
+      lies in its own bin, ``edges_[k] <= values_[k] <= edges_[k + 1]``;
+    - each number has a sequence of its own, all of the same length: what is shorter is filled up
+      with :data:`END`, and nothing follows an END.
+
+    A prefix need not pin down one interval: what begins with "1" may be 1, 10 to 19 or 100. Codecs
+    of which every prefix does (:class:`DigitCodec`, :class:`ScientificCodec`) make trees that are
+    ``contiguous``.
+
+    Attributes
+    ----------
+    bounded : bool
+        Whether the numbers have a common size, set by the range of the training targets or by
+        parameters. Not so where they reach over orders of magnitude beyond what was seen: there the
+        least probability of the largest number outweighs all others in the mean.
+    far_reaching : bool
+        Whether numbers may be more than a decade or two beyond the training targets. Never where
+        they are bounded.
+    linear : bool
+        Whether the codec's axis, on which bins have like width and all errors are measured in
+        training, is y itself. Else :meth:`to_axis` says where y lies on it.
+    edges_ : ndarray of shape (L + 1,)
+        Ends of the bins in the units of y, ascending.
+    values_ : ndarray of shape (L,)
+        The number that each bin decodes to.
+
+    Examples
+    --------
+    >>> from llmreg import DigitCodec
+    >>> from llmreg.codecs.digits import TargetCodec
+    >>> isinstance(DigitCodec(), TargetCodec), DigitCodec.bounded
+    (True, True)
+    """
+
+    bounded = True
+    far_reaching = False
+    linear = True
+
+    def fit(self, y, sample_weight=None):
+        """Settle the numbers that can be written, from the targets and the parameters.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_rows,)
+            Finite targets.
+        sample_weight : array-like of shape (n_rows,) or None
+            Rows of weight zero do not count.
+
+        Returns
+        -------
+        self : TargetCodec
+
+        Raises
+        ------
+        ValueError
+            For illegal parameters, parameters that contradict one another or the targets, more
+            than 1,000,000 numbers, or targets that are not finite.
+        """
+        self._validate_params()
+        y = np.asarray(y, dtype=np.float64)
+        _refuse_infinite(y)
+        self._fit(y if sample_weight is None else y[np.asarray(sample_weight) > 0])
+        return self
+
+    @abstractmethod
+    def _fit(self, y):
+        """Set ``edges_`` and ``values_`` from targets (n_rows,) that count."""
+
+    @property
+    def open_edges(self):
+        """ndarray of shape (L + 1,): ``edges_``, infinite at an end that stands for all beyond it.
+
+        So far smoothed targets and estimates count for the outermost numbers.
+        """
+        return self.edges_
+
+    def cells(self):
+        """Where the probability of each number lies: in its bin, and on an end of the range.
+
+        Returns
+        -------
+        leaf : ndarray of shape (K,), int
+            The number that the cell is a part of. The first L are those of the L numbers in order.
+        span : ndarray of shape (K, 2)
+            In the units of y; without width where all is on one point.
+        value : ndarray of shape (K,)
+            What the cell counts as in the mean. Those of a number have ``values_`` as their mean.
+        share : ndarray of shape (K,)
+            Of the number's probability.
+        """
+        n_numbers = len(self.values_)
+        span = np.stack([self.edges_[:-1], self.edges_[1:]], axis=1)
+        return np.arange(n_numbers), span, self.values_.copy(), np.ones(n_numbers)
+
+    def _atoms(self):
+        """The :meth:`cells` of a codec whose numbers have all probability on themselves."""
+        leaf, _, value, share = TargetCodec.cells(self)
+        return leaf, np.stack([value, value], axis=1), value, share
+
+    def to_axis(self, y):
+        """Where numbers lie on the codec's axis: there its bins have like width.
+
+        Losses, errors and estimates are measured on it. y itself where the codec is ``linear``;
+        else, by default, the count of bins below y (with a share of its own bin).
+
+        Parameters
+        ----------
+        y : array-like
+            In the units of y.
+
+        Returns
+        -------
+        ndarray of the same shape
+        """
+        y = np.asarray(y, dtype=np.float64)
+        return y if self.linear else np.interp(y, self.edges_, np.arange(len(self.edges_)))
+
+    def from_axis(self, t):
+        """The numbers, in the units of y, at places on the axis; see :meth:`to_axis`."""
+        t = np.asarray(t, dtype=np.float64)
+        return t if self.linear else np.interp(t, np.arange(len(self.edges_)), self.edges_)
+
+    def crowding(self, y):
+        """Which share of the targets the codec cannot tell apart, at worst.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_rows,)
+
+        Returns
+        -------
+        float
+            Share of the targets in the fullest bin. Targets that are equal to one another count
+            once in their bin and once in the whole: ties are no fault of the codec's.
+        """
+        distinct, counts = np.unique(self._clipped(y), return_counts=True)
+        rows = np.bincount(self.leaf_of(distinct), weights=counts)
+        heaviest = np.zeros(len(rows))
+        np.maximum.at(heaviest, self.leaf_of(distinct), counts)
+        return float((rows - heaviest).max() / rows.sum())
+
+    def _clipped(self, y):
+        return np.clip(np.asarray(y, dtype=np.float64), self.edges_[0], self.edges_[-1])
+
+    @property
+    @abstractmethod
+    def symbols(self):
+        """tuple of str: what the model writes, one token each: characters, and perhaps END."""
+
+    @abstractmethod
+    def sequences(self):
+        """All sequences, in ascending order of the number they name.
+
+        Returns
+        -------
+        ndarray of shape (L, N), int64
+            Indices into :attr:`symbols`.
+        """
+
+    @property
+    def max_length(self):
+        """int: symbols in the longest sequence."""
+        return self.sequences().shape[1]
+
+    def leaf_of(self, y):
+        """Index of the bin that holds each y; y outside the range falls in the nearest bin."""
+        check_is_fitted(self)
+        y = np.asarray(y, dtype=np.float64)
+        return np.clip(np.searchsorted(self.edges_, y, side="right") - 1, 0, len(self.values_) - 1)
+
+    def n_clipped(self, y):
+        """Number of targets outside the range, which :meth:`encode` moves to its nearest end."""
+        check_is_fitted(self)
+        y = np.asarray(y, dtype=np.float64)
+        return int(((y < self.edges_[0]) | (y > self.edges_[-1])).sum())
+
+    def encode(self, y):
+        """Numbers to symbol sequences.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_rows,)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, N), int64
+        """
+        return self.sequences()[self.leaf_of(y)]
+
+    def spell(self, y):
+        """Numbers as the texts that stand for them, END left out.
+
+        Returns
+        -------
+        list of str, one per number
+        """
+        written = [[self.symbols[i] for i in row] for row in self.encode(y)]
+        return ["".join(symbol for symbol in row if symbol != END) for row in written]
+
+    def decode(self, sequences):
+        """Symbol sequences of shape (n_rows, N) to numbers of shape (n_rows,).
+
+        Raises
+        ------
+        ValueError
+            If a sequence is none of the codec's.
+        """
+        check_is_fitted(self)
+        known, given = _keys(self.sequences()), _keys(sequences)
+        order = np.argsort(known)
+        place = np.searchsorted(known, given, sorter=order).clip(max=len(known) - 1)
+        leaf = order[place]
+        wrong = np.flatnonzero(known[leaf] != given)
+        if wrong.size:
+            written = [self.symbols[i] for i in np.asarray(sequences)[wrong[0]]]
+            raise ValueError(
+                f"{written} is no number that {self!r} writes. Decode what encode() or sequences() "
+                "gave, of a codec with the same parameters and training targets."
+            )
+        return self.values_[leaf]
+
+    def _place(self, values):
+        """Set values, and as edges the midpoints between them; the outermost bins are symmetric."""
+        middle = values[1:] / 2 + values[:-1] / 2  # halved first: the sum may overflow
+        ends = values[[0, -1]]
+        if len(values) > 1:
+            ends = ends + np.array([values[0] - middle[0], values[-1] - middle[-1]])
+        self.values_, self.edges_ = values, np.concatenate([ends[:1], middle, ends[1:]])
+        return self
+
+
+def _refuse_infinite(y):
+    wrong = y[~np.isfinite(y)]
+    if not y.size or wrong.size:
+        what = f"contain {wrong[0]}" if wrong.size else "are none"
+        raise ValueError(f"The codec's targets {what}; give one finite number or more.")
+
+
+def _keys(sequences):
+    """One byte string per sequence; no symbol is a zero byte, which numpy would cut off."""
+    rows = np.ascontiguousarray(np.asarray(sequences) + 1, dtype=np.uint8)
+    return rows.view(f"S{rows.shape[1]}")[:, 0]

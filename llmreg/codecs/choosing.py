@@ -1,0 +1,170 @@
+"""On which scale the targets are learnt: a codec's axis, and how "auto" finds it."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import clone
+
+from llmreg.codecs.digits import BENT, CROWDED, DigitCodec
+from llmreg.codecs.grids import GridCodec
+from llmreg.estimates.row_estimates import KINDS, RowEstimates
+from llmreg.estimates.row_features import RowFeatures
+from llmreg.training.stage import entry_counts
+
+__all__ = ["axis_moments", "choose_scale", "fit_codec", "root_mean_square"]
+
+# Fewer rows say too little about which scale is better: there the targets alone decide.
+ENOUGH_ROWS = 50
+MOST_ROWS, N_FOLDS = 1000, 4  # that decide
+# Targets whose range is this many interquartile ranges have a tail that a logarithm may mend.
+LONG_TAIL = 5.0
+# A scale is chosen if it is better than those before it by this share of their score.
+CLEARLY = 0.02
+
+
+def axis_moments(codec, y, weight):
+    """Weighted mean and standard deviation of targets on a fitted codec's axis.
+
+    Returns
+    -------
+    mean, std : float
+        ``std`` is 1 where all targets are equal.
+    """
+    place = codec.to_axis(y)
+    mean = float(np.average(place, weights=weight))
+    return mean, root_mean_square(place - mean, weight) or 1.0
+
+
+def root_mean_square(values, weight):
+    """Weighted, and right where squares of the values would over- or underflow."""
+    largest = np.abs(values).max(initial=0.0)
+    if largest == 0:
+        return 0.0
+    return float(largest * np.sqrt(np.average((values / largest) ** 2, weights=weight)))
+
+
+def fit_codec(codec, rows, y, weight, seed, methods=()):
+    """Fit a codec on the training targets; see :func:`choose_scale`.
+
+    Parameters
+    ----------
+    codec : TargetCodec
+        Fitted in place. ``scale="auto"`` of a DigitCodec is replaced by what was chosen.
+    rows : llmreg.tables.serialization.SerializedRows of n rows
+    y, weight : ndarray of shape (n,)
+    seed : int
+    methods : sequence of (Method or None), default=()
+        Those that sum shares of y (``normalisation=None``) need a codec whose axis is y itself.
+
+    Returns
+    -------
+    dict of str to float
+        The scores of the scales that were compared; empty if none were.
+
+    Warns
+    -----
+    UserWarning
+        If the codec cannot tell many of the targets apart.
+
+    Raises
+    ------
+    ValueError
+        If a method needs y itself and the codec has another axis.
+    """
+    scores, sums = {}, any(map(_sums_shares, methods))
+    if isinstance(codec, DigitCodec) and codec.scale == "auto":
+        scale = "minmax"
+        if not sums:
+            scale, scores = choose_scale(codec, rows, y, weight, seed)
+        codec.set_params(scale=scale)
+    codec.fit(np.repeat(y, entry_counts(weight)))
+    if sums and not codec.linear:
+        raise ValueError(
+            f"normalisation=None sums shares of y itself, and {codec!r} measures errors on another "
+            "scale. Use a DigitCodec with scale='minmax', a DecimalCodec or an even GridCodec; or "
+            "normalisation='grid'."
+        )
+    _warn_crowded(codec, y)
+    return scores
+
+
+def _sums_shares(method):
+    spec = method.head_spec() if hasattr(method, "head_spec") else None
+    return spec is not None and spec["kind"] == "grid_sum"
+
+
+def choose_scale(codec, rows, y, weight, seed):
+    """The scale of a DigitCodec on which simple regressors predict held-out rows best.
+
+    Only targets with a long tail are tried on logarithmic scales. Regressors on each scale (ridge
+    regression and boosted trees, four folds, at most 1,000 rows) say a distribution of each row
+    that they have not seen. A scale's score is the geometric mean of the root mean square error of
+    the mean and the mean CRPS, both in the units of y; it must beat "minmax" by 2 %. Scales with
+    bins that hold more than a quarter of the targets are out, if any is not.
+
+    Parameters
+    ----------
+    codec, rows, y, weight, seed
+        As in :func:`fit_codec`.
+
+    Returns
+    -------
+    scale : {"minmax", "log", "symlog"}
+    scores : dict of str to float
+        By scale, the smaller the better; empty if the targets alone decided.
+    """
+    copies = np.repeat(y, entry_counts(weight))
+    if len(y) < ENOUGH_ROWS or not _has_long_tail(copies):
+        return clone(codec).fit(copies).scale_, {}
+    coarse = {"base": 10, "n_digits": 2}  # as fine as the choice needs
+    codecs = [clone(codec).set_params(scale=s, **coarse).fit(copies) for s in ("minmax", *BENT)]
+    crowding = np.array([one.crowding(copies) for one in codecs])
+    fine = crowding <= max(CROWDED, crowding.min())
+    codecs = [one for one, is_fine in zip(codecs, fine, strict=True) if is_fine]
+    some = np.sort(np.random.RandomState(seed).permutation(len(y))[:MOST_ROWS])
+    y, weight = y[some], weight[some]
+    designs = RowFeatures(KINDS, seed).fit_transform(rows.take(some))
+    scores = {one.scale_: _score(one, designs, y, weight, seed) for one in codecs}
+    best = next(iter(scores))
+    for scale, score in scores.items():
+        if score < (1 - CLEARLY) * scores[best]:
+            best = scale
+    return best, scores
+
+
+def _has_long_tail(y):
+    low, high = np.quantile(y, [0.25, 0.75])
+    return bool(y.max() / 2 - y.min() / 2 > LONG_TAIL * (high / 2 - low / 2))
+
+
+def _score(codec, designs, y, weight, seed):
+    import torch
+
+    from llmreg.estimates.opinion import opinion_on, opinion_steps
+    from llmreg.numbers.decoding import tree_distribution
+    from llmreg.numbers.tree import NumberTree
+
+    estimates = RowEstimates(KINDS, codec, *axis_moments(codec, y, weight), seed)
+    opinion = estimates.held_out_opinion(designs, y, weight, N_FOLDS)
+    tree = NumberTree.from_codec(codec)
+    steps = opinion_steps(opinion_on(opinion, "cpu"), tree, torch.arange(tree.n_open))
+    found = tree_distribution(tree, steps)
+    crps = np.average(found.crps(y), weights=weight)
+    return float(np.sqrt(root_mean_square(found.mean() - y, weight)) * np.sqrt(crps))
+
+
+def _warn_crowded(codec, y):
+    """Warn of a codec whose numbers are too coarse, or too far apart, for the targets."""
+    # How many bins or grid values there are is the user's wish; decimals are taken as they fall.
+    wished = 1 / len(codec.values_) if isinstance(codec, (DigitCodec, GridCodec)) else 0.0
+    share = codec.crowding(y)
+    if share <= CROWDED + wished:
+        return
+    warnings.warn(
+        f"{codec!r} writes the same number for {share:.0%} of the training targets, which differ "
+        f"from one another: it cannot tell them apart (they go from {y.min():g} to {y.max():g}, "
+        f"median {np.median(y):g}). Use codec=None, a DigitCodec with scale='log' or 'symlog' or "
+        "more digits, or drop targets that are mistakes.",
+        UserWarning,
+        stacklevel=2,
+    )

@@ -1,0 +1,275 @@
+"""Target codecs: a number y ↔ the sequence of symbols that the language model writes for it.
+
+A codec is the only place that knows how a number is spelled. It says which symbols exist, which
+sequence of them stands for a given y, and which interval of y each sequence names;
+:mod:`llmreg.numbers.tree` turns that into the number tree. Here is the codec of digits; the others
+are in :mod:`~llmreg.codecs.scientific`, :mod:`~llmreg.codecs.grids` and
+:mod:`~llmreg.codecs.decimals`.
+"""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from llmreg.codecs.base import END, MAX_LEAVES, TargetCodec
+from llmreg.codecs.scales import bend, log_scale, symlog_scale, unbend
+
+__all__ = ["END", "SYMBOLS", "DigitCodec", "TargetCodec"]
+
+SYMBOLS = "0123456789abcdefghijklmnopqrstuvwxyz"
+# Fewer rows on an end of the range, or a smaller share of its bin's, are no heap but chance.
+HEAP_ROWS, HEAP_SHARE = 3, 0.2
+# scale="auto" leaves equal bins where one of them holds more of the targets than this share, and
+# its own among even bins.
+CROWDED = 0.25
+HUGE = 1e300  # a range whose multiples may overflow
+BENT = {"log": log_scale, "symlog": symlog_scale}
+
+
+class DigitCodec(TargetCodec):
+    """Write y as a fixed number of digits of its rescaled value, most significant first.
+
+    ``y`` is mapped monotonically to z in [0, 1), then k = floor(z · base**n_digits) is written
+    in base ``base``. Every sequence of digits is a number, so nothing the model writes can fail
+    to parse, and no end token is needed. A sequence decodes to the centre of its bin.
+
+    Where targets heap up on an end of the range (no rain, five stars, a run that was stopped), the
+    end has a share of its bin's probability to itself, as large as its share of the bin's training
+    targets (three of them or more, and one in five): intervals reach it. As in a censored
+    regression, what lies beyond the end counts for it.
+
+    Parameters
+    ----------
+    base : int, default=10
+        Number of symbols, 2 to 36. A prefix of the sequence narrows y by this factor. Models with
+        a fixed vocabulary write the symbols "0"–"9" and "a"–"z" with their own tokens.
+    n_digits : int, default=2
+        Length of the sequence. ``base ** n_digits`` bins cover the range of y (at most 1,000,000).
+        More digits resolve y more finely and cost more tree nodes; the expectation (RAIL)
+        interpolates between bins, so two decimal digits are enough for most tables.
+    scale : {"auto", "minmax", "log", "symlog", "quantile"}, default="auto"
+        How y is spread over the bins; errors are measured on that scale in training. "minmax":
+        bins of equal width. "log": of equal width in sign(y) · log(1 + abs(y) / s), for targets
+        with a heavy tail such as prices; s is so small that nearly all bins are of equal ratio
+        (see :func:`llmreg.codecs.scales.log_scale`). "symlog": the same in y less its
+        median, for heavy tails on both sides or far from zero. "quantile": bins that hold equally
+        many training rows, fine where y is dense. "auto": :class:`~llmreg.LLMRegressor` chooses
+        "minmax", "log" or "symlog" by held-out rows (see ``target_scale_`` there); fitted alone,
+        the codec takes "minmax" unless a bin would hold more than a quarter of the targets, and
+        then whichever of the others tells more of them apart.
+    margin : float, default=0.0
+        Widen the range of the training targets by this fraction of it on either side, measured on
+        the scale, so that predictions can go beyond what was seen. Not available with
+        ``scale="quantile"``.
+    low, high : float or None, default=None
+        Fixed ends of the range, in the units of y. None: taken from the training targets.
+
+    Attributes
+    ----------
+    edges_ : ndarray of shape (base ** n_digits + 1,)
+        Ends of the bins in the units of y, ascending.
+    values_ : ndarray of shape (base ** n_digits,)
+        The number each bin decodes to: its centre, and for bins with a heap the mean of both.
+    scale_ : str
+        The scale in use: ``scale``, or what "auto" chose.
+    centre_, unit_ : float
+        Of the logarithm, in the units of y; 0 and 1 where there is none.
+    heaps_ : ndarray of shape (2,)
+        Share of the training targets in the first and the last bin that are the end itself; 0 where
+        that is no heap.
+
+    References
+    ----------
+    GenRe² (arXiv 2512.06533), normalised tokenisation; there bins decode to their left edge.
+
+    Examples
+    --------
+    >>> from llmreg import DigitCodec
+    >>> codec = DigitCodec(base=10, n_digits=2).fit([0.0, 10.0])
+    >>> codec.encode([3.14]).tolist()
+    [[3, 1]]
+    >>> float(codec.decode([[3, 1]])[0].round(3))
+    3.15
+    >>> stars = DigitCodec().fit([1.0, 3.5, 4.0, 5.0, 5.0, 5.0])
+    >>> stars.heaps_.tolist(), stars.decode(stars.encode([5.0])).tolist()
+    ([0.0, 1.0], [5.0])
+    """
+
+    _parameter_constraints: dict = {
+        "base": [Interval(Integral, 2, 36, closed="both")],
+        "n_digits": [Interval(Integral, 1, 20, closed="both")],
+        "scale": [StrOptions({"auto", "minmax", "log", "symlog", "quantile"})],
+        "margin": [Interval(Real, 0, None, closed="left")],
+        "low": [None, Interval(Real, None, None, closed="neither")],
+        "high": [None, Interval(Real, None, None, closed="neither")],
+    }
+
+    def __init__(self, base=10, n_digits=2, *, scale="auto", margin=0.0, low=None, high=None):
+        self.base = base
+        self.n_digits = n_digits
+        self.scale = scale
+        self.margin = margin
+        self.low = low
+        self.high = high
+
+    def _fit(self, y):
+        n_bins = self._check_size()
+        if self.scale != "auto":
+            return self._spread(y, self.scale, n_bins)
+        self._spread(y, "minmax", n_bins)
+        crowding = {"minmax": self.crowding(y)}
+        if crowding["minmax"] <= CROWDED + 1 / n_bins:
+            return self
+        for scale in BENT:
+            crowding[scale] = self._spread(y, scale, n_bins).crowding(y)
+        return self._spread(y, min(crowding, key=crowding.get), n_bins)
+
+    def _spread(self, y, scale, n_bins):
+        """Set the bins on a scale."""
+        self.scale_ = scale
+        self.centre_, self.unit_ = BENT[scale](y) if scale in BENT else (0.0, 1.0)
+        low, high = self._range(y)
+        grid = np.linspace(0.0, 1.0, n_bins + 1)
+        if scale == "quantile":
+            inside = np.concatenate([[low], y[(y > low) & (y < high)], [high]])
+            self.edges_ = np.quantile(inside, grid)
+        elif scale in BENT:
+            ends = self.to_axis([low, high])
+            self.edges_ = self.from_axis(ends[0] + grid * (ends[1] - ends[0]))
+        else:
+            # Multiplied before it is divided, so that integer edges are exactly integers.
+            span = high - low
+            parts = np.arange(n_bins + 1)
+            self.edges_ = low + (parts * span / n_bins if span < HUGE else parts * (span / n_bins))
+        # Rounding in the (inverse) scale must not move the ends or the order of the bins.
+        self.edges_[[0, -1]] = low, high
+        self.edges_ = np.maximum.accumulate(np.clip(self.edges_, low, high))
+        below, above = self.edges_[:-1], self.edges_[1:]
+        # Halved first, as sums may overflow; halves of the smallest floats are 0.
+        self.values_ = np.clip(below / 2 + above / 2, below, above)
+        self._heap_up(np.clip(y, low, high))
+        return self
+
+    @property
+    def linear(self):
+        """bool: whether bins have equal width in y."""
+        return self.scale_ == "minmax"
+
+    def to_axis(self, y):
+        """Where numbers lie on the scale; see :meth:`TargetCodec.to_axis`."""
+        if self.scale_ in BENT:
+            return bend(np.asarray(y, dtype=np.float64), self.centre_, self.unit_)
+        return super().to_axis(y)
+
+    def from_axis(self, t):
+        """The numbers at places on the scale; see :meth:`TargetCodec.to_axis`."""
+        if self.scale_ in BENT:
+            return unbend(np.asarray(t, dtype=np.float64), self.centre_, self.unit_)
+        return super().from_axis(t)
+
+    def _heap_up(self, y):
+        """See how many targets of the outermost bins are the ends themselves."""
+        leaf, self.heaps_ = self.leaf_of(y), np.zeros(2)
+        for k in (0, -1):
+            in_bin, end = y[leaf == k % len(self.values_)], self.edges_[k]
+            n_heaped = (in_bin == end).sum()
+            if n_heaped >= max(HEAP_ROWS, HEAP_SHARE * len(in_bin)):
+                share = self.heaps_[k] = n_heaped / len(in_bin)
+                self.values_[k] += share * (end - self.values_[k])
+
+    @property
+    def open_edges(self):
+        """ndarray of shape (L + 1,): ``edges_``, infinite where targets heap up on the end."""
+        edges = self.edges_.copy()
+        edges[[0, -1]] = np.where(self.heaps_ > 0, [-np.inf, np.inf], edges[[0, -1]])
+        return edges
+
+    def cells(self):
+        """Where the probability of each number lies; see :meth:`TargetCodec.cells`.
+
+        A cell per bin, and one more for each end on which targets heap up.
+        """
+        leaf, span, value, share = super().cells()
+        value[[0, -1]] = span[[0, -1]].mean(axis=1)
+        share[[0, -1]] -= self.heaps_
+        k = np.array([0, -1])[self.heaps_ > 0]
+        ends = self.edges_[k]
+        return (
+            np.append(leaf, leaf[k]), np.concatenate([span, np.stack([ends, ends], axis=1)]),
+            np.append(value, ends), np.append(share, self.heaps_[k]),
+        )  # fmt: skip
+
+    def _check_size(self):
+        n_bins = int(self.base) ** int(self.n_digits)
+        if n_bins > MAX_LEAVES:
+            raise ValueError(
+                f"base={self.base} with n_digits={self.n_digits} makes {n_bins:,} bins; at most "
+                f"{MAX_LEAVES:,} are supported. Use fewer digits."
+            )
+        if self.scale == "quantile" and self.margin:
+            raise ValueError(
+                f"margin={self.margin} has no meaning with scale='quantile', whose bins follow the "
+                "training targets. Use margin=0 or scale='minmax' or 'log'."
+            )
+        return n_bins
+
+    def _range(self, y):
+        low, high = y.min(), y.max()
+        if self.margin:
+            ends = self.to_axis([low, high])
+            widen = self.margin * (ends[1] - ends[0])
+            low, high = self.from_axis(ends + np.array([-widen, widen]))
+        low = low if self.low is None else float(self.low)
+        high = high if self.high is None else float(self.high)
+        fixed = self.low is not None or self.high is not None
+        if low > high or (fixed and low == high):
+            raise ValueError(
+                f"The codec's range is empty: low={low:g}, high={high:g}. low must be below high "
+                "and below the targets' maximum; use None to take an end from the targets."
+            )
+        return low, high
+
+    @property
+    def symbols(self):
+        """tuple of str: the symbols the model writes, in ascending order of their value."""
+        return tuple(SYMBOLS[: self.base])
+
+    def sequences(self):
+        """All sequences, in ascending order of the bin they name.
+
+        Returns
+        -------
+        ndarray of shape (base ** n_digits, n_digits), int64
+            Indices into :attr:`symbols`.
+        """
+        return self._digits(np.arange(self._check_size()))
+
+    def _digits(self, k):
+        place = self.base ** np.arange(self.n_digits - 1, -1, -1, dtype=np.int64)
+        return (k[:, None] // place) % self.base
+
+    @property
+    def max_length(self):
+        """int: ``n_digits``."""
+        return int(self.n_digits)
+
+    def encode(self, y):
+        """Numbers to symbol sequences.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_rows,)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_digits), int64
+        """
+        return self._digits(self.leaf_of(y))
+
+    def decode(self, sequences):
+        """Symbol sequences of shape (n_rows, n_digits) to numbers of shape (n_rows,)."""
+        check_is_fitted(self)
+        place = self.base ** np.arange(self.n_digits - 1, -1, -1, dtype=np.int64)
+        return self.values_[np.asarray(sequences) @ place]

@@ -1,0 +1,125 @@
+"""What "auto" means: training lengths, rates and regularisation, from the data and the model."""
+
+import numpy as np
+
+from llmreg.estimates.row_estimates import KINDS
+from llmreg.training.stage import StageSettings
+
+__all__ = [
+    "auto_dropout", "auto_estimates", "auto_text_tokens", "auto_validation", "estimate_dropout",
+    "stage_settings",
+]  # fmt: skip
+
+MIN_ROWS_TO_VALIDATE = 20
+# Fresh weights learn more from another 15 % of so few rows than 30 of them could tell.
+FRESH_MIN_ROWS = 200
+MIN_ROWS_FOR_TREES = 100
+FEW_ROWS = 1500  # below: smaller steps and batches, more rows set aside
+
+# A pretrained model knows how to read: few epochs at a low rate.
+PRETRAINED = {
+    "batch_size": 8,
+    "weight_decay": 0.01,
+    "sft_epochs": 3,
+    "sft_learning_rate": 2e-4,
+    "align_learning_rate": 5e-5,
+}
+
+
+def _fresh(n_rows):
+    """Defaults for weights that start fresh: about 60,000 rows seen, which early stopping ends
+    sooner where the noise is large; the fewer rows, the more decay."""
+    few = n_rows < FEW_ROWS
+    return {
+        "batch_size": 32 if few else 64,
+        "weight_decay": float(np.clip(300 / n_rows, 0.1, 1.0)),
+        "sft_epochs": int(np.clip(60_000 // n_rows, 12, 40 if n_rows < 500 else 60)),
+        "sft_learning_rate": 1e-3 if few else 2e-3,
+        "align_learning_rate": 1e-3 if few else 2e-3,  # of the adapters alone
+    }
+
+
+def stage_settings(params, n_rows, pretrained):
+    """Settings of both stages.
+
+    Parameters
+    ----------
+    params : dict
+        The estimator's parameters; those that are "auto" are chosen here.
+    n_rows : int
+        Training rows, without the validation rows.
+    pretrained : bool
+
+    Returns
+    -------
+    sft, align : StageSettings
+        The second stage is a third as long as the first.
+    """
+    auto = PRETRAINED if pretrained else _fresh(n_rows)
+    chosen = {name: _auto(params[name], default) for name, default in auto.items()}
+    align_epochs = _auto(params["align_epochs"], max(1, round(chosen["sft_epochs"] / 3)))
+    common = dict(
+        batch_size=chosen["batch_size"],
+        weight_decay=chosen["weight_decay"],
+        optimizer=params["optimizer"],
+        max_grad_norm=params["max_grad_norm"],
+        n_iter_no_change=params["n_iter_no_change"],
+        micro_batch_size=_auto(params["micro_batch_size"], None),
+        # Prompts of text differ much in length; cells read as vectors are one token each.
+        by_length=pretrained,
+    )
+    sft = StageSettings("sft", chosen["sft_epochs"], chosen["sft_learning_rate"], **common)
+    align = StageSettings("align", align_epochs, chosen["align_learning_rate"], **common)
+    return sft, align
+
+
+def auto_dropout(dropout, n_rows, pretrained, texts=False):
+    """Share of hidden cells: the fewer rows, the more, and more where there are ``texts``, whose
+    words are soon learnt by heart."""
+    fresh = min(0.2, (1000 / n_rows) ** 2) if texts else min(0.1, (160 / n_rows) ** 2)
+    return _auto(dropout, 0.0 if pretrained else fresh)
+
+
+def auto_estimates(estimates, n_rows, pretrained):
+    """Kinds of :class:`llmreg.estimates.row_estimates.RowEstimates`; () for none.
+
+    By default pretrained models do without, since they know what rows mean; and fresh weights do
+    without trees on fewer than 100 rows, of which trees say little.
+    """
+    if estimates == "auto":
+        estimates = "both" if n_rows >= MIN_ROWS_FOR_TREES else "linear"
+        estimates = None if pretrained else estimates
+    if estimates is None:
+        return ()
+    return KINDS if estimates == "both" else (estimates,)
+
+
+def auto_text_tokens(max_text_tokens, pretrained):
+    """Tokens of one text cell."""
+    return _auto(max_text_tokens, 256 if pretrained else 64)
+
+
+def estimate_dropout(n_rows):
+    """Share of the estimates hidden in training: up to half, with 1,500 rows or more.
+
+    A model that always sees them learns to repeat them and little else; with few rows there is
+    little else that it could learn.
+    """
+    return min(0.5, n_rows / 3000)
+
+
+def auto_validation(fraction, n_rows, pretrained=False):
+    """Share of the rows to validate on; 0 for none.
+
+    Small tables set more aside, since the choice of the epoch is only as good as the rows that
+    make it; large ones need no more than 2,000. By default fresh weights do without on fewer than
+    200 rows.
+    """
+    fewest = MIN_ROWS_TO_VALIDATE if pretrained or fraction != "auto" else FRESH_MIN_ROWS
+    if fraction is None or n_rows < fewest:
+        return 0.0
+    return _auto(fraction, 0.15 if n_rows < FEW_ROWS else min(0.1, 2000 / n_rows))
+
+
+def _auto(value, default):
+    return default if isinstance(value, str) else value

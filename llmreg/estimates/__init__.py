@@ -1,0 +1,1 @@
+"""What simple regressors say of a row: fitted, stacked, as cells and as distributions."""

@@ -1,0 +1,106 @@
+"""What regressors say of a number, as log-probabilities to pool with the language model's.
+
+Pure functions of tensors. An opinion (:class:`llmreg.estimates.stacking.Opinion`) is a distribution
+on the codec's axis; here it becomes one over intervals, and over the next symbols at a node of
+the number tree.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch.nn.functional import logsigmoid
+
+__all__ = ["interval_log_mass", "opinion_on", "opinion_steps"]
+
+FARTHEST = 1e30  # scales
+LEAST_LOG_MASS = -1e4  # of an interval: what lies beyond all scales stays finite
+IMPOSSIBLE = -1e30  # as in step_log_probs
+
+
+def opinion_on(opinion, device):
+    """An opinion whose centres are a tensor on a device, as precise as number trees are there.
+
+    Parameters
+    ----------
+    opinion : llmreg.estimates.stacking.Opinion or None
+        With an ndarray; None stays None.
+    device : torch.device or str
+    """
+    if opinion is None:
+        return None
+    device = torch.device(device)
+    # Not every device has float64.
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    return replace(opinion, centre=torch.as_tensor(opinion.centre).to(device, dtype))
+
+
+def interval_log_mass(opinion, spans):
+    """Log-probability of intervals.
+
+    Parameters
+    ----------
+    opinion : llmreg.estimates.stacking.Opinion of B rows
+        With a centre (B,) as a tensor.
+    spans : Tensor of shape (B, ..., 2) or (1, ..., 2)
+        Lower and upper ends, in the opinion's units.
+
+    Returns
+    -------
+    Tensor of shape (B, ...)
+        At least -10,000.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from llmreg.estimates.opinion import interval_log_mass
+    >>> from llmreg.estimates.stacking import Opinion, Spread
+    >>> opinion = Opinion(torch.tensor([10.0]), Spread(1.0, 3.0, 0.1))
+    >>> spans = torch.tensor([[[-99.0, 10.0], [10.0, 11.0]]])
+    >>> [round(p, 3) for p in interval_log_mass(opinion, spans).exp()[0].tolist()]
+    [0.5, 0.216]
+    """
+    narrow, wide, share = opinion.spread
+    offset = spans - opinion.centre.view(-1, *[1] * (spans.dim() - 1))
+    # Ends that are infinitely many scales away have no difference.
+    offset = offset.clamp(-FARTHEST * narrow, FARTHEST * narrow)
+    most = _logistic_log_mass(offset / narrow) + math.log1p(-share)
+    few = _logistic_log_mass(offset / wide) + math.log(share)
+    return torch.logaddexp(most, few).clamp(min=LEAST_LOG_MASS)
+
+
+def _logistic_log_mass(spans):
+    """log(σ(b) − σ(a)) = log σ(b) + log σ(−a) + log(1 − e^{a−b}): nothing cancels in the tails."""
+    low, high = spans.unbind(-1)
+    return logsigmoid(high) + logsigmoid(-low) + torch.log(-torch.expm1(low - high))
+
+
+def opinion_steps(opinion, tree, nodes):
+    """Log-probability of each next symbol at each node, as an opinion has it.
+
+    A symbol is as likely as the numbers are that it leads to.
+
+    Parameters
+    ----------
+    opinion : llmreg.estimates.stacking.Opinion of B rows
+        With a centre (B,) as a tensor.
+    tree : llmreg.numbers.tree.NumberTree
+    nodes : LongTensor of shape (K,) or (B, K)
+        Open ones; -1 is padding.
+
+    Returns
+    -------
+    Tensor of shape (B, K, S)
+        Each row sums to one in probability; near -1e30 where a symbol is illegal.
+    """
+    if nodes.dim() == 1:
+        nodes = nodes.unsqueeze(0)
+    nodes = nodes.clamp(min=0)
+    leaf, child = tree.leaf[nodes], tree.child[nodes]  # (B or 1, K, S)
+    # Of a number its bin; of what lies below a node its runs of bins.
+    runs = tree.runs[child.clamp(0, tree.n_open - 1)]  # (B or 1, K, S, R, 2)
+    bins = tree.leaf_span[leaf.clamp(min=0)].unsqueeze(3).expand_as(runs).clone()
+    bins[..., 1:, 0] = bins[..., 1:, 1]  # one run, and empty ones
+    spans = torch.where((leaf >= 0)[..., None, None], bins, runs)
+    mass = interval_log_mass(opinion, spans).logsumexp(-1)
+    return mass.masked_fill((leaf < 0) & (child < 0), IMPOSSIBLE).log_softmax(-1)

@@ -1,0 +1,188 @@
+"""What simple regressors make of a row: as further cells of it, and together as an opinion.
+
+What a ridge regression finds at once (slopes, the worth of each word) and what boosted trees find
+(steps, interactions) a small network with fresh weights finds only with many rows. So it is told,
+and learns how far to trust whom: the estimates of the training rows come from regressors that have
+not seen them. And what they say together is kept, to be pooled with what it says after training.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import KFold
+
+from llmreg.estimates.boosted_trees import BoostedTrees
+from llmreg.estimates.row_features import RowFeatures
+from llmreg.estimates.stacking import Opinion, Spread, fit_spread, stacking_weights
+from llmreg.tables.serialization import Field
+
+__all__ = ["KINDS", "RowEstimates"]
+
+KINDS = ("linear", "boosted")
+PENALTIES = np.logspace(-2, 3, 6)
+MOST_ROWS_TO_CHOOSE = 5000  # the penalty is chosen on so many
+MANY_ROWS = 2000  # from here on, half as many folds tell as much
+DIGITS = 6  # after the point; the others depend on how many threads the computer has
+
+
+class RowEstimates(BaseEstimator):
+    """Extend serialised rows by fields with simple regressors' estimates of the target.
+
+    Parameters
+    ----------
+    kinds : sequence of {"linear", "boosted"}
+        "linear": a ridge regression on standardised numbers with flags for gaps, one-hot categories
+        and TF-IDF of the texts. "boosted": gradient-boosted trees on numbers, codes of categories,
+        and components of the texts.
+    codec : fitted TargetCodec
+        On whose axis all is fitted and said.
+    mean, std : float
+        Of the training targets, on that axis.
+    random_state : int
+        Seed of folds, components and trees.
+
+    Attributes
+    ----------
+    features_ : RowFeatures
+    regressors_ : dict of str to fitted regressor
+        By kind, fitted on all training rows.
+    weights_ : ndarray of shape (n_kinds,)
+        What estimates (less the mean) are multiplied with to be one together.
+    spread_ : tuple of float
+        :class:`llmreg.estimates.stacking.Spread` of its errors, in standard deviations of the
+        targets.
+    """
+
+    def __init__(self, kinds, codec, mean, std, random_state):
+        self.kinds = kinds
+        self.codec = codec
+        self.mean = mean
+        self.std = std
+        self.random_state = random_state
+
+    def fit_extend(self, rows, y, weight):
+        """Fit on training rows, and extend them.
+
+        Parameters
+        ----------
+        rows : SerializedRows of n rows
+        y, weight : ndarray of shape (n,)
+
+        Returns
+        -------
+        SerializedRows
+            With held-out estimates: each row's own target has no part in its estimates.
+        """
+        self.features_ = RowFeatures(self.kinds, self.random_state)
+        designs = self.features_.fit_transform(rows)
+        estimates = self._stacked(designs, y, weight)
+        z, weight = self._standardised(y), weight / weight.mean()
+        for kind, design in designs.items():
+            self.regressors_[kind].fit(design, z, sample_weight=weight)
+        return self._extended(rows, estimates)
+
+    def held_out_opinion(self, designs, y, weight, n_folds):
+        """What regressors say of rows that they have not seen; nothing else is fitted.
+
+        Parameters
+        ----------
+        designs : dict of str to matrix
+            Of :class:`RowFeatures`, by kind.
+        y, weight : ndarray of shape (n,)
+        n_folds : int
+
+        Returns
+        -------
+        Opinion
+        """
+        return self._opinion(self._stacked(designs, y, weight, n_folds))
+
+    def _stacked(self, designs, y, weight, n_folds=None):
+        """Choose regressors, and learn from held-out estimates (n, n_kinds) how good they are."""
+        z, weight = self._standardised(y), weight / weight.mean()
+        self.range_ = float(z.min()), float(z.max())
+        self.regressors_, estimates = {}, {}
+        for kind, design in designs.items():
+            regressor = self.regressors_[kind] = self._chosen(kind, design, z, weight)
+            estimates[kind] = self._held_out(regressor, design, z, weight, n_folds)
+        estimates = self._within_reach(estimates)
+        self.weights_ = stacking_weights(estimates, z, weight)
+        self.spread_ = tuple(fit_spread(z - estimates @ self.weights_, weight))
+        return estimates
+
+    def extend_training(self, rows, y, weight):
+        """Extend further training rows as :meth:`fit_extend` does, and stay as fitted."""
+        z, weight = self._standardised(y), weight / weight.mean()
+        held_out = {
+            kind: self._held_out(self.regressors_[kind], design, z, weight)
+            for kind, design in self.features_.transform(rows).items()
+        }
+        return self._extended(rows, self._within_reach(held_out))
+
+    def extend(self, rows):
+        """Extend rows to predict for."""
+        estimates = {
+            kind: self.regressors_[kind].predict(design)
+            for kind, design in self.features_.transform(rows).items()
+        }
+        return self._extended(rows, self._within_reach(estimates))
+
+    def _standardised(self, y):
+        return (self.codec.to_axis(y) - self.mean) / self.std
+
+    def _chosen(self, kind, design, z, weight):
+        """An unfitted regressor."""
+        if kind == "boosted":
+            return BoostedTrees(self.random_state)
+        return Ridge(self._best_penalty(design, z, weight))
+
+    def _best_penalty(self, design, z, weight):
+        rng = np.random.RandomState(self.random_state)
+        some = rng.permutation(len(z))[:MOST_ROWS_TO_CHOOSE]
+        part, y, w = design[some], z[some], weight[some]
+        errors = [
+            np.average((self._held_out(Ridge(penalty), part, y, w) - y) ** 2, weights=w)
+            for penalty in PENALTIES
+        ]
+        return float(PENALTIES[int(np.argmin(errors))])
+
+    def _held_out(self, regressor, design, z, weight, n_folds=None):
+        """Estimates (n,) of rows by regressors that were fitted without them."""
+        if len(z) < 2:
+            return np.zeros(len(z))
+        n_folds = min(n_folds or (10 if len(z) < MANY_ROWS else 5), len(z))
+        folds = KFold(n_folds, shuffle=True, random_state=self.random_state)
+        estimate = np.empty(len(z))
+        # Not cross_val_predict: it would hand the folds to the joblib backend that this fit may
+        # itself run on, and let another fit begin in this process meanwhile.
+        for seen, held_out in folds.split(z):
+            fitted = clone(regressor).fit(design[seen], z[seen], sample_weight=weight[seen])
+            estimate[held_out] = fitted.predict(design[held_out])
+        return estimate
+
+    def _within_reach(self, estimates):
+        """Estimates by kind as a matrix (n, n_kinds): at most as far beyond the targets as they
+        reach."""
+        low, high = self.range_
+        z = np.stack([estimates[kind] for kind in self.kinds], axis=1)
+        return np.clip(z.round(DIGITS), 2 * low - high, 2 * high - low)
+
+    def _extended(self, rows, estimates):
+        for kind, z in zip(self.kinds, estimates.T, strict=True):
+            rows = self._with_field(rows, f"{kind} estimate", self.mean + self.std * z)
+        return replace(rows, opinion=self._opinion(estimates))
+
+    def _opinion(self, estimates):
+        centre = self.mean + self.std * (estimates @ self.weights_)
+        return Opinion(centre, Spread(*self.spread_).times(self.std))
+
+    def _with_field(self, rows, name, estimate):
+        text = np.empty(len(estimate), dtype=object)
+        text[:] = [f"{value:.4g}" for value in self.codec.from_axis(estimate)]
+        missing = np.zeros(len(estimate), bool)
+        field = Field(name, "number", text, missing, estimate[:, None], (name,), estimate=True)
+        *literals, last = rows.literals
+        label = f"\n{name}: " if last.startswith("\n") else f", {name}: "
+        return replace(rows, literals=(*literals, label, last), fields=(*rows.fields, field))

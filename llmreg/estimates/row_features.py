@@ -1,0 +1,130 @@
+"""Serialised rows as matrices: one for slopes, with a column per word, and one for trees."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+
+from llmreg.estimates.scaling import NumberScaler, soften
+from llmreg.tables.words import MANY, beginnings, typical
+
+__all__ = ["RowFeatures"]
+
+WIDE = 200  # columns beyond which most of them are words or levels: a sparse matrix
+N_COMPONENTS = 30  # that trees read of a text column
+SHORT = 200  # characters; longer texts have words enough, and pieces of words take long
+
+
+class RowFeatures(TransformerMixin, BaseEstimator):
+    """Matrices of serialised rows, one for each kind of regressor.
+
+    "linear" has numbers standardised, and pulled in where they are far out, with flags for gaps, a
+    column per level, and TF-IDF of words, pairs of words and (in short texts) pieces of words; it
+    is sparse if it is wide. "boosted" has numbers as they are with NaN for gaps, a code per
+    category, and components of the TF-IDF.
+
+    Parameters
+    ----------
+    kinds : sequence of {"linear", "boosted"}
+    random_state : int
+        Of the components.
+    """
+
+    def __init__(self, kinds, random_state):
+        self.kinds = kinds
+        self.random_state = random_state
+
+    def fit(self, rows, y=None):
+        """Learn scales, levels and words of :class:`llmreg.tables.serialization.SerializedRows`."""
+        self.fit_transform(rows)
+        return self
+
+    def fit_transform(self, rows, y=None):
+        """The same, and the matrices of :meth:`transform`."""
+        raw, levels = _numbers(rows), _levels(rows)
+        self.scaler_ = NumberScaler().fit(raw, sample_weight=rows.weight)
+        self.gaps_ = np.isnan(raw).any(0)
+        self.one_hot_ = self.codes_ = None
+        if levels.shape[1]:
+            # Levels that are seen once are treated as those that never were.
+            rare = dict(handle_unknown="infrequent_if_exist", min_frequency=2)
+            self.one_hot_ = OneHotEncoder(**rare).fit(levels)
+            codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+            self.codes_ = codes.fit(levels)
+        # A list of counters for each text column.
+        self.counters_ = [_fitted_counters(text) for text in _texts(rows)]
+        words = self._words(rows)
+        self.components_ = []
+        if "boosted" in self.kinds:
+            self.components_ = [self._fitted_components(counts) for counts in words]
+        return self._matrices(rows, words)
+
+    def transform(self, rows):
+        """Dict from kind to matrix (n_rows, n_columns)."""
+        return self._matrices(rows, self._words(rows))
+
+    def _fitted_components(self, counts):
+        count = min(N_COMPONENTS, min(counts.shape) - 1)
+        if count < 1:
+            return None
+        with np.errstate(invalid="ignore"):  # texts that are all alike have no variance to explain
+            return TruncatedSVD(count, random_state=self.random_state).fit(counts)
+
+    def _words(self, rows):
+        """For each text column that has words, a sparse matrix (n_rows, n_words)."""
+        return [
+            sparse.hstack([counter.transform(text) for counter in counters], format="csr")
+            for counters, text in zip(self.counters_, _texts(rows), strict=True)
+            if counters
+        ]
+
+    def _matrices(self, rows, words):
+        read = {"linear": self._wide, "boosted": self._narrow}
+        return {kind: read[kind](rows, words) for kind in self.kinds}
+
+    def _wide(self, rows, words):
+        raw = _numbers(rows)
+        z = soften(np.nan_to_num(self.scaler_.transform(raw)))
+        # The first column, of zeros, is for tables that have nothing to be read.
+        parts = [np.zeros((len(z), 1)), z, np.isnan(raw[:, self.gaps_]).astype(float)]
+        if self.one_hot_ is not None:
+            parts.append(self.one_hot_.transform(_levels(rows)))
+        matrix = sparse.hstack(list(map(sparse.csr_matrix, [*parts, *words])), format="csr")
+        return matrix if matrix.shape[1] > WIDE else matrix.toarray()
+
+    def _narrow(self, rows, words):
+        parts = [np.zeros((rows.n_rows, 1)), _numbers(rows)]
+        if self.codes_ is not None:
+            parts.append(self.codes_.transform(_levels(rows)))
+        for counts, components in zip(words, self.components_, strict=True):
+            if components is not None:
+                parts.append(components.transform(counts))
+        return np.concatenate(parts, axis=1)
+
+
+def _numbers(rows):
+    parts = [field.numbers for field in rows.fields if field.numbers is not None]
+    return np.concatenate(parts, axis=1) if parts else np.zeros((rows.n_rows, 0))
+
+
+def _levels(rows):
+    parts = [field.text for field in rows.fields if field.kind == "category"]
+    return np.stack(parts, 1) if parts else np.zeros((rows.n_rows, 0), object)
+
+
+def _texts(rows):
+    return [beginnings(field.text) for field in rows.fields if field.kind == "text"]
+
+
+def _fitted_counters(texts):
+    """TF-IDF of a column of texts: a list of transformers, empty if there is nothing to count."""
+    options = {"sublinear_tf": True, "max_features": 50_000}
+    counters = [TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\b\w+\b", **options)]
+    if typical(map(len, texts[:MANY]), SHORT) <= SHORT:
+        counters.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), **options))
+    try:
+        return [counter.fit(texts) for counter in counters]
+    except ValueError:  # an empty vocabulary
+        return []

@@ -1,0 +1,1 @@
+"""Pretrained models and tokenizers, from the hub, a folder or memory."""

@@ -1,0 +1,195 @@
+"""How a fitted model's distributions are calibrated, from the rows that it was validated on."""
+
+import warnings
+
+import numpy as np
+
+from llmreg.numbers.calibration import (
+    TEMPERATURES,
+    Calibration,
+    best_temperature,
+    best_weight,
+    steady_decoding,
+)
+from llmreg.prediction.distributions import calibrated_distribution, has_spread, on_axis, outputs
+
+__all__ = ["calibration_rows", "fitted_calibration", "fitted_decoding"]
+
+MIN_ROWS = 30  # fewer say little about the width of a distribution
+MAX_ROWS = 2000
+MAX_CELLS = 2**21  # log-probabilities that are kept, unless that were fewer than 100 rows'
+ENOUGH_ROWS = 100
+EQUAL_SAY = 0.5  # of the language model and the estimates, where no rows tell who is better
+
+
+def fitted_calibration(model, encoded, y, weight, *, scales, asked, estimate_weight):
+    """The temperature and the estimates' weight, by the mean CRPS on the codec's axis.
+
+    Parameters
+    ----------
+    model : llmreg.lm.backbone.NumberLM
+        Trained and placed for prediction.
+    encoded : llmreg.prompts.encoding.EncodedRows of n rows
+        That no weight was trained on, with estimates of regressors that have not seen them.
+    y, weight : ndarray of shape (n,)
+    scales : bool
+        Whether to look for a temperature; else it is 1.
+    asked : bool
+        Whether to warn where there is nothing to scale.
+    estimate_weight : float or "auto"
+        The weight of the rows' opinion, if they have one, or that it is to be found.
+
+    Returns
+    -------
+    Calibration
+        Temperature 1 with less than 30 rows, for a head that predicts one number per row, and for a
+        constant target. Weight "auto" is 0.5 with less than 30 rows, and 0 without an opinion.
+
+    Warns
+    -----
+    UserWarning
+        If ``asked``, and there are too few rows or nothing to calibrate; if a weight is given for
+        estimates that are not there.
+    """
+    scales = scales and not _said_obstacle(model, len(y), asked)
+    share = _settled_weight(estimate_weight, encoded.opinion, len(y))
+    if not scales and share is not None:
+        return Calibration(1.0, share)
+    score, n_rows = _score(model, encoded, y, weight)
+    if share is None:
+        share = best_weight(score, n_rows, TEMPERATURES if scales else (1.0,))
+    temperature = best_temperature(lambda t: score(share, t)) if scales else 1.0
+    return Calibration(temperature, share)
+
+
+def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked):
+    """How ``predict`` reads distributions, from the validation rows or, if these are few, from all.
+
+    Parameters
+    ----------
+    model, encoded, y, weight
+        As in :func:`fitted_calibration`, of all training rows.
+    held_out : ndarray of int
+        The validation rows.
+    calibration : Calibration
+    asked : str
+        The estimator's ``decoding``.
+
+    Returns
+    -------
+    str
+        ``asked``; for "auto" see :func:`llmreg.numbers.calibration.steady_decoding`, and "rail"
+        where the codec is linear or the method predicts one number.
+
+    Warns
+    -----
+    UserWarning
+        If the mean was asked for, or would be taken by default, and is not to be trusted.
+    """
+    doubtful = asked in ("auto", "rail", "sampled_rail")
+    found = "rail" if asked == "auto" else asked
+    if not doubtful or model.codec.linear or not has_spread(model):
+        return found
+    rows = held_out if len(held_out) >= MIN_ROWS else np.arange(len(y))
+    rows = rows[calibration_rows(len(rows), _cells_per_row(model))]
+    output, others = outputs(model, encoded.take(rows))
+    distributions = calibrated_distribution(model, output, others, calibration)
+    if steady_decoding(distributions, y[rows], weight[rows]) == "rail":
+        return found
+    warnings.warn(
+        "The mean of predicted distributions is decided by numbers that are hardly possible, since "
+        f"the targets go from {y.min():.3g} to {y.max():.3g} (median {np.median(y):.3g}). "
+        + (
+            "predict returns the median; set decoding='rail' for the mean."
+            if asked == "auto"
+            else f"decoding={asked!r} takes it all the same; 'median' is nearer to most targets."
+        ),
+        UserWarning,
+        stacklevel=3,
+    )
+    return "median" if asked == "auto" else found
+
+
+def _score(model, encoded, y, weight):
+    """The mean CRPS of rows by weight and temperature, and how many rows it is the mean of."""
+    rows = calibration_rows(len(y), _cells_per_row(model))
+    y, share = model.codec.to_axis(y[rows]), weight[rows] / weight[rows].sum()
+    found, others = outputs(model, encoded.take(rows))
+
+    def score(weight, temperature):
+        calibration = Calibration(temperature, weight)
+        distributions = calibrated_distribution(model, found, others, calibration)
+        return on_axis(distributions, model.codec).crps(y) @ share
+
+    return score, 1 / (share**2).sum()  # as many as unequal weights are worth
+
+
+def _settled_weight(asked, opinion, n_rows):
+    """The weight of an opinion, or None if it is to be found."""
+    if asked != "auto" and asked > 0 and opinion is None:
+        warnings.warn(
+            f"estimate_weight={asked} has no effect: there are no estimates. estimate_weight_ is "
+            "0. Set estimates='both', or leave estimate_weight at 'auto'.",
+            UserWarning,
+            stacklevel=3,
+        )
+    if opinion is None:
+        return 0.0
+    if asked != "auto":
+        return float(asked)
+    return EQUAL_SAY if n_rows < MIN_ROWS else None
+
+
+def _said_obstacle(model, n_rows, aloud):
+    """Whether there is no temperature to be found; said aloud if that is wanted."""
+    obstacle = _obstacle(model, n_rows)
+    if obstacle and aloud:
+        warnings.warn(
+            f"temperature_scaling=True has no effect: {obstacle}. temperature_ is 1.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return obstacle is not None
+
+
+def _obstacle(model, n_rows):
+    if not has_spread(model):
+        return "the method predicts one number per row, which has no width"
+    if n_rows < MIN_ROWS:
+        return (
+            f"it needs at least {MIN_ROWS} validation rows, and there are {n_rows}. Give more rows "
+            "or a larger validation_fraction"
+        )
+    return None
+
+
+def _cells_per_row(model):
+    """Log-probabilities that a row takes, or its numbers if there are more of them."""
+    if model.head is not None and not model.head.whole:
+        return getattr(model.head, "n_bins", 0) + 2
+    tree = model.tree
+    return max(tree.n_open * tree.child.shape[1], len(tree.leaf_value))
+
+
+def calibration_rows(n_rows, n_cells):
+    """Which of the validation rows are used: all, or evenly spaced ones.
+
+    Parameters
+    ----------
+    n_rows : int
+    n_cells : int
+        Numbers to keep for each row.
+
+    Returns
+    -------
+    ndarray of int, ascending
+        At most 2,000; at most two million numbers in all, unless that were fewer than 100 rows.
+
+    Examples
+    --------
+    >>> from llmreg.prediction.held_out import calibration_rows
+    >>> len(calibration_rows(5000, 110)), len(calibration_rows(5000, 11_110))
+    (2000, 188)
+    """
+    most = min(MAX_ROWS, max(ENOUGH_ROWS, MAX_CELLS // n_cells))
+    return np.unique(np.linspace(0, n_rows - 1, min(n_rows, most)).round().astype(int))

@@ -1,0 +1,331 @@
+"""DigitCodec: numbers to digits and back."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.utils._param_validation import InvalidParameterError
+
+from llmreg.codecs.digits import MAX_LEAVES, DigitCodec
+
+SIZES = [(2, 1), (2, 8), (3, 5), (7, 2), (10, 1), (10, 2), (10, 3), (36, 2)]
+SCALES = ["minmax", "quantile", "log"]
+
+
+def _random_targets(seed):
+    """Targets of many kinds, by name."""
+    rng = np.random.default_rng(seed)
+    normal = rng.normal(size=300)
+    return {
+        "normal": normal,
+        "negative": -5 - np.abs(normal),
+        "heavy tail": np.exp(4 * normal),
+        "both tails": np.sinh(5 * normal),
+        "ties": rng.choice([-2.0, 0.0, 1.0, 1.5], 300),
+        "integers": rng.integers(-50, 1000, 300),
+        "mostly zero": np.where(rng.random(300) < 0.9, 0.0, normal),
+        "two": np.array([3.0, 4.0]),
+        "tiny": normal * 1e-300,
+        "huge": normal * 1e300,
+        "all magnitudes": 10.0 ** rng.uniform(-300, 300, 300),
+        "far from zero": 1e9 + normal,
+    }
+
+
+CASES = [
+    pytest.param(scale, kind, y, id=f"{scale}-{kind}-{seed}")
+    for seed in range(2)
+    for kind, y in _random_targets(seed).items()
+    for scale in SCALES
+]
+
+
+def _rounding(y):
+    return 8 * np.spacing(np.abs(y).max())
+
+
+def _heaped(codec):
+    return np.array([0, len(codec.values_) - 1])[codec.heaps_ > 0]
+
+
+@pytest.mark.parametrize(("scale", "kind", "y"), CASES)
+def test_a_round_trip_stays_within_half_a_bin(scale, kind, y):
+    for base, n_digits in SIZES:
+        codec = DigitCodec(base, n_digits, scale=scale).fit(y)
+        width = np.diff(codec.edges_)[codec.leaf_of(y)]
+        error = np.abs(codec.decode(codec.encode(y)) - y)
+        # A bin with a heap decodes to a number nearer to it than the centre.
+        most = np.where(np.isin(codec.leaf_of(y), _heaped(codec)), 1.0, 0.5)
+        assert (error <= width * most + _rounding(y)).all()
+
+
+@pytest.mark.parametrize(("scale", "kind", "y"), CASES)
+def test_bins_are_finite_ascending_and_end_at_the_targets_ends(scale, kind, y):
+    for base, n_digits in SIZES:
+        codec = DigitCodec(base, n_digits, scale=scale).fit(y)
+        assert codec.edges_.shape == (base**n_digits + 1,)
+        assert codec.values_.shape == (base**n_digits,)
+        assert np.isfinite(codec.edges_).all()
+        assert (np.diff(codec.edges_) >= 0).all()
+        assert (codec.edges_[0], codec.edges_[-1]) == (y.min(), y.max())
+        assert (codec.values_ >= codec.edges_[:-1]).all()
+        assert (codec.values_ <= codec.edges_[1:]).all()
+
+
+@pytest.mark.parametrize(("scale", "kind", "y"), CASES)
+def test_order_is_preserved(scale, kind, y):
+    ascending = np.sort(y)
+    codec = DigitCodec(10, 3, scale=scale).fit(y)
+    digits = codec.encode(ascending)
+    assert (np.diff(digits @ [100, 10, 1]) >= 0).all()
+    assert (np.diff(codec.decode(digits)) >= 0).all()
+
+
+@pytest.mark.parametrize(("base", "n_digits"), SIZES)
+def test_minmax_writes_the_digits_of_the_rescaled_target(base, n_digits):
+    rng = np.random.default_rng(0)
+    n_bins = base**n_digits
+    k = rng.integers(n_bins, size=500)
+    z = (k + rng.uniform(0.01, 0.99, 500)) / n_bins
+    low, high = -3.0, 7.5
+    codec = DigitCodec(base, n_digits).fit([low, high])
+    digits = codec.encode(low + z * (high - low))
+    expected = [[int(symbol, 36) for symbol in np.base_repr(i, base).zfill(n_digits)] for i in k]
+    assert digits.tolist() == expected
+    assert digits.dtype == np.int64
+
+
+@pytest.mark.parametrize("width", [1, 3, 7, 30])
+@pytest.mark.parametrize(("base", "n_digits"), SIZES)
+def test_an_integer_on_an_edge_is_written_as_the_bin_that_it_begins(base, n_digits, width):
+    n_bins = base**n_digits
+    codec = DigitCodec(base, n_digits).fit([-5.0, n_bins * width - 5.0])
+    assert codec.leaf_of(np.arange(n_bins) * width - 5.0).tolist() == list(range(n_bins))
+
+
+def test_both_ends_of_the_range_are_written_as_the_first_and_the_last_number():
+    for scale in SCALES:
+        codec = DigitCodec(10, 2, scale=scale).fit(np.random.default_rng(0).normal(size=500))
+        ends = codec.encode(codec.edges_[[0, -1]])
+        assert ends.tolist() == [[0, 0], [9, 9]]
+        assert codec.n_clipped(codec.edges_[[0, -1]]) == 0
+
+
+def test_targets_outside_the_range_are_counted_and_take_the_nearest_end():
+    codec = DigitCodec(10, 2).fit([0.0, 10.0])
+    y = [-1e300, -0.001, 0.0, 10.0, 10.001, 99.0]
+    assert codec.n_clipped(y) == 4
+    assert codec.leaf_of(y).tolist() == [0, 0, 0, 99, 99, 99]
+
+
+@pytest.mark.parametrize("scale", ["minmax", "log"])
+def test_ends_on_which_targets_heap_up_have_a_share_of_their_own(scale):
+    inside = np.random.default_rng(0).uniform(0.3, 5.0, 300)
+    beside = [0.001] * 5  # in the first bin, whatever the scale
+    codec = DigitCodec(10, 2, scale=scale).fit([*inside, *beside, *[0.0] * 15, *[5.0] * 900])
+    in_last = codec.leaf_of(inside).tolist().count(99)
+    assert codec.heaps_ == pytest.approx([0.75, 900 / (900 + in_last)])
+    middle = (codec.edges_[1:] + codec.edges_[:-1]) / 2
+    assert codec.values_[1:-1].tolist() == middle[1:-1].tolist()
+    assert codec.values_[0] == pytest.approx(0.25 * middle[0])
+    # The bins are as they would be without; but what is beyond the ends counts for them.
+    assert codec.edges_[[0, -1]].tolist() == [0.0, 5.0]
+    assert codec.open_edges.tolist() == [-np.inf, *codec.edges_[1:-1], np.inf]
+    leaf, span, value, share = codec.cells()
+    assert leaf.tolist() == [*range(100), 0, 99]
+    assert span[:100].ravel().tolist() == codec.edges_.repeat(2)[1:-1].tolist()
+    assert span[100:].tolist() == [[0.0, 0.0], [5.0, 5.0]]
+    assert value.tolist() == [*middle, 0.0, 5.0]
+    assert share == pytest.approx([0.25, *[1.0] * 98, 1 - codec.heaps_[1], *codec.heaps_])
+
+
+def test_without_heaps_a_cell_is_a_bin():
+    codec = DigitCodec(10, 1).fit(np.linspace(0, 1, 30))
+    leaf, span, value, share = codec.cells()
+    assert codec.heaps_.tolist() == [0, 0] and codec.open_edges.tolist() == codec.edges_.tolist()
+    assert leaf.tolist() == list(range(10)) and share.tolist() == [1.0] * 10
+    assert span[:, 0].tolist() == codec.edges_[:-1].tolist()
+    assert value.tolist() == codec.values_.tolist()
+
+
+@pytest.mark.parametrize(
+    ("at_end", "beside", "heap"), [(1, 0, 0), (2, 0, 0), (3, 0, 1), (3, 12, 0.2), (3, 13, 0)]
+)
+def test_a_heap_is_three_targets_and_one_in_five_of_the_bin(at_end, beside, heap):
+    inside = np.linspace(1, 5, 50)
+    lower = DigitCodec().fit([*inside, *[0.0] * at_end, *[0.04] * beside])
+    upper = DigitCodec().fit([*-inside, *[0.0] * at_end, *[-0.04] * beside])
+    assert lower.heaps_ == pytest.approx([heap, 0])
+    assert upper.heaps_ == pytest.approx([0, heap])
+
+
+def test_targets_beyond_fixed_ends_make_a_heap_there():
+    codec = DigitCodec(low=0.0, high=1.0).fit([-1.0, -2.0, -3.0, *np.linspace(0.2, 0.8, 30)])
+    assert codec.heaps_.tolist() == [1, 0]
+    assert codec.decode(codec.encode([-7.0])).tolist() == [0.0]
+
+
+def test_quantile_bins_hold_equally_many_rows():
+    y = np.exp(np.random.default_rng(0).normal(size=5000))
+    counts = np.bincount(DigitCodec(10, 2, scale="quantile").fit(y).leaf_of(y), minlength=100)
+    assert counts.min() >= 49
+    assert counts.max() <= 51
+
+
+def test_quantile_bins_reach_to_fixed_ends_and_ignore_targets_beyond_them():
+    y = np.arange(101.0)
+    codec = DigitCodec(10, 1, scale="quantile", low=20, high=1000).fit(y)
+    assert (codec.edges_[0], codec.edges_[-1]) == (20, 1000)
+    inside = np.array([20.0, *np.arange(21.0, 101.0), 1000.0])
+    assert np.allclose(codec.edges_, np.quantile(inside, np.linspace(0, 1, 11)))
+
+
+def test_log_bins_have_equal_width_in_the_symmetric_logarithm():
+    y = np.sinh(np.random.default_rng(0).normal(size=400) * 4)
+    edges = DigitCodec(10, 2, scale="log").fit(y).edges_
+    position = np.sign(edges) * np.log1p(np.abs(edges) / np.median(np.abs(y)))
+    assert np.allclose(np.diff(position), np.diff(position).mean(), rtol=1e-6)
+
+
+def test_zeros_say_nothing_about_the_unit_of_a_logarithm():
+    codec = DigitCodec(2, 1, scale="log").fit([0.0, 0.0, 0.0, 3.0])
+    assert codec.edges_ == pytest.approx([0.0, 3 * (2**0.5 - 1), 3.0])  # log1p(y / 3): half log 2
+    assert DigitCodec(scale="log").fit([0.0, 0.0]).unit_ == 1.0
+
+
+def test_positive_targets_are_told_apart_by_their_ratios():
+    y = np.exp(np.random.default_rng(0).normal(3, 2, 500))
+    edges = DigitCodec(10, 2, scale="log").fit(y).edges_
+    ratios = np.diff(np.log(edges))
+    assert np.allclose(ratios[edges[1:] > np.quantile(y, 0.05)], ratios[-1], rtol=0.02)
+
+
+def test_a_logarithm_about_the_median_resolves_tails_on_both_sides_and_far_from_zero():
+    y = np.sinh(np.random.default_rng(0).normal(size=400) * 4)
+    codec, moved = (DigitCodec(10, 2, scale="symlog").fit(targets) for targets in (y, y + 1e6))
+    assert codec.crowding(y) < DigitCodec(10, 2, scale="minmax").fit(y).crowding(y) / 4
+    assert np.allclose(moved.edges_ - 1e6, codec.edges_, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", ["minmax", "log", "symlog", "quantile"])
+def test_the_axis_is_where_bins_have_equal_width(scale):
+    y = np.random.default_rng(0).lognormal(size=300)
+    codec = DigitCodec(10, 2, scale=scale).fit(y)
+    widths = np.diff(codec.to_axis(codec.edges_))
+    assert np.allclose(widths, widths[0], rtol=1e-5)
+    assert np.allclose(codec.from_axis(codec.to_axis(y)), y, rtol=1e-9)
+    assert codec.linear == (scale == "minmax")
+
+
+@pytest.mark.parametrize(
+    ("y", "scale"),
+    [
+        (np.arange(100.0), "minmax"),
+        (np.exp(np.linspace(-6, 6, 200)), "log"),
+        (np.sinh(np.linspace(-9, 9, 200)), "log"),
+        (1e6 + np.exp(np.linspace(-1, 6, 200)), "symlog"),
+        (np.append(np.linspace(40, 60, 199), 1e9), "symlog"),
+        ([7.0] * 5, "minmax"),
+        ([0.0] * 300 + [1.0, 50.0], "minmax"),  # ties are not the codec's fault
+    ],
+)
+def test_auto_bends_the_scale_where_one_bin_would_hold_most_targets(y, scale):
+    codec = DigitCodec().fit(y)
+    assert codec.scale_ == scale
+    assert codec.crowding(y) <= 0.26
+
+
+@pytest.mark.parametrize("targets", [[], [1.0, np.nan], [np.inf, 0.0]])
+def test_targets_that_are_none_or_not_finite_are_refused(targets):
+    with pytest.raises(ValueError, match="finite number"):
+        DigitCodec().fit(targets)
+
+
+def test_log_survives_a_median_that_is_far_below_the_ends():
+    with np.errstate(all="raise"):
+        codec = DigitCodec(10, 2, scale="log").fit([1e-300, 1e-300, 1e300])
+    assert np.isfinite(codec.edges_).all()
+
+
+@pytest.mark.parametrize("scale", ["minmax", "log", "symlog"])
+def test_margin_widens_the_range_on_both_sides_of_the_scale(scale):
+    codec = DigitCodec(10, 2, scale=scale, margin=0.25).fit([2.0, 10.0])
+    low, first, last, high = codec.to_axis([codec.edges_[0], 2.0, 10.0, codec.edges_[-1]])
+    assert [first - low, high - last] == pytest.approx([(last - first) / 4] * 2)
+    assert codec.n_clipped(codec.edges_[[0, -1]]) == 0
+
+
+def test_low_and_high_fix_one_end_each_and_go_before_the_margin():
+    low = DigitCodec(low=-4, margin=0.5).fit([0.0, 8.0])
+    high = DigitCodec(high=20.0, margin=0.5).fit([0.0, 8.0])
+    assert (low.edges_[0], low.edges_[-1]) == (-4.0, 12.0)
+    assert (high.edges_[0], high.edges_[-1]) == (-4.0, 20.0)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("value", [0.0, -2.5, 1e300, 1e-300, 7])
+def test_a_constant_target_decodes_to_itself(scale, value):
+    codec = DigitCodec(10, 2, scale=scale).fit([value] * 3)
+    assert codec.decode(codec.encode([value])).tolist() == [value]
+    assert np.unique(codec.values_).tolist() == [value]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_rows_of_weight_zero_do_not_count(scale):
+    y = np.random.default_rng(0).normal(size=200)
+    weight = np.ones(203)
+    weight[200:] = 0
+    outliers = np.concatenate([y, [-1e6, 1e6, 0.3]])
+    weighted = DigitCodec(scale=scale).fit(outliers, sample_weight=weight)
+    assert np.array_equal(weighted.edges_, DigitCodec(scale=scale).fit(y).edges_)
+
+
+def test_sequences_are_all_numbers_in_order():
+    codec = DigitCodec(3, 4).fit([0.0, 1.0])
+    sequences = codec.sequences()
+    assert (sequences @ [27, 9, 3, 1]).tolist() == list(range(81))
+    assert np.array_equal(codec.decode(sequences), codec.values_)
+    assert np.array_equal(codec.encode(codec.values_), sequences)
+
+
+def test_symbols_are_digits_then_letters():
+    assert DigitCodec(2).symbols == ("0", "1")
+    assert "".join(DigitCodec(36).symbols) == "0123456789abcdefghijklmnopqrstuvwxyz"
+    assert DigitCodec(16).symbols[-1] == "f"
+
+
+def test_parameters_survive_clone_and_set_params():
+    codec = DigitCodec(7, 3, scale="log", margin=0.1, low=-1, high=9.5)
+    assert clone(codec).get_params() == codec.get_params()
+    assert codec.set_params(base=4).base == 4
+    assert not hasattr(clone(codec.fit([0.0, 1.0])), "edges_")
+
+
+def test_a_million_bins_are_the_most():
+    assert DigitCodec(10, 6).fit([0.0, 1.0]).values_.shape == (MAX_LEAVES,)
+    with pytest.raises(ValueError, match=r"base=2 with n_digits=20 makes 1,048,576 bins.*fewer"):
+        DigitCodec(2, 20).fit([0.0, 1.0])
+
+
+def test_margin_has_no_meaning_with_quantile_bins():
+    with pytest.raises(ValueError, match=r"margin=0\.1 has no meaning with scale='quantile'"):
+        DigitCodec(scale="quantile", margin=0.1).fit([0.0, 1.0])
+
+
+@pytest.mark.parametrize("ends", [dict(low=1, high=1), dict(low=3, high=2), dict(low=5.0),
+                                  dict(high=0.0), dict(high=-1.0)])  # fmt: skip
+def test_an_empty_range_is_an_error_that_names_its_ends(ends):
+    with pytest.raises(ValueError, match=r"range is empty: low=.*, high=.*use None"):
+        DigitCodec(**ends).fit([0.0, 5.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("base", 1), ("base", 37), ("base", 2.5), ("n_digits", 0), ("n_digits", 21),
+        ("scale", "linear"), ("margin", -0.1), ("low", "zero"), ("low", float("nan")),
+        ("low", float("-inf")), ("high", float("inf")), ("high", [1.0]),
+    ],
+)  # fmt: skip
+def test_illegal_parameters_are_named(name, value):
+    with pytest.raises(InvalidParameterError, match=f"'{name}' parameter of DigitCodec"):
+        DigitCodec(**{name: value}).fit([0.0, 1.0])

@@ -1,0 +1,105 @@
+"""GridCodec: a list of numbers, spelled as people write them."""
+
+import numpy as np
+import pytest
+from sklearn.utils._param_validation import InvalidParameterError
+
+from llmreg.codecs.digits import END
+from llmreg.codecs.grids import GridCodec
+from llmreg.numbers.tree import NumberTree
+
+
+def _texts(codec):
+    return ["".join(codec.symbols[i] for i in row).replace(END, "") for row in codec.sequences()]
+
+
+def test_numbers_are_spelled_as_people_write_them():
+    codec = GridCodec([12, -3, 4.5, 0, -0.0, 1e21, 0.001, 12.0]).fit([1.0])
+    assert codec.values_.tolist() == [-3, 0, 0.001, 4.5, 12, 1e21]
+    assert _texts(codec) == ["-3", "0", "0.001", "4.5", "12", "1" + "0" * 21]
+    assert codec.symbols == ("-", ".", *"012345", END)
+
+
+def test_stars_are_one_symbol_each_and_need_no_end():
+    codec = GridCodec([1, 2, 3, 4, 5]).fit([3.0])
+    assert codec.symbols == tuple("12345")
+    assert codec.edges_.tolist() == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
+    assert codec.leaf_of([0.2, 1.49, 1.5, 5.4, 9.0]).tolist() == [0, 0, 1, 4, 4]
+    assert codec.n_clipped([0.2, 0.5, 5.5, 9.0]) == 2
+    tree = NumberTree.from_codec(codec)
+    assert (tree.n_nodes, tree.n_levels) == (1, 1)
+
+
+def test_end_is_a_choice_only_where_one_number_begins_another():
+    codec = GridCodec(np.arange(0, 101, 5)).fit([1.0])
+    tree, end = NumberTree.from_codec(codec), codec.symbols.index(END)
+    # root, 1 to 9, which all begin others, and 10
+    assert tree.n_open == 1 + 9 + 1
+    ends = (tree.child[: tree.n_open, end] >= 0) | (tree.leaf[: tree.n_open, end] >= 0)
+    assert int(ends.sum()) == 2  # "5" begins 50 and 55, "10" begins 100
+    assert tree.run_share.shape[1] == 2  # below "1" are 10 and 15, and then 100
+
+
+def test_without_values_the_grid_is_that_of_the_targets():
+    assert GridCodec().fit([2.5, 1.0, 2.5, 7.0]).values_.tolist() == [1.0, 2.5, 7.0]
+    y = np.random.default_rng(0).normal(size=5000)
+    codec = GridCodec(max_values=50).fit(y)
+    assert 45 <= len(codec.values_) <= 50
+    counts = np.bincount(codec.leaf_of(y))
+    assert counts[1:-1].max() < 3 * 5000 / 50
+    assert max(map(len, _texts(codec))) <= 5  # "-1.23": no more decimals than keep them apart
+    assert codec.n_clipped(y) == 0
+
+
+def test_decimals_round_the_numbers():
+    codec = GridCodec([1.234, 1.226, 9.999], n_decimals=2).fit([0.0])
+    assert codec.values_.tolist() == [1.23, 10.0]
+
+
+def test_a_single_number_is_a_constant():
+    codec = GridCodec().fit([4.5, 4.5])
+    assert codec.edges_.tolist() == [4.5, 4.5]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [([], "are 0 numbers"), ([1, float("nan")], "contain nan"), ([float("inf")], "contain inf"),
+     ([1e60], "1e\\+60 with 61 characters.*n_decimals"), ([1, 1e-50], "1e-50 with 52 characters")],
+)  # fmt: skip
+def test_values_that_cannot_be_spelled_are_named(values, message):
+    with pytest.raises(ValueError, match=message):
+        GridCodec(values).fit([1.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("values", "stars"), ("max_values", 1), ("n_decimals", -1)]
+)
+def test_illegal_parameters_are_named(name, value):
+    with pytest.raises(InvalidParameterError, match=f"'{name}' parameter of GridCodec"):
+        GridCodec(**{name: value}).fit([1.0])
+
+
+def test_words_can_stand_for_the_numbers():
+    codec = GridCodec([5, 1, 3], spellings=["good", "poor", "fair"]).fit([3.0])
+    assert codec.values_.tolist() == [1, 3, 5] and _texts(codec) == ["poor", "fair", "good"]
+    assert codec.spell([1.2, 4.9]) == ["poor", "good"]
+    assert codec.decode(codec.encode([4.9])).tolist() == [5.0]
+    assert GridCodec([1, 2], spellings=["A", "Ab"]).fit([1.0]).symbols == ("A", "b", END)
+
+
+@pytest.mark.parametrize(
+    "values, spellings",
+    [([1, 2], ["A"]), ([1, 2], ["A", "A"]), ([1, 2], ["A", ""]), ([1, 2], [1, 2]),
+     ([1, 1, 2], ["A", "B"]), ([1, 1, 2], ["A", "B", "C"]), (None, ["A", "B"])],
+)  # fmt: skip
+def test_spellings_that_do_not_fit_are_refused(values, spellings):
+    with pytest.raises(ValueError, match=r"spellings=.* must be distinct strings"):
+        GridCodec(values, spellings=spellings).fit([1.0, 2.0])
+
+
+def test_a_model_learns_words_for_numbers(quick_fit, table):
+    from llmreg import RAFT
+
+    grades = GridCodec([30, 50, 70], spellings=["low", "middle", "high"])
+    model = quick_fit(table.X, table.y, fit_method=RAFT(stage="sft"), codec=grades, sft_epochs=15)
+    assert model.score(table.X, table.y) > 0.3

@@ -1,0 +1,199 @@
+"""What "auto" stands for: explicit values pass through, chosen ones stay within their bounds."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from llmreg import LLMRegressor
+from llmreg.config.defaults import (
+    MIN_ROWS_TO_VALIDATE,
+    auto_dropout,
+    auto_estimates,
+    auto_text_tokens,
+    auto_validation,
+    estimate_dropout,
+    stage_settings,
+)
+
+ROWS = [1, 5, 19, 20, 100, 299, 499, 500, 1000, 1499, 1500, 5000, 20_000, 10**6, 10**8]
+
+
+def _settings(n_rows=1000, pretrained=False, **params):
+    params = LLMRegressor(**params).get_params(deep=False)
+    return stage_settings(params, n_rows, pretrained)
+
+
+# -- stages -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pretrained", [False, True])
+@pytest.mark.parametrize("n_rows", [1, 30, 10**6])
+def test_explicit_values_pass_through(n_rows, pretrained):
+    sft, align = _settings(
+        n_rows, pretrained, batch_size=7, weight_decay=0.0, n_iter_no_change=4, sft_epochs=11,
+        sft_learning_rate=0.5, align_epochs=0, align_learning_rate=0.25,
+    )  # fmt: skip
+    for stage in (sft, align):
+        assert (stage.batch_size, stage.weight_decay, stage.n_iter_no_change) == (7, 0.0, 4)
+    assert (sft.name, sft.epochs, sft.learning_rate) == ("sft", 11, 0.5)
+    assert (align.name, align.epochs, align.learning_rate) == ("align", 0, 0.25)
+
+
+@pytest.mark.parametrize("limit", ["auto", 2.5, None])
+def test_the_bound_on_gradients_is_that_of_both_stages(limit):
+    assert [stage.max_grad_norm for stage in _settings(max_grad_norm=limit)] == [limit] * 2
+    assert _settings()[0].max_grad_norm == "auto"
+
+
+def test_no_patience_means_none():
+    assert all(stage.n_iter_no_change is None for stage in _settings(n_iter_no_change=None))
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 7, 30])
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_the_second_stage_takes_a_third_of_the_first_ones_epochs_but_at_least_one(
+    epochs, pretrained
+):
+    _, align = _settings(pretrained=pretrained, sft_epochs=epochs)
+    assert align.epochs == max(1, round(epochs / 3))
+
+
+@pytest.mark.parametrize("n_rows", ROWS)
+def test_auto_is_legal_for_every_number_of_rows(n_rows):
+    for pretrained, stage in itertools.product([False, True], range(2)):
+        settings = _settings(n_rows, pretrained)[stage]
+        assert isinstance(settings.epochs, int) and settings.epochs >= 1
+        assert isinstance(settings.batch_size, int) and settings.batch_size >= 1
+        assert 0 < settings.learning_rate < 0.01
+        assert 0 <= settings.weight_decay <= 1
+        assert 0 < settings.warmup < 1
+
+
+def test_fresh_weights_see_about_sixty_thousand_rows_where_that_is_within_bounds():
+    for n_rows in ROWS:
+        epochs = _settings(n_rows)[0].epochs
+        assert 12 <= epochs <= 60
+        if 12 < epochs < (40 if n_rows < 500 else 60):
+            assert 60_000 - n_rows < epochs * n_rows <= 60_000
+    # Within each range of sizes more rows never mean more epochs.
+    for sizes in (range(1, 500, 7), range(500, 20_000, 101)):
+        epochs = [_settings(n_rows)[0].epochs for n_rows in sizes]
+        assert epochs == sorted(epochs, reverse=True)
+    assert _settings(499)[0].epochs <= 40  # small tables would be learnt by heart
+
+
+def test_fresh_weights_decay_more_the_fewer_rows_there_are():
+    decay = [_settings(n_rows)[0].weight_decay for n_rows in ROWS]
+    assert decay == sorted(decay, reverse=True)
+    assert max(decay) == 1.0 and min(decay) == pytest.approx(0.1)
+    assert _settings(600)[0].weight_decay == pytest.approx(0.5)
+
+
+def test_batches_of_fresh_weights_do_not_shrink_with_the_table():
+    sizes = [_settings(n_rows)[0].batch_size for n_rows in ROWS]
+    assert sizes == sorted(sizes)
+
+
+def test_pretrained_weights_get_few_epochs_at_a_low_rate_whatever_the_table():
+    assert len({_settings(n_rows, True) for n_rows in ROWS}) == 1
+    for pretrained, fresh in zip(_settings(1000, True), _settings(1000), strict=True):
+        assert pretrained.epochs < fresh.epochs
+        assert pretrained.learning_rate < fresh.learning_rate
+        assert pretrained.batch_size < fresh.batch_size
+        assert pretrained.weight_decay < fresh.weight_decay
+
+
+@pytest.mark.parametrize("n_rows", ROWS)
+def test_the_second_stage_is_shorter_than_the_first_and_of_pretrained_weights_slower(n_rows):
+    for pretrained in (False, True):
+        sft, align = _settings(n_rows, pretrained)
+        assert align.epochs < sft.epochs
+        if pretrained:
+            assert align.learning_rate < sft.learning_rate
+
+
+def test_the_first_stage_of_fresh_weights_is_not_slowed_down_by_more_rows():
+    rates = [_settings(n_rows)[0].learning_rate for n_rows in ROWS]
+    assert rates == sorted(rates)
+
+
+# -- dropout ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.25, 0.9])
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_an_explicit_dropout_passes_through(dropout, pretrained):
+    assert all(auto_dropout(dropout, n_rows, pretrained) == dropout for n_rows in ROWS)
+
+
+def test_fresh_weights_hide_thirty_rows_worth_of_cells_at_most_a_tenth():
+    found = [auto_dropout("auto", n_rows, False) for n_rows in ROWS]
+    assert found == sorted(found, reverse=True)
+    assert found[0] == max(found) == 0.1
+    assert auto_dropout("auto", 320, False) == 0.1
+    assert auto_dropout("auto", 1600, False) == pytest.approx(0.01)
+    assert auto_dropout("auto", 1600, False, texts=True) == 0.2
+    assert auto_dropout("auto", 10_000, False, texts=True) == pytest.approx(0.01)
+
+
+def test_pretrained_weights_hide_nothing():
+    assert {auto_dropout("auto", n_rows, True) for n_rows in ROWS} == {0.0}
+
+
+# -- validation -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_rows", ROWS)
+def test_none_means_no_validation(n_rows):
+    assert auto_validation(None, n_rows) == 0
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5])
+def test_very_small_tables_spare_no_rows(fraction):
+    assert MIN_ROWS_TO_VALIDATE == 20
+    assert {auto_validation(fraction, n_rows) for n_rows in range(1, 20)} == {0}
+    assert auto_validation(fraction, 20) > 0
+
+
+def test_fresh_weights_learn_from_all_of_few_rows_unless_told_otherwise():
+    assert auto_validation("auto", 199) == auto_validation("auto", 19, pretrained=True) == 0
+    assert auto_validation("auto", 200) == auto_validation("auto", 20, pretrained=True) == 0.15
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.4, 0.99])
+def test_an_explicit_share_passes_through(fraction):
+    assert {auto_validation(fraction, n_rows) for n_rows in ROWS if n_rows >= 20} == {fraction}
+
+
+def test_the_share_falls_with_the_rows_and_their_number_ends_at_two_thousand():
+    rows = np.array([n_rows for n_rows in ROWS if n_rows >= 200])
+    shares = np.array([auto_validation("auto", n_rows) for n_rows in rows])
+    assert (np.diff(shares) <= 0).all()
+    assert (shares[rows < 1500] == 0.15).all()
+    assert (shares[rows >= 1500] <= 0.1).all()
+    assert (shares * rows <= 2000 + 1e-6).all() and (shares * rows)[-1] == pytest.approx(2000)
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_estimates_that_are_asked_for_are_made(pretrained):
+    for asked, kinds in [("linear", ("linear",)), ("boosted", ("boosted",)), (None, ())]:
+        assert {auto_estimates(asked, n_rows, pretrained) for n_rows in ROWS} == {kinds}
+    assert auto_estimates("both", 10, pretrained) == ("linear", "boosted")
+
+
+def test_fresh_weights_read_trees_from_100_rows_on_and_pretrained_models_no_estimates():
+    assert auto_estimates("auto", 99, False) == ("linear",)
+    assert auto_estimates("auto", 100, False) == ("linear", "boosted")
+    assert {auto_estimates("auto", n_rows, True) for n_rows in ROWS} == {()}
+
+
+def test_with_more_rows_more_estimates_are_hidden_and_half_of_them_at_most():
+    found = [estimate_dropout(n_rows) for n_rows in ROWS]
+    assert found == sorted(found) and found[-1] == 0.5
+    assert estimate_dropout(300) == pytest.approx(0.1)
+
+
+def test_fresh_weights_read_the_beginning_of_long_texts():
+    assert [auto_text_tokens("auto", pretrained) for pretrained in (False, True)] == [64, 256]
+    assert {auto_text_tokens(7, pretrained) for pretrained in (False, True)} == {7}

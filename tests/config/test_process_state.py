@@ -1,0 +1,102 @@
+"""Threads and forked processes: what they share in torch, and what must not come of it."""
+
+import multiprocessing
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from llmreg import LLMRegressor
+from llmreg.config.process_state import own_draws
+
+
+def test_draws_are_the_threads_own_and_leave_no_trace():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    with own_draws(1):
+        first = torch.rand(3)
+        with own_draws(2):  # a fit within a fit
+            torch.rand(5)
+        second = torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), before)
+    with own_draws(1):
+        assert torch.equal(torch.rand(6), torch.cat([first, second]))
+
+
+def test_the_state_is_put_back_after_an_error():
+    before = torch.get_rng_state()
+    with pytest.raises(KeyboardInterrupt), own_draws(1):
+        torch.rand(3)
+        raise KeyboardInterrupt
+    assert torch.equal(torch.get_rng_state(), before)
+    with ThreadPoolExecutor(1) as pool, own_draws(2):  # another thread's turn comes afterwards
+        waiting = pool.submit(_drawn)
+        assert not waiting.done()
+    assert torch.equal(waiting.result(), _drawn())
+
+
+def _drawn():
+    with own_draws(3):
+        return torch.rand(3)
+
+
+def test_fits_in_threads_end_as_they_would_alone(table):
+    """Weights, hidden cells and dropout are drawn; others predict and load meanwhile."""
+    few = dict(sft_epochs=2, align_epochs=1, batch_size=8, estimates=None, dropout=0.3)
+    models = [LLMRegressor(**few, random_state=seed) for seed in (0, 1, 2)]
+    expected = [model.fit(table.X, table.y).predict(table.X) for model in models]
+    packed = pickle.dumps(models[0])
+    torch.manual_seed(5)
+    states = torch.get_rng_state(), pickle.dumps(np.random.get_state())  # noqa: NPY002
+    together = threading.Barrier(4)
+
+    def fit(model):
+        together.wait()
+        return LLMRegressor(**model.get_params()).fit(table.X, table.y).predict(table.X)
+
+    def load_and_predict():
+        together.wait()
+        return [pickle.loads(packed).predict(table.X) for _ in range(3)]
+
+    with ThreadPoolExecutor(4) as pool:
+        loading = pool.submit(load_and_predict)
+        found = list(pool.map(fit, models))
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(loading.result(), [expected[0]] * 3)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert pickle.dumps(np.random.get_state()) == states[1]  # noqa: NPY002
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded, use of fork")
+def test_forked_processes_predict_and_fit(table, quick_fit):
+    """torch's threads do not come along; a thread that draws does not, either."""
+    params = dict(fit_method="ce", estimates=None)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        model = quick_fit(table.X, table.y, **params)
+        expected = model.predict(table.X)
+        context = multiprocessing.get_context("fork")
+        found = context.Queue()
+
+        def work():
+            found.put(model.predict(table.X))
+            found.put(quick_fit(table.X, table.y, **params).predict(table.X))
+
+        with ThreadPoolExecutor(1) as pool, own_draws():
+            pool.submit(lambda: None).result()
+            process = context.Process(target=work)
+            process.start()
+        try:
+            results = [found.get(timeout=60) for _ in range(2)]
+        finally:
+            process.kill()
+            process.join()
+        np.testing.assert_allclose(results, [expected] * 2, rtol=1e-4)
+        assert torch.get_num_threads() == 2  # the parent's are left alone
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,115 @@
+"""Every ```python block in README.md and docs/ runs.
+
+The blocks of one file share a namespace, in order, and run in a temporary folder that holds a copy
+of examples/, so a document may read `examples/data/...` and write files. `<!-- skip: reason -->` on
+the line before a block leaves it out.
+"""
+
+import re
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SKIP = re.compile(r"<!--\s*skip:\s*\S.*-->")
+OPENING = re.compile(r"(\s*)(`{3,}|~{3,})\s*([\w+-]*).*")
+
+
+class Block(NamedTuple):
+    language: str
+    source: str
+    line: int  # of the first line of source, counted from 1
+    skipped: bool
+
+
+def read_blocks(text):
+    """Return the fenced blocks of a Markdown text."""
+    lines = text.splitlines()
+    blocks = []
+    previous = ""  # the last line of text that is not blank
+    position = 0
+    while position < len(lines):
+        opening = OPENING.fullmatch(lines[position])
+        if opening is None:
+            previous = lines[position].strip() or previous
+            position += 1
+            continue
+        indent, fence, language = opening.groups()
+        start = position = position + 1
+        while position < len(lines) and not lines[position].strip().startswith(fence):
+            position += 1
+        if position == len(lines):
+            raise ValueError(f"the block that opens in line {start} is never closed")
+        source = "\n".join(line.removeprefix(indent) for line in lines[start:position])
+        blocks.append(Block(language, source, start + 1, bool(SKIP.fullmatch(previous))))
+        previous = ""
+        position += 1
+    return blocks
+
+
+def python_blocks(path):
+    blocks = read_blocks(path.read_text(encoding="utf-8"))
+    return [block for block in blocks if block.language == "python"]
+
+
+def run_blocks(path):
+    # "__main__", as in a script: what a block defines can then be found again by its module's name.
+    namespace = {"__name__": "__main__"}
+    for block in python_blocks(path):
+        if block.skipped:
+            continue
+        # Blank lines before the source make tracebacks name the document's own lines.
+        padded = "\n" * (block.line - 1) + block.source
+        try:
+            exec(compile(padded, str(path), "exec"), namespace)
+        except Exception as error:
+            error.add_note(f"in the python block at {path.name}:{block.line}")
+            raise
+
+
+DOCUMENTS = [
+    path
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+    if any(not block.skipped for block in python_blocks(path))
+]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_python_blocks_run(path, tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    run_blocks(path)
+
+
+def test_readme_is_among_the_documents():
+    assert ROOT / "README.md" in DOCUMENTS
+
+
+def test_blocks_share_a_namespace_and_skipped_ones_do_not_run(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text(
+        "```python\na = 1\n```\n"
+        "<!-- skip: needs a download -->\n\n```python\na = 2\n```\n"
+        "```bash\nexit 1\n```\n"
+        "- item\n\n  ```python\n  assert a == 1\n  ```\n",
+        encoding="utf-8",
+    )
+    run_blocks(path)
+    assert [block.skipped for block in python_blocks(path)] == [False, True, False]
+
+
+def test_a_failure_names_the_block(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text("# Page\n\n```python\na = 1\nb = a / 0\n```\n", encoding="utf-8")
+    with pytest.raises(ZeroDivisionError) as caught:
+        run_blocks(path)
+    assert caught.value.__notes__ == ["in the python block at page.md:4"]
+    assert caught.traceback[-1].lineno + 1 == 5
+
+
+def test_an_open_fence_is_an_error():
+    with pytest.raises(ValueError, match="line 1 is never closed"):
+        read_blocks("```python\na = 1\n")

@@ -1,0 +1,104 @@
+"""Rows as matrices: what ridge regression and trees get to read."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from llmreg import RowSerializer
+from llmreg.estimates.row_features import N_COMPONENTS, RowFeatures
+
+KINDS = {"colour": "category", "text": "text"}
+BOTH = ("linear", "boosted")
+
+
+def _rows(X, fitted_on=None):
+    kinds = {name: kind for name, kind in KINDS.items() if name in X}
+    return RowSerializer(column_kinds=kinds).fit(X if fitted_on is None else fitted_on).serialize(X)
+
+
+def _table(n=60):
+    rng = np.random.RandomState(0)
+    size = np.where(rng.rand(n) < 0.2, np.nan, 100 + 10 * rng.randn(n))
+    text = [" ".join(rng.choice(list("pqrstuvw"), 4)) for _ in range(n)]
+    return pd.DataFrame({"size": size, "colour": rng.choice(list("abc"), n), "text": text})
+
+
+def test_numbers_are_standardised_for_slopes_and_left_alone_for_trees():
+    X = _table()[["size"]]
+    found = RowFeatures(BOTH, 0).fit_transform(_rows(X))
+    nothing, z, gap = found["linear"].T
+    size = X["size"].to_numpy()
+    np.testing.assert_array_equal(nothing, 0)
+    np.testing.assert_array_equal(gap, np.isnan(size))
+    known = ~np.isnan(size)
+    np.testing.assert_allclose(z[known], (size[known] - size[known].mean()) / size[known].std())
+    np.testing.assert_array_equal(z[~known], 0)
+    np.testing.assert_array_equal(found["boosted"][:, 1], size)
+
+
+def test_levels_are_columns_for_slopes_and_codes_for_trees():
+    X = pd.DataFrame({"colour": [*"abcabcabc", "seldom"]})
+    features = RowFeatures(BOTH, 0)
+    found = features.fit_transform(_rows(X))
+    assert found["linear"].shape == (10, 1 + 4)  # a, b, c, and what is seen once
+    np.testing.assert_array_equal(found["boosted"][:, 1], [0, 1, 2] * 3 + [3])
+    new = features.transform(_rows(pd.DataFrame({"colour": ["never", "b"]}), X))
+    np.testing.assert_array_equal(new["linear"][0], found["linear"][9])
+    np.testing.assert_array_equal(new["boosted"][:, 1], [-1, 1])
+
+
+def test_words_are_columns_for_slopes_and_components_for_trees():
+    X = _table()[["text"]]
+    features = RowFeatures(BOTH, 0)
+    found = features.fit_transform(_rows(X))
+    assert found["linear"].shape[1] > 100 and found["boosted"].shape == (60, 1 + N_COMPONENTS)
+    again = features.transform(_rows(X))
+    np.testing.assert_allclose(again["boosted"], found["boosted"], atol=1e-12)
+    unlike = features.transform(_rows(pd.DataFrame({"text": ["p p", "q q"]}), X))["boosted"]
+    assert np.abs(unlike[0] - unlike[1]).max() > 0.1
+
+
+def test_only_what_is_asked_for_is_made():
+    rows = _rows(_table())
+    assert list(RowFeatures(("linear",), 0).fit_transform(rows)) == ["linear"]
+    trees = RowFeatures(("boosted",), 0)
+    assert list(trees.fit_transform(rows)) == list(trees.transform(rows)) == ["boosted"]
+    assert RowFeatures(("linear",), 0).fit(rows).components_ == []
+
+
+def test_wide_matrices_are_sparse_and_narrow_ones_dense():
+    X = _table()
+    dense = RowFeatures(("linear",), 0).fit_transform(_rows(X[["size", "colour"]]))["linear"]
+    assert isinstance(dense, np.ndarray)
+    words = X.assign(text=[f"{t} {i} {i * 7}" for i, t in enumerate(X["text"])])
+    assert sparse.issparse(RowFeatures(("linear",), 0).fit_transform(_rows(words))["linear"])
+
+
+def test_long_texts_are_read_by_words_alone():
+    X = _table()
+    short = RowFeatures(("linear",), 0).fit(_rows(X))
+    long = RowFeatures(("linear",), 0).fit(_rows(X.assign(text=X["text"] + " x" * 200)))
+    assert [len(short.counters_[0]), len(long.counters_[0])] == [2, 1]
+
+
+@pytest.mark.parametrize("texts", [["", "", "!"], ["one word"] * 3, ["a"]])
+def test_texts_with_next_to_nothing_in_them(texts):
+    features = RowFeatures(BOTH, 0)
+    rows = _rows(pd.DataFrame({"text": texts, "size": np.arange(len(texts))}))
+    for found in (features.fit_transform(rows), features.transform(rows)):
+        assert all(np.isfinite(matrix).all() for matrix in found.values())
+
+
+def test_one_long_text_does_not_decide_how_the_others_are_counted():
+    X = _table()
+    longest = X.copy()
+    longest.loc[3, "text"] = "word " * 9_000
+    found = RowFeatures(("linear",), 0).fit(_rows(longest))
+    assert len(found.counters_[0]) == 2
+
+
+def test_levels_are_told_apart_to_the_last_character():
+    X = pd.DataFrame({"colour": ["a", "a\0", "a", "a\0"]})
+    found = RowFeatures(("boosted",), 0).fit_transform(_rows(X))["boosted"]
+    assert found[:, 1].tolist() == [0, 1, 0, 1]

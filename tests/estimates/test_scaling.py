@@ -1,0 +1,61 @@
+"""Numbers in standard deviations; what a fitted table does with them is in test_cells.py."""
+
+import numpy as np
+import pytest
+
+from llmreg.estimates.scaling import NumberScaler, soften, weighted_quantiles
+
+
+def test_columns_are_standardised_and_gaps_stay():
+    raw = np.array([[1.0, 7.0], [3.0, 7.0], [np.nan, 7.0]])
+    scaler = NumberScaler().fit(raw)
+    np.testing.assert_array_equal(scaler.transform(raw), [[-1, 0], [1, 0], [np.nan, 0]])
+    np.testing.assert_array_equal(scaler.transform(np.array([[5.0, 9.0]])), [[3, 0]])
+
+
+def test_soften_keeps_the_order_and_the_middle():
+    z = np.array([-200.0, -100.0, -5.0, -4.0, 0.3, 4.0, 5.0, 50.0, 1e300, np.nan])
+    found = soften(z)
+    assert found[2:7].tolist() == pytest.approx([-4 - np.log(2), -4, 0.3, 4, 4 + np.log(2)])
+    assert (np.diff(found[1:9]) > 0).all() and found[0] == found[1] == -found[8]
+    assert np.isnan(found[9])
+
+
+# -- weights -----------------------------------------------------------------------------------
+
+WEIGHT = np.array([3, 1, 2, 1, 1, 4])
+COLUMNS = np.array([[1.0, np.nan], [5, 2], [2, 7], [9, np.nan], [4, 1], [-3, 8]])
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-6, 1 / 7])
+def test_rows_of_weight_k_are_scaled_as_k_rows(unit):
+    weighted = NumberScaler().fit(COLUMNS, sample_weight=unit * WEIGHT)
+    repeated = NumberScaler().fit(COLUMNS.repeat(WEIGHT, axis=0))
+    np.testing.assert_allclose(weighted.mean_, repeated.mean_, rtol=1e-12)
+    np.testing.assert_allclose(weighted.scale_, repeated.scale_, rtol=1e-12)
+    alone = NumberScaler().fit(COLUMNS)
+    assert (np.abs(weighted.mean_ - alone.mean_) > 0.1).all()
+
+
+def test_weights_of_one_change_nothing():
+    raw = np.random.RandomState(0).randn(50, 3)
+    weighted, plain = NumberScaler().fit(raw, sample_weight=np.ones(50)), NumberScaler().fit(raw)
+    assert np.array_equal(weighted.mean_, plain.mean_)
+    assert np.array_equal(weighted.scale_, plain.scale_)
+    levels = np.linspace(0, 1, 9)
+    expected = np.nanquantile(raw[:, 0], levels)
+    assert np.array_equal(weighted_quantiles(raw[:, 0], levels, np.ones(50)), expected)
+    assert np.array_equal(weighted_quantiles(raw[:, 0], levels), expected)
+
+
+def test_weighted_quantiles_are_those_of_rows_that_stand_for_many():
+    rng = np.random.RandomState(0)
+    column = rng.randn(400)
+    weight = np.where(column > 0, rng.randint(3, 6, 400), 1)
+    column[::7] = np.nan
+    levels = np.linspace(0, 1, 11)
+    repeated = np.nanquantile(column.repeat(weight), levels)
+    found = weighted_quantiles(column, levels, weight / 3)
+    np.testing.assert_allclose(found, repeated, atol=0.05)
+    assert found[[0, -1]].tolist() == [np.nanmin(column), np.nanmax(column)]
+    assert np.abs(found - np.nanquantile(column, levels)).max() > 0.3

@@ -1,0 +1,82 @@
+"""From rows to distributions: equal rows once, shared tokens once, same predictions."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from llmreg import LLMRegressor, RowSerializer
+from llmreg.lm.backbone import NumberLM
+from llmreg.methods.untrained import ZeroShot
+from llmreg.prediction.distributions import TOKENS_PER_BATCH, WORTHWHILE_ROWS, _batches
+
+
+@pytest.fixture
+def columns_read(monkeypatch):
+    """Tokens that passes read from now on, as (rows, tokens)."""
+    seen = []
+    forward = NumberLM._forward
+
+    def spy(self, ids, *args, **kwargs):
+        seen.append(tuple(ids.shape))
+        return forward(self, ids, *args, **kwargs)
+
+    monkeypatch.setattr(NumberLM, "_forward", spy)
+    return seen
+
+
+def test_equal_rows_are_computed_once(quick_fit, table, columns_read):
+    model = quick_fit(table.X, table.y, fit_method="ce")
+    expected = model.predict(table.X)
+    columns_read.clear()
+    repeated = pd.concat([table.X[:10]] * 4)
+    found = model.predict(repeated)
+    assert sum(rows for rows, _ in columns_read) == 10
+    assert found == pytest.approx(np.tile(expected[:10], 4), rel=1e-12)
+
+
+def test_solved_examples_are_read_once(pretrained_folder, table, columns_read, monkeypatch):
+    model = LLMRegressor(
+        fit_method=ZeroShot(num_examples=4), model=pretrained_folder, random_state=0
+    )
+    model.set_params(max_prompt_tokens=400).fit(table.X, table.y)
+    rows = model.prompts_.encode(model.serializer_.serialize(table.X))
+    columns_read.clear()
+    found = model.predict(table.X)
+    read = sum(rows * tokens for rows, tokens in columns_read)
+    (once, shared), *_ = columns_read
+    assert once == 1 and shared > 100
+    nodes = model.model_.tree.n_open - 1
+    assert read < 1.3 * (shared + len(rows) * nodes + (rows.lengths - shared).sum())
+    monkeypatch.setattr(NumberLM, "shares_prefix", False)
+    assert found == pytest.approx(model.predict(table.X), rel=1e-5)
+
+
+def test_training_shares_what_all_prompts_begin_with(
+    quick_fit, pretrained_folder, table, columns_read, monkeypatch
+):
+    serializer = RowSerializer("You know what houses cost. {words}, {size}, in {city}: ")
+
+    def fit():
+        # Dropout would be drawn for the prefix once, and not for every row.
+        return quick_fit(
+            table.X, table.y, model=pretrained_folder, serializer=serializer, lora_dropout=0.0
+        )
+
+    found = fit().predict(table.X)
+    shared = {tokens for rows, tokens in columns_read if rows == 1}
+    assert len(shared) == 1 and min(shared) > 16 and len(columns_read) > 10
+    monkeypatch.setattr(NumberLM, "shares_prefix", False)
+    assert found == pytest.approx(fit().predict(table.X), rel=1e-4)
+
+
+def test_batches_pad_little_and_hold_every_row_once():
+    lengths = np.random.RandomState(0).lognormal(4, 0.5, 3000).astype(int) + 1
+    order = np.argsort(lengths, kind="stable")
+    batches = list(_batches(order, lengths, 11))
+    assert np.array_equal(np.concatenate(batches), order)
+    padded = sum(len(rows) * (lengths[rows].max() + 11) for rows in batches)
+    assert padded <= 1.05 * (lengths + 11).sum()
+    assert max(len(rows) * (lengths[rows].max() + 11) for rows in batches) <= TOKENS_PER_BATCH
+    assert np.median([len(rows) for rows in batches]) >= WORTHWHILE_ROWS
+    (alone,) = _batches(np.arange(1), np.array([10**6]), 11)
+    assert alone.tolist() == [0]

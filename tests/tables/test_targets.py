@@ -1,0 +1,89 @@
+"""Targets as users hold them: durations in seconds, dates refused, everything else a number."""
+
+from datetime import date, datetime, time, timedelta
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from llmreg import LLMRegressor
+from llmreg.tables.targets import numeric_targets
+
+SECONDS = [90.0, 3600.0, 0.5]
+DURATIONS = [timedelta(seconds=s) for s in SECONDS]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_durations_are_seconds_whatever_unit_stores_them(unit):
+    stored = np.array([90_000, 3_600_000, 500], dtype="timedelta64[ms]").astype(f"m8[{unit}]")
+    expected = SECONDS if unit != "s" else [90.0, 3600.0, 0.0]
+    assert numeric_targets(stored).tolist() == expected
+    assert numeric_targets(pd.Series(stored)).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        DURATIONS,
+        np.array(DURATIONS, dtype=object),
+        pd.to_timedelta(SECONDS, unit="s"),
+        pd.Series(DURATIONS, dtype=object),
+        pd.Series(pd.to_timedelta(SECONDS, unit="s")).astype("duration[ns][pyarrow]"),
+        pl.Series(DURATIONS),
+        [np.timedelta64(90, "s"), np.timedelta64(60, "m"), np.timedelta64(500, "ms")],
+    ],
+)
+def test_durations_are_read_from_any_container(y):
+    assert numeric_targets(y).tolist() == SECONDS
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        pd.date_range("2024-01-01", periods=3),
+        pd.date_range("2024-01-01", periods=3, tz="Asia/Tokyo"),
+        [date(2024, 1, 1), date(2024, 1, 2)],
+        [datetime(2024, 1, 1), None],
+        [time(12), time(13)],
+        pl.Series([date(2024, 1, 1)]),
+        pd.period_range("2024-01", periods=3, freq="M"),
+    ],
+)
+def test_dates_are_refused_with_a_remedy(y):
+    with pytest.raises(ValueError, match=r"predicts numbers.*since a fixed moment"):
+        numeric_targets(y)
+
+
+def test_durations_beside_numbers_and_gaps_among_durations_are_refused():
+    with pytest.raises(ValueError, match="mixes durations with other values, such as 5"):
+        numeric_targets([timedelta(1), 5])
+    for gap in (None, pd.NaT, np.timedelta64("NaT")):
+        with pytest.raises(ValueError, match="NaN"):
+            numeric_targets([timedelta(1), gap])
+
+
+@pytest.mark.parametrize(
+    "y", [[1.0, "many"], [10**400, 1], [[1], [1, 2]], [None, object()], [1.7e308, -1.7e308]]
+)
+def test_what_is_no_float_is_named(y):
+    cells = np.empty(2, dtype=object)
+    cells[:] = y
+    with pytest.raises(ValueError, match=r"needs finite numbers|no floats|NaN"):
+        numeric_targets(cells)
+
+
+def test_several_columns_name_the_estimator_that_serves():
+    with pytest.raises(ValueError, match="MultiOutputRegressor"):
+        numeric_targets(np.zeros((3, 2)))
+
+
+def test_an_estimator_predicts_and_scores_seconds(table):
+    X, y = table.X, table.y
+    fits = [
+        LLMRegressor(fit_method="ce", sft_epochs=1, estimates=None, random_state=0).fit(X, targets)
+        for targets in (y, pd.to_timedelta(y, unit="s").astype("timedelta64[ns]"))
+    ]
+    plain, timed = (fit.predict(X) for fit in fits)
+    assert timed == pytest.approx(plain, rel=1e-6)
+    assert fits[1].score(X, pd.to_timedelta(y, unit="s")) == pytest.approx(fits[0].score(X, y))
