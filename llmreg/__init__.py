@@ -8,6 +8,8 @@ from llmreg.codecs.decimals import DecimalCodec
 from llmreg.codecs.digits import DigitCodec, TargetCodec
 from llmreg.codecs.grids import GridCodec
 from llmreg.codecs.scientific import ScientificCodec
+from llmreg.config.device import Device
+from llmreg.config.pretrained_model import PretrainedModel
 from llmreg.estimator import LLMRegressor
 from llmreg.memory.estimate import MemoryEstimate, StageMemory, estimate_memory
 from llmreg.methods import (
@@ -54,6 +56,7 @@ __all__ = [
     "RAFT",
     "RLOO",
     "DecimalCodec",
+    "Device",
     "DigitCodec",
     "GenRe2",
     "GridCodec",
@@ -70,6 +73,7 @@ __all__ = [
     "NewTokens",
     "NumericDistribution",
     "Pointwise",
+    "PretrainedModel",
     "ProbabilitiesHead",
     "ReMax",
     "RowSerializer",

@@ -11,11 +11,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from llmreg.codecs.digits import DigitCodec, TargetCodec
 from llmreg.config.checks import check_adapters, check_methods, check_training_data
-from llmreg.config.parameters import CONSTRAINTS, LASTING, LASTING_ADAPTERS, ParametersMixin
+from llmreg.config.device import Device, as_device
+from llmreg.config.parameters import CONSTRAINTS, LASTING, ParametersMixin
+from llmreg.config.pretrained_model import built_from
 from llmreg.methods import Method
-from llmreg.numbers.calibration import Calibration, check_temperature, check_weight
 from llmreg.numbers.distribution import DECODINGS
 from llmreg.persistence.saving import SavingMixin
+from llmreg.prediction.fitted import FittedMixin
 from llmreg.prediction.uncertainty import UncertaintyMixin
 from llmreg.tables.reading import read_table
 from llmreg.tables.serialization import RowSerializer
@@ -30,11 +32,11 @@ HISTORY = (
     "stage", "epoch", "step", "loss", "grad_norm", "clipped", "learning_rate", "validation_rmse",
     "seconds", "kept",
 )  # fmt: skip
-# Attributes that a fit with warm_start=True takes over.
-STATE = ("serializer_", "codec_", "prompts_", "model_", "y_mean_", "y_std_")
 
 
-class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixin, BaseEstimator):
+class LLMRegressor(
+    UncertaintyMixin, SavingMixin, FittedMixin, ParametersMixin, RegressorMixin, BaseEstimator
+):
     """Predict a number from a table row with a language model.
 
     Each row is serialised to text; a causal language model learns to write the target's digits,
@@ -44,19 +46,18 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
 
     Parameters
     ----------
-    model : str, transformers.PretrainedConfig or (model, tokenizer), default="tiny"
+    model : str, PretrainedModel, transformers.PretrainedConfig or (model, tokenizer), \
+            default="tiny"
         "tiny": the embedded model, a small Llama trained from scratch; no download. A transformers
         configuration: a model of that shape from fresh weights. Any other string: a Hugging Face
-        hub id or a local folder, fine-tuned by LoRA. A pair of a loaded causal language model and
-        its tokenizer is fine-tuned likewise, as a copy; what is saved holds all of its weights.
+        hub id or a local folder, tuned through adapters. A pair of a loaded causal language model
+        and its tokenizer is tuned likewise, as a copy; what is saved holds all of its weights.
+        :class:`PretrainedModel` says more: revision, token, chat template.
     fit_method : str or Method, default="grpo"
         "ce", "soft_ce": stage "sft" alone. "raft", "remax", "grpo": stage "sft" with
         ``sft_method``, then stage "align" with this. :func:`llmreg.fit_methods` lists them. An
         object such as ``llmreg.GRPO()`` has parameters of its own, searchable as
         ``fit_method__num_generations``.
-    reward : str, callable or None, default=None
-        Reward of a policy-gradient method given by name; None: the method's default. See
-        :class:`llmreg.GRPO`.
     sft_method : str or Method, default="soft_ce"
         First stage of the methods of stage "align".
     serializer : RowSerializer or None, default=None
@@ -85,9 +86,6 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         each next symbol ∝ p^(1 - w) · q^w. 0: the model, which has read them, decides alone; 1: the
         estimates do. "auto": as the CRPS of the validation rows says, and 0.5 with fewer than 30 of
         these. Heads that predict one number are moved by this share of the way.
-    chat_template : bool, default=True
-        Whether a pretrained model whose tokenizer has a chat template reads a row as the user's
-        message and answers with the number. Models without a template read the bare text.
     decoding : {"auto", "rail", "median", "mode", "greedy", "sample", "sampled_rail"}, \
             default="auto"
         What ``predict`` returns of the distribution: its mean (best for squared error), its median
@@ -116,13 +114,9 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         Peak learning rate (one cycle) of each stage.
     batch_size : int or "auto", default="auto"
         Rows per step.
-    micro_batch_size : int or "auto", default="auto"
-        Most rows that are computed at once; the step is the same. "auto": all rows of a step, and
-        half as many whenever the device runs out of memory. An int where memory errors can't be
-        caught, as on the CPU.
     optimizer : {"adamw", "adafactor"}, default="adamw"
         Adafactor keeps row and column sums instead of two numbers per weight: for large models
-        whose weights all train (``lora_r=None``).
+        whose weights all train (``adapters=None``).
     max_grad_norm : float, "auto" or None, default="auto"
         Longer gradients are shortened to it. "auto": ten times the median norm of the last hundred
         steps, which is rare (``history_["clipped"]``). None: never.
@@ -134,17 +128,11 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         reads as text alone are never hidden. "auto": for fresh weights (160 / rows)², at
         most 0.1, or (1000 / rows)², at most 0.2, where there are text columns; 0 for pretrained
         ones.
-    lora_r : int or None, default=8
-        Rank of the LoRA adapters: on pretrained models in both stages, on fresh weights in stage
-        "align". None: train all weights in all stages.
-    lora_alpha : int, default=16
-    lora_dropout : float, default=0.0
-        Acts in stage "sft" of pretrained models: stage "align" trains without dropout.
-    target_modules : str or list of str, default="all-linear"
-        The layers that get adapters, not the output layer. These are peft's names.
-    peft_config : peft.PeftConfig or None, default=None
-        Adapters of any kind (``LoraConfig(use_dora=True, use_rslora=True, ...)``) in place of the
-        four parameters above, which must then keep their defaults.
+    adapters : int, peft.PeftConfig or None, default=8
+        Adapters on pretrained models in both stages, on fresh weights in the second. A number is
+        the rank of LoRA on all linear layers (``lora_alpha`` is twice that); a configuration of
+        peft is any other kind, whose dropout acts in the first stage of pretrained models. None:
+        train all weights in all stages.
     validation_fraction : float, "auto" or None, default="auto"
         Share of the training rows set aside for early stopping and for choosing the best epoch,
         if there are at least 20 rows. "auto": 0.15 below 1,500 rows, else 0.1, at most 2,000 rows;
@@ -152,31 +140,9 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         None: train on all rows and keep the last weights.
     n_iter_no_change : int or None, default=10
         Stop a stage after this many epochs without a better validation RMSE. None: never.
-    max_prompt_tokens : int, default=1024
-        Longer prompts are cut, with a warning.
-    revision : str or None, default=None
-        Branch, tag or commit of the hub repository.
-    token : str, bool or None, default=None
-        Hub token for gated and private models; None: the one stored by ``hf auth login``, if any.
-        It is never saved.
-    local_files_only : bool, default=False
-        Never go online: only folders and the hub's local cache.
-    trust_remote_code : bool, default=False
-        Whether to run code that comes with the model.
-    model_kwargs : dict or None, default=None
-        Further arguments of transformers' ``from_pretrained``, such as ``attn_implementation`` or
-        ``quantization_config`` (4- and 8-bit weights; needs bitsandbytes).
-    device : str, default="auto"
-        "auto": "cuda" if there is one, else "mps", else "cpu".
-    dtype : {"auto", "float32", "float64", "bfloat16"}, default="auto"
-        Of the weights; adapters keep at least float32. "auto": bfloat16 for pretrained models on a
-        GPU that has it (where all weights train: float32 with bfloat16 arithmetic), else float32;
-        fresh weights predict in float64, so that predictions do not depend on how rows are
-        batched.
-    gradient_checkpointing : bool, default=False
-        Compute activations twice instead of keeping them: much less memory, about a third slower.
-    torch_compile : bool, default=False
-        Compile the model for training. Pays off for long fits only; see docs/benchmarks.md.
+    device : str or Device, default="auto"
+        "auto": "cuda" if there is one, else "mps", else "cpu". :class:`Device` says more: number
+        formats, rows computed at once, gradient checkpointing, compiling.
     checkpoint_dir : str, os.PathLike or None, default=None
         Folder for checkpoints, which Ctrl-C and SIGTERM leave too. The same fit (data, parameters,
         seed, versions), started again, goes on where it was and ends with the same weights; one
@@ -211,8 +177,12 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
     target_scale_scores_ : dict of str to float
         Scores of the scales among which ``codec_.scale_`` was chosen, the smaller the better; empty
         where there was no choice. See :func:`llmreg.codecs.choosing.choose_scale`.
+    plan_ : llmreg.config.plan.Plan
+        What "auto" ended as, and why; printed, a table.
     serializer_, codec_, prompts_
         The fitted parts.
+    fitted_ : llmreg.prediction.fitted.Fitted
+        All of these in one object.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had string column names.
@@ -246,7 +216,6 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         model: Any = "tiny",
         fit_method: str | Method = "grpo",
         *,
-        reward=None,
         sft_method: str | Method = "soft_ce",
         serializer: RowSerializer | None = None,
         codec: TargetCodec | None = None,
@@ -254,7 +223,6 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         text_features: Any = "auto",
         estimates: str | None = "auto",
         estimate_weight: float | str = "auto",
-        chat_template=True,
         decoding="auto",
         temperature_scaling: bool | str = "auto",
         tree_tolerance: float = 1e-3,
@@ -264,28 +232,14 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         align_epochs: int | str = "auto",
         align_learning_rate: float | str = "auto",
         batch_size: int | str = "auto",
-        micro_batch_size: int | str = "auto",
         optimizer="adamw",
         max_grad_norm: float | str | None = "auto",
         weight_decay: float | str = "auto",
         dropout: float | str = "auto",
-        lora_r: int | None = 8,
-        lora_alpha: float = 16,
-        lora_dropout: float = 0.0,
-        target_modules: str | list[str] = "all-linear",
-        peft_config=None,
+        adapters: Any = 8,
         validation_fraction: float | str | None = "auto",
         n_iter_no_change: int | None = 10,
-        max_prompt_tokens=1024,
-        revision=None,
-        token=None,
-        local_files_only=False,
-        trust_remote_code=False,
-        model_kwargs=None,
-        device="auto",
-        dtype="auto",
-        gradient_checkpointing=False,
-        torch_compile=False,
+        device: str | Device = "auto",
         checkpoint_dir=None,
         checkpoint_interval: float = 60.0,
         random_state=None,
@@ -294,7 +248,6 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
     ):
         self.model = model
         self.fit_method = fit_method
-        self.reward = reward
         self.sft_method = sft_method
         self.serializer = serializer
         self.codec = codec
@@ -302,7 +255,6 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         self.text_features = text_features
         self.estimates = estimates
         self.estimate_weight = estimate_weight
-        self.chat_template = chat_template
         self.decoding = decoding
         self.temperature_scaling = temperature_scaling
         self.tree_tolerance = tree_tolerance
@@ -312,28 +264,14 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         self.align_epochs = align_epochs
         self.align_learning_rate = align_learning_rate
         self.batch_size = batch_size
-        self.micro_batch_size = micro_batch_size
         self.optimizer = optimizer
         self.max_grad_norm = max_grad_norm
         self.weight_decay = weight_decay
         self.dropout = dropout
-        self.lora_r = lora_r
-        self.lora_alpha = lora_alpha
-        self.lora_dropout = lora_dropout
-        self.target_modules = target_modules
-        self.peft_config = peft_config
+        self.adapters = adapters
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
-        self.max_prompt_tokens = max_prompt_tokens
-        self.revision = revision
-        self.token = token
-        self.local_files_only = local_files_only
-        self.trust_remote_code = trust_remote_code
-        self.model_kwargs = model_kwargs
         self.device = device
-        self.dtype = dtype
-        self.gradient_checkpointing = gradient_checkpointing
-        self.torch_compile = torch_compile
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_interval = checkpoint_interval
         self.random_state = random_state
@@ -377,35 +315,41 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
             If targets are clipped or cannot be told apart by the codec, texts or prompts cut, a
             stage cannot learn, or ``temperature_scaling=True`` has too few validation rows.
         """
-        sft_method, align_method = check_methods(self)
-        check_adapters(self)
-        goes_on = self.warm_start and hasattr(self, "model_")
+        methods = check_methods(self)
+        check_adapters(self.adapters)
+        start = self._start()
         fitted = object.__new__(type(self))  # in whose place a fit that fails leaves no trace
         fitted.__dict__ = dict(vars(self))
-        checked = check_training_data(fitted, X, y, sample_weight, reset=not goes_on)
+        table = check_training_data(fitted, X, y, sample_weight, reset=start is None)
         from llmreg.fit import fit_model
 
-        start = self._state() if goes_on else None
-        serializer = RowSerializer() if self.serializer is None else clone(self.serializer)
-        codec = DigitCodec() if self.codec is None else clone(self.codec)
-        state, history = fit_model(
-            self.get_params(deep=False), *checked,
-            serializer=serializer, codec=codec, sft_method=sft_method, align_method=align_method,
-            random_state=check_random_state(self.random_state), start=start,
+        serializer, codec = self._parts(start)
+        fitted.fitted_, history = fit_model(
+            self.get_params(deep=False), table, serializer=serializer, codec=codec,
+            methods=methods, random_state=check_random_state(self.random_state), start=start,
         )  # fmt: skip
-        vars(fitted).update(state)
         # Named also when nothing was trained.
         fitted.history_ = pd.DataFrame(history, columns=None if history else HISTORY)
         fitted._built_with = fitted._lasting_params()
         self.__dict__ = vars(fitted)
         return self
 
+    def _parts(self, start):
+        if start is not None:
+            return start.serializer, start.codec
+        serializer = RowSerializer() if self.serializer is None else clone(self.serializer)
+        return serializer, DigitCodec() if self.codec is None else clone(self.codec)
+
     def _lasting_params(self):
         """What a first fit settles for all that follow with ``warm_start=True``."""
-        names = LASTING + LASTING_ADAPTERS if self.model_.pretrained else LASTING
-        return {name: repr(getattr(self, name)) for name in names}
+        lasting = {name: repr(getattr(self, name)) for name in LASTING}
+        lasting["model"] = built_from(self.model)
+        return lasting | ({"adapters": repr(self.adapters)} if self.model_.pretrained else {})
 
-    def _state(self):
+    def _start(self):
+        """The fit to go on from, or None to start anew."""
+        if not self.warm_start or not hasattr(self, "fitted_"):
+            return None
         changed = [
             f"{name} ({self._built_with[name]} → {now})"
             for name, now in self._lasting_params().items()
@@ -418,7 +362,7 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
                 UserWarning,
                 stacklevel=4,  # the caller of fit, which scikit-learn wraps
             )
-        return {name: getattr(self, name) for name in STATE}
+        return self.fitted_
 
     # -- predict ------------------------------------------------------------------------------
 
@@ -477,14 +421,12 @@ class LLMRegressor(UncertaintyMixin, SavingMixin, ParametersMixin, RegressorMixi
         check_is_fitted(self, "model_")
         if spread_for is not None:
             self._check_spread(spread_for)
-        calibration = Calibration(
-            check_temperature(self.temperature_), check_weight(self.estimate_weight_)
-        )
+        fitted, calibration = self.fitted_, self.fitted_.calibration
         frame = read_table(self, X, reset=False)
         from llmreg.prediction.distributions import distributions, ready
 
-        model = ready(self.model_, self.device)
-        tolerance = self.tree_tolerance * self.y_std_
+        model = ready(fitted.model, as_device(self.device).name)
+        tolerance = self.tree_tolerance * fitted.std
         for start in range(0, len(frame), ROWS_PER_BLOCK):
-            rows = self.serializer_.serialize(frame.iloc[start : start + ROWS_PER_BLOCK])
-            yield distributions(model, self.prompts_.encode(rows), tolerance, calibration)
+            rows = fitted.serializer.serialize(frame.iloc[start : start + ROWS_PER_BLOCK])
+            yield distributions(model, fitted.prompts.encode(rows), tolerance, calibration)

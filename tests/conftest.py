@@ -195,9 +195,12 @@ def problem():
     """``problem(n_digits=1)``: a fresh model, its training data and scale; the same each time."""
     import pandas as pd
     import torch
+    from plans import plan_of
 
     from llmreg import DigitCodec, LLMRegressor, RowSerializer
-    from llmreg.assembly import assemble
+    from llmreg.lm.building import build_model
+    from llmreg.lm.loading.base import fresh_base
+    from llmreg.prompts.fitting import fit_prompts
     from llmreg.training.policy import ZScale
     from llmreg.training.stage import TrainingData
 
@@ -205,14 +208,17 @@ def problem():
     X = pd.DataFrame({"a": np.random.RandomState(0).randn(n_rows)})
     y = 3 * X["a"].to_numpy()
     # Hidden cells have tests of their own.
-    params = LLMRegressor(dropout=0.0).get_params(deep=False)
+    estimator = LLMRegressor(dropout=0.0)
 
     def build(n_digits=1):
         codec = DigitCodec(n_digits=n_digits).fit(y)
         rows = RowSerializer().fit(X).serialize(X)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            _, encoded, model = assemble(params, rows, codec, 100, seed=0)
+            plan = plan_of(estimator, rows, codec)
+            base = fresh_base("tiny", plan.reading, rows, codec)
+            prompts, encoded = fit_prompts(plan, base, rows, codec)
+            model = build_model(plan, base, prompts, encoded, codec)
         data = TrainingData(encoded, (y - y.mean()) / y.std(), codec.leaf_of(y), np.ones(n_rows))
         scale = ZScale.from_tree(model.tree, y.mean(), y.std(), model.device, model.dtype)
         return model, data, scale

@@ -23,8 +23,8 @@ from sklearn.preprocessing import StandardScaler
 
 from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer, SoftCE, fit_methods
 from llmreg.config.checks import check_methods
-from llmreg.lm.tiny.tokenizer import CELL_TOKENS
 from llmreg.numbers.distribution import DECODINGS
+from llmreg.prompts.tiny_tokenizer import CELL_TOKENS
 
 N = 24
 METHODS = list(fit_methods().index)

@@ -9,7 +9,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from llmreg import DigitCodec, LLMRegressor
+from llmreg import Device, DigitCodec, LLMRegressor
 
 
 class Unfittable(DigitCodec):
@@ -25,13 +25,13 @@ FAILURES = {
     "lengths": (dict(y=np.ones(3)), ValueError),
     "the codec": (dict(codec=Unfittable()), RuntimeError),
     "the device": (dict(device="nowhere"), ValueError),
-    "building": ("llmreg.fit.assemble", MemoryError),
+    "building": ("llmreg.fit.build_model", MemoryError),
     "estimates": ("llmreg.estimates.row_estimates.RowEstimates.fit_extend", KeyboardInterrupt),
     "placing": ("llmreg.lm.backbone.NumberLM.place", RuntimeError),
     "training": ("llmreg.training.stage.Stage.run", KeyboardInterrupt),
     "an update": ("llmreg.training.selection.RunningMean.update", MemoryError),
     "validation": ("llmreg.training.selection.BestWeights.restore", FloatingPointError),
-    "calibration": ("llmreg.fit.fitted_calibration", KeyboardInterrupt),
+    "calibration": ("llmreg.prediction.held_out.fitted_calibration", KeyboardInterrupt),
 }
 AFTER_WARM_START = ("training", "an update", "validation", "calibration", "the weights", "lengths")
 
@@ -94,8 +94,8 @@ def test_a_warm_start_that_fails_leaves_model_and_weights(
     weights, predictions = _weights(model), model.predict(X)
     attributes, mode = dict(vars(model)), model.model_.training
     if name in ("training", "an update", "validation", "calibration"):
-        model.set_params(gradient_checkpointing=True)
-        attributes["gradient_checkpointing"] = True
+        attributes["device"] = Device(gradient_checkpointing=True)
+        model.set_params(device=attributes["device"])
     where, error = FAILURES[name]
     with contextlib.ExitStack() as stack:
         if isinstance(where, str):

@@ -11,7 +11,7 @@ from llmreg.estimates.row_estimates import KINDS, RowEstimates
 from llmreg.estimates.row_features import RowFeatures
 from llmreg.training.stage import entry_counts
 
-__all__ = ["axis_moments", "choose_scale", "fit_codec", "root_mean_square"]
+__all__ = ["axis_moments", "choose_scale", "fit_codec", "root_mean_square", "warn_clipped"]
 
 # Fewer rows say too little about which scale is better: there the targets alone decide.
 ENOUGH_ROWS = 50
@@ -168,3 +168,17 @@ def _warn_crowded(codec, y):
         UserWarning,
         stacklevel=2,
     )
+
+
+def warn_clipped(codec, y):
+    """Warn of targets beyond the codec's range."""
+    clipped = codec.n_clipped(y)
+    if clipped:
+        low, high = codec.edges_[0], codec.edges_[-1]
+        warnings.warn(
+            f"{clipped} of {len(y)} targets lie outside the codec's range [{low:g}, {high:g}] "
+            f"(targets: {y.min():g} to {y.max():g}) and are learnt as its nearest end. Widen low "
+            "and high of the codec, or leave them None.",
+            UserWarning,
+            stacklevel=2,
+        )

@@ -1,18 +1,20 @@
 """Checks of what a fit gets, beyond the legal values of single parameters."""
 
 import warnings
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length
 
 from llmreg.codecs.digits import DigitCodec
-from llmreg.config.parameters import LORA_DEFAULTS, is_pretrained
+from llmreg.config.pretrained_model import as_pretrained
 from llmreg.methods import METHODS, NewTokens, resolve_method
 from llmreg.methods.number_tokens import DigitDistance
 from llmreg.tables.reading import read_table
 from llmreg.tables.targets import numeric_targets
 
-__all__ = ["check_adapters", "check_methods", "check_training_data"]
+__all__ = ["TrainingTable", "check_adapters", "check_methods", "check_training_data"]
 
 LEAST_WEIGHT = 1e-30  # of the largest one: float32 holds it
 
@@ -24,11 +26,11 @@ def check_methods(estimator):
     must be legal, also where ``fit_method`` needs no first stage.
     """
     codec = DigitCodec() if estimator.codec is None else estimator.codec
-    method = resolve_method(estimator.fit_method, "fit_method", estimator.reward)
+    method = resolve_method(estimator.fit_method, "fit_method")
     sft_method = _first_stage(estimator.sft_method)
     method.check_codec(codec)
     _warn_of_far_means(estimator, method, codec)
-    if method.stage == "none" and not is_pretrained(estimator.model):
+    if method.stage == "none" and as_pretrained(estimator.model) is None:
         raise ValueError(
             f"model={estimator.model!r} starts from fresh weights and knows nothing before it is "
             f"trained, so fit_method={estimator.fit_method!r} would guess. Choose a pretrained "
@@ -36,7 +38,7 @@ def check_methods(estimator):
         )
     if method.stage in ("sft", "none"):
         return method, None
-    if method.weighs_vocabulary and not is_pretrained(estimator.model):
+    if method.weighs_vocabulary and as_pretrained(estimator.model) is None:
         raise ValueError(
             f"fit_method={estimator.fit_method!r} weighs the probabilities of all tokens, "
             f"but model={estimator.model!r} starts from fresh weights, and a first stage trains no "
@@ -90,20 +92,24 @@ def _warn_of_far_means(estimator, method, codec):
         )
 
 
-def check_adapters(estimator):
-    """ValueError if adapters are described twice, or their layers not by names."""
-    layers = estimator.target_modules
+def check_adapters(adapters):
+    """ValueError if the layers that get adapters are not given by names."""
+    layers = getattr(adapters, "target_modules", None) or ()
     if not all(isinstance(name, str) for name in layers):
         raise ValueError(
             f"target_modules={layers!r} must be names of layers, such as ['q_proj', 'v_proj'], or "
             "'all-linear'."
         )
-    changed = [n for n, default in LORA_DEFAULTS.items() if getattr(estimator, n) != default]
-    if estimator.peft_config is not None and changed:
-        raise ValueError(
-            f"peft_config was given beside {', '.join(changed)}, which it replaces. Set them "
-            "in the peft_config and leave them at their defaults here."
-        )
+
+
+@dataclass(frozen=True)
+class TrainingTable:
+    """Checked training rows."""
+
+    frame: Any  # DataFrame of n rows
+    y: np.ndarray  # (n,) float64
+    weight: np.ndarray  # (n,) float64, of mean 1, whatever weights are measured in
+    target: str | None  # name of y
 
 
 def check_training_data(estimator, X, y, sample_weight, reset=True):
@@ -120,11 +126,7 @@ def check_training_data(estimator, X, y, sample_weight, reset=True):
 
     Returns
     -------
-    frame : DataFrame of n rows
-    y, weight : ndarray of shape (n,), float64
-        Weights have a mean of 1, whatever they are measured in.
-    target : str or None
-        Name of y.
+    TrainingTable
 
     Raises
     ------
@@ -145,7 +147,7 @@ def check_training_data(estimator, X, y, sample_weight, reset=True):
             "non-negative, and at least one positive. Rows of weight zero are left out."
         )
     used = weight > 0
-    return frame[used], y[used], _relative(weight[used]), target
+    return TrainingTable(frame[used], y[used], _relative(weight[used]), target)
 
 
 def _relative(weight):

@@ -3,7 +3,6 @@
 import numpy as np
 
 from llmreg.estimates.row_estimates import KINDS
-from llmreg.training.stage import StageSettings
 
 __all__ = [
     "auto_dropout", "auto_estimates", "auto_text_tokens", "auto_validation", "estimate_dropout",
@@ -52,8 +51,9 @@ def stage_settings(params, n_rows, pretrained):
 
     Returns
     -------
-    sft, align : StageSettings
-        The second stage is a third as long as the first.
+    sft, align : dict
+        Fields of :class:`llmreg.config.plan.StageSettings`. The second stage is a third as long
+        as the first.
     """
     auto = PRETRAINED if pretrained else _fresh(n_rows)
     chosen = {name: _auto(params[name], default) for name, default in auto.items()}
@@ -68,9 +68,11 @@ def stage_settings(params, n_rows, pretrained):
         # Prompts of text differ much in length; cells read as vectors are one token each.
         by_length=pretrained,
     )
-    sft = StageSettings("sft", chosen["sft_epochs"], chosen["sft_learning_rate"], **common)
-    align = StageSettings("align", align_epochs, chosen["align_learning_rate"], **common)
-    return sft, align
+    epochs = {"sft": chosen["sft_epochs"], "align": align_epochs}
+    rates = {name: chosen[f"{name}_learning_rate"] for name in epochs}
+    return tuple(
+        dict(name=name, epochs=epochs[name], learning_rate=rates[name], **common) for name in epochs
+    )
 
 
 def auto_dropout(dropout, n_rows, pretrained, texts=False):

@@ -3,10 +3,12 @@
 import copy
 import warnings
 from contextlib import contextmanager
+from numbers import Integral
 
 __all__ = [
     "ADAPTER",
     "active_reference",
+    "adapter_config",
     "adapter_weights",
     "add_adapters",
     "copy_reference",
@@ -16,6 +18,35 @@ __all__ = [
 
 ADAPTER = "default"
 REFERENCE = "reference"
+MAMBA_TYPES = {"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"}
+
+
+def adapter_config(adapters, model_type):
+    """peft's configuration for the estimator's ``adapters``; None to train all weights.
+
+    Parameters
+    ----------
+    adapters : int, peft.PeftConfig or None
+        A number is the rank of LoRA on all linear layers, scaled by two (alpha is twice the rank).
+    model_type : str
+        Of the language model's configuration.
+
+    Returns
+    -------
+    peft.PeftConfig or None
+    """
+    if adapters is None or not isinstance(adapters, Integral):
+        return copy.deepcopy(adapters)
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=adapters,
+        lora_alpha=2 * adapters,
+        target_modules="all-linear",
+        # Their kernels read these weights past the layers, so peft refuses adapters on them.
+        exclude_modules=["out_proj", "conv1d"] if model_type in MAMBA_TYPES else None,
+        task_type="CAUSAL_LM",
+    )
 
 
 def add_adapters(lm, config):

@@ -36,6 +36,8 @@ class Method(BaseEstimator):
     stage = "align"
     name = None
     weighs_vocabulary = False
+    num_examples = 0
+    beta = 0.0
     trains = paper = equation = ""
 
     def validate(self):

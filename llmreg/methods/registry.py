@@ -1,7 +1,6 @@
 """Names of the methods."""
 
 import inspect
-import pickle
 
 import pandas as pd
 from sklearn.base import clone
@@ -71,7 +70,7 @@ def fit_methods() -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
 
 
-def resolve_method(value, parameter, reward=None):
+def resolve_method(value, parameter):
     """The objective that a parameter of the estimator names.
 
     Parameters
@@ -79,8 +78,6 @@ def resolve_method(value, parameter, reward=None):
     value : str or Method
     parameter : str
         Name of the estimator's parameter, for the messages.
-    reward : str, callable or None
-        Replaces the reward of a method given by name; that of an object must be the same.
 
     Returns
     -------
@@ -90,7 +87,7 @@ def resolve_method(value, parameter, reward=None):
     Raises
     ------
     ValueError
-        For an unknown name, illegal parameters, or a reward that the method cannot use.
+        For an unknown name or illegal parameters.
     TypeError
         For anything that is neither a name nor an objective.
     """
@@ -107,8 +104,6 @@ def resolve_method(value, parameter, reward=None):
             f"{parameter} must be a name ({', '.join(METHODS)}) or an objective such as "
             f"llmreg.GRPO(); got {value!r}."
         )
-    if reward is not None:
-        _set_reward(objective, value, parameter, reward)
     objective.validate()
     return objective
 
@@ -118,29 +113,3 @@ def _listed():
         f"  {row.Index!r} ({row.stage}): {row.summary} [{row.paper}]"
         for row in fit_methods().itertuples()
     )
-
-
-def _set_reward(objective, value, parameter, reward):
-    if "reward" not in objective.get_params():
-        rewarded = [name for name, method in METHODS.items() if "reward" in method().get_params()]
-        raise ValueError(
-            f"reward={reward!r} has no meaning with {parameter}={value!r}, which learns without a "
-            f"reward. Leave reward=None, or choose one of {rewarded}."
-        )
-    if isinstance(value, str):
-        objective.set_params(reward=reward)
-    elif not _same(value.reward, reward):
-        raise ValueError(
-            f"reward={reward!r} was given twice: {parameter} is an object that has its own "
-            f"(reward={value.reward!r}). Set it there and leave reward=None."
-        )
-
-
-def _same(one, other):
-    """Whether two rewards are one, or copies of one."""
-    if one is other or one == other:
-        return True
-    try:
-        return pickle.dumps(one) == pickle.dumps(other)
-    except Exception:  # whatever an object makes of being pickled
-        return False

@@ -1,6 +1,7 @@
 """How a fitted model's distributions are calibrated, from the rows that it was validated on."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,13 +14,44 @@ from llmreg.numbers.calibration import (
 )
 from llmreg.prediction.distributions import calibrated_distribution, has_spread, on_axis, outputs
 
-__all__ = ["calibration_rows", "fitted_calibration", "fitted_decoding"]
+__all__ = ["calibrate", "calibration_rows", "fitted_calibration", "fitted_decoding"]
 
 MIN_ROWS = 30  # fewer say little about the width of a distribution
 MAX_ROWS = 2000
 MAX_CELLS = 2**21  # log-probabilities that are kept, unless that were fewer than 100 rows'
 ENOUGH_ROWS = 100
 EQUAL_SAY = 0.5  # of the language model and the estimates, where no rows tell who is better
+
+
+def calibrate(fitted, rows, asked, processes):
+    """What held-out rows say of predictions, in a copy of what was fitted.
+
+    Parameters
+    ----------
+    fitted : llmreg.prediction.fitted.Fitted
+        Trained and placed for prediction.
+    rows : llmreg.training.run.TrainingRows
+    asked : bool
+        Whether to warn where there is no temperature to be found.
+    processes : llmreg.training.parallel.Processes
+        That are to use the same numbers, though unlike devices differ in the last digits.
+
+    Returns
+    -------
+    llmreg.prediction.fitted.Fitted
+    """
+    model, plan, some = fitted.model, fitted.plan.predicting, rows.held_out
+    found = fitted_calibration(
+        model, rows.encoded.take(some), rows.y[some], rows.weight[some],
+        scales=plan.temperature == "auto", asked=asked, estimate_weight=plan.estimate_weight,
+    )  # fmt: skip
+    found = processes.agree(found)
+    decoding = fitted_decoding(model, rows.encoded, rows.y, rows.weight, some, found, plan.decoding)
+    settled = dict(
+        decoding=processes.agree(decoding), temperature=found.temperature,
+        estimate_weight=found.estimate_weight,
+    )  # fmt: skip
+    return replace(fitted, plan=fitted.plan.settled(**settled), **settled)
 
 
 def fitted_calibration(model, encoded, y, weight, *, scales, asked, estimate_weight):

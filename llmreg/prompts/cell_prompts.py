@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from llmreg.lm.tiny.tokenizer import CELL_TOKENS
 from llmreg.prompts.cutting import beginnings, distinct
 from llmreg.prompts.encoding import (
     Prompts,
@@ -17,6 +16,7 @@ from llmreg.prompts.encoding import (
     warn_text_cut,
     within,
 )
+from llmreg.prompts.tiny_tokenizer import CELL_TOKENS
 from llmreg.tables.plain_cells import legible
 
 __all__ = ["CellPrompts"]

@@ -149,6 +149,8 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         shortens longer cells, with a warning; `transform` alone returns uncut text. "auto": 256 for
         pretrained models, 64 for fresh weights, which read the first 50,000 characters as TF-IDF
         besides.
+    max_prompt_tokens : int, default=1024
+        Longer prompts are cut, with a warning.
 
     Attributes
     ----------
@@ -192,6 +194,7 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         "missing": [str],
         "max_categories": [Interval(Integral, 0, None, closed="left")],
         "max_text_tokens": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_prompt_tokens": [Interval(Integral, 8, None, closed="left")],
     }
 
     def __init__(
@@ -204,6 +207,7 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         missing="missing",
         max_categories=200,
         max_text_tokens: int | str = "auto",
+        max_prompt_tokens: int = 1024,
     ):
         self.template = template
         self.columns = columns
@@ -212,6 +216,7 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         self.missing = missing
         self.max_categories = max_categories
         self.max_text_tokens = max_text_tokens
+        self.max_prompt_tokens = max_prompt_tokens
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):

@@ -12,7 +12,7 @@ import os
 import numpy as np
 import torch
 
-__all__ = ["Processes", "launched_processes"]
+__all__ = ["Processes", "check_sharded", "launched"]
 
 
 class Processes:
@@ -145,18 +145,47 @@ def _decoder_layers(lm):
     return [module for module in lm.modules() if type(module).__name__ in names]
 
 
-def launched_processes(device):
+def launched(device):
     """The processes of this training run: those that ``accelerate launch`` (or torchrun) started.
 
     Parameters
     ----------
     device : torch.device
+        The kind asked for.
 
     Returns
     -------
-    Processes
+    processes : Processes
+    device : torch.device
+        This process' own.
     """
-    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    if launched or (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return _Launched(device)
-    return Processes()
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if not several and torch.distributed.is_available():
+        several = torch.distributed.is_initialized()
+    processes = _Launched(device) if several else Processes()
+    return processes, processes.device(device)
+
+
+def check_sharded(model, second_method, adapters):
+    """Refuse what cannot be done to weights that FSDP has split over processes."""
+    if not model.packs:
+        raise ValueError(
+            f"FSDP needs a model whose prompt and number tree share one sequence; "
+            f"{type(model.transformer).__name__} computes one path at a time, and processes would "
+            "fall out of step. Train without FSDP."
+        )
+    if model.parts:
+        raise ValueError(
+            f"FSDP does not know the parts of its own that a method trains beside the model "
+            f"({', '.join(model.parts)}). Choose another method, or train without FSDP."
+        )
+    if adapters is not None:
+        raise ValueError(
+            "Under FSDP fresh weights can't get adapters for the second stage . Set "
+            "adapters=None to train all weights in both stages."
+        )
+    if second_method is not None and second_method.beta and not model.has_lora:
+        raise ValueError(
+            f"Under FSDP beta={second_method.beta} needs adapters, whose first stage is kept "
+            "beside them. Set adapters, or beta=0."
+        )

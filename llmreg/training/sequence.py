@@ -1,6 +1,7 @@
 """The stages of a fit, one after the other, and where an interrupted fit takes them up again."""
 
 import platform
+from dataclasses import replace
 from importlib import metadata
 
 import torch
@@ -100,7 +101,9 @@ def fit_name(model, plan, seed, **further):
     ----------
     model : llmreg.lm.backbone.NumberLM
         Before training.
-    plan : list of (Method, StageSettings)
+    plan : llmreg.config.plan.Plan
+        Which of several like devices it names decides nothing, nor does a transformer of texts,
+        which are encoded already.
     seed : int
     **further : object
         What else decides the result.
@@ -111,6 +114,8 @@ def fit_name(model, plan, seed, **further):
     """
     from llmreg import __version__
 
+    reading = replace(plan.reading, text_features=plan.reading.text_features is not False)
+    plan = replace(plan, reading=reading, computing=replace(plan.computing, device=""), why={})
     versions = {"llmreg": __version__, "python": platform.python_version()}
     versions |= {package: metadata.version(package) for package in PACKAGES}
     return fingerprint(

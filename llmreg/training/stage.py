@@ -13,7 +13,7 @@ from llmreg.training.policy import Targets
 from llmreg.training.selection import BestWeights, RunningMean
 from llmreg.training.steps import BatchGradients, draw_noise, random_states, set_random_states
 
-__all__ = ["Stage", "StageSettings", "TrainingData", "entry_counts", "train_stage"]
+__all__ = ["Stage", "TrainingData", "entry_counts", "train_stage"]
 
 FEW = 8  # rows that say whether a model still answers in numbers
 POOL = 64  # batches whose rows are sorted by length together
@@ -64,23 +64,6 @@ class TrainingData:
         return self.rows.batch(rows, device, dtype), targets
 
 
-@dataclass(frozen=True)
-class StageSettings:
-    """How long and how fast a stage trains."""
-
-    name: str  # "sft" or "align"
-    epochs: int
-    learning_rate: float
-    batch_size: int
-    weight_decay: float
-    n_iter_no_change: int | None
-    optimizer: str = "adamw"
-    micro_batch_size: int | None = None  # rows computed at once; None: as many as fit
-    max_grad_norm: float | str | None = "auto"  # see llmreg.training.clipping.GradientClip
-    by_length: bool = False  # batches of rows of like length: less padding
-    warmup: float = 0.15  # share of the steps with a rising learning rate
-
-
 def train_stage(model, data, objective, scale, settings, **kwargs):
     """Train a model's trainable weights; those of the epoch to keep are left in it.
 
@@ -106,7 +89,7 @@ class Stage:
     data : TrainingData
     objective : llmreg.methods.Method
     scale : llmreg.training.policy.ZScale
-    settings : StageSettings
+    settings : llmreg.config.plan.StageSettings
     validate : callable or None
         Returns the validation RMSE as decoded, and each validation row's squared error (weighted,
         in any unit). None: no validation; the last weights are kept.

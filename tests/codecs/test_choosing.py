@@ -252,15 +252,15 @@ def test_a_spread_of_huge_numbers_is_finite():
 
 
 def test_training_sees_targets_where_they_lie_on_the_axis(monkeypatch):
-    from llmreg import fit as fitting
+    from llmreg.training import run
 
-    seen, train = [], fitting.train_stages
+    seen, train = [], run.train_stages
 
     def spy(model, data, *args, **kwargs):
         seen.append(data.z)
         return train(model, data, *args, **kwargs)
 
-    monkeypatch.setattr(fitting, "train_stages", spy)
+    monkeypatch.setattr(run, "train_stages", spy)
     X, y = _lognormal(60)
     model = LLMRegressor(codec=DigitCodec(scale="log"), **QUICK).fit(X, y)
     place = model.codec_.to_axis(y)

@@ -13,7 +13,7 @@ Y = 3 * X[:, 0] + np.random.RandomState(1).randn(40)
 
 
 def _weight(weight):
-    return check_training_data(LLMRegressor(), X, Y, weight)[2]
+    return check_training_data(LLMRegressor(), X, Y, weight).weight
 
 
 @pytest.mark.parametrize("unit", [7.3, 1e40, 1e-45, 1e308, 5e-324])

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from llmreg import LLMRegressor
+from llmreg import LLMRegressor, RowSerializer
 from llmreg.config.defaults import (
     MIN_ROWS_TO_VALIDATE,
     auto_dropout,
@@ -15,13 +15,14 @@ from llmreg.config.defaults import (
     estimate_dropout,
     stage_settings,
 )
+from llmreg.config.plan import StageSettings, flat
 
 ROWS = [1, 5, 19, 20, 100, 299, 499, 500, 1000, 1499, 1500, 5000, 20_000, 10**6, 10**8]
 
 
 def _settings(n_rows=1000, pretrained=False, **params):
-    params = LLMRegressor(**params).get_params(deep=False)
-    return stage_settings(params, n_rows, pretrained)
+    params = flat(LLMRegressor(**params).get_params(deep=False), RowSerializer())
+    return [StageSettings(**stage) for stage in stage_settings(params, n_rows, pretrained)]
 
 
 # -- stages -----------------------------------------------------------------------------------
@@ -96,7 +97,7 @@ def test_batches_of_fresh_weights_do_not_shrink_with_the_table():
 
 
 def test_pretrained_weights_get_few_epochs_at_a_low_rate_whatever_the_table():
-    assert len({_settings(n_rows, True) for n_rows in ROWS}) == 1
+    assert len({tuple(_settings(n_rows, True)) for n_rows in ROWS}) == 1
     for pretrained, fresh in zip(_settings(1000, True), _settings(1000), strict=True):
         assert pretrained.epochs < fresh.epochs
         assert pretrained.learning_rate < fresh.learning_rate

@@ -7,7 +7,6 @@ import torch
 
 from llmreg import RAFT, DigitCodec, LLMRegressor, estimate_memory
 from llmreg.lm.parts import give_parts
-from llmreg.lm.tiny import train_tokenizer
 from llmreg.methods import heads, learnt
 from llmreg.methods.heads import (
     Histogram,
@@ -19,6 +18,7 @@ from llmreg.methods.heads import (
     SpecialTokenHead,
 )
 from llmreg.methods.learnt import LearnableRAFT, NewTokens
+from llmreg.prompts.tiny_tokenizer import train_tokenizer
 from llmreg.training.policy import NumberPolicy
 
 METHODS = [getattr(home, name) for home in (heads, learnt) for name in home.__all__]

@@ -324,7 +324,7 @@ def test_new_tokens_cannot_start_from_quantised_rows():
 
 @pytest.fixture
 def tokenizer():
-    from llmreg.lm.tiny import train_tokenizer
+    from llmreg.prompts.tiny_tokenizer import train_tokenizer
 
     return train_tokenizer([])
 

@@ -9,7 +9,6 @@ import pytest
 from sklearn.base import clone
 
 from llmreg import GridCodec, LLMRegressor
-from llmreg.fit import _split
 from llmreg.numbers.calibration import tempered
 from llmreg.prediction import held_out
 from llmreg.prediction.distributions import outputs
@@ -21,8 +20,7 @@ ONE_STEP_GRIDS = ("new_tokens", "learnable_raft")
 def validation():
     """The fitted toy's encoded validation rows, and their targets."""
     model, (X, y, _) = noisy_toy.fitted(), noisy_toy.rows(300, seed=1)
-    seed = np.random.RandomState(0).randint(np.iinfo(np.int32).max)
-    _, held_out = _split({"validation_fraction": "auto", "model": "tiny"}, 300, seed)
+    _, held_out = model.plan_.split()
     return model.prompts_.encode(model.serializer_.serialize(X.iloc[held_out])), y[held_out]
 
 

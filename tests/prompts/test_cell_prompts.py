@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from llmreg import RowSerializer
-from llmreg.lm.tiny import train_tokenizer
-from llmreg.lm.tiny.tokenizer import CELL_TOKENS
 from llmreg.prompts.cell_prompts import CellPrompts, _encode_texts
 from llmreg.prompts.cells import CellFeaturizer
 from llmreg.prompts.encoding import Ragged, join, within
+from llmreg.prompts.tiny_tokenizer import CELL_TOKENS, train_tokenizer
 
 FRAME = pd.DataFrame(
     {

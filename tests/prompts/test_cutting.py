@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from tokenizer_zoo import STYLES
 
-from llmreg.lm.tiny import train_tokenizer
 from llmreg.prompts.chat import encode_plain
 from llmreg.prompts.cutting import beginnings, distinct, most_characters
+from llmreg.prompts.tiny_tokenizer import train_tokenizer
 
 WORDS = ["house", "12.5", "été", "🏠", "\n\n", "price:", "  ", "=====", "don't", "Graz,", "\0"]
 

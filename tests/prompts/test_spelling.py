@@ -14,9 +14,9 @@ from llmreg import DigitCodec
 from llmreg.codecs.decimals import DecimalCodec
 from llmreg.codecs.digits import END, SYMBOLS
 from llmreg.codecs.grids import GridCodec
-from llmreg.lm.tiny import train_tokenizer
 from llmreg.prompts.chat import special_ids
 from llmreg.prompts.spelling import symbol_tokens
+from llmreg.prompts.tiny_tokenizer import train_tokenizer
 
 DIGITS = SYMBOLS[:10]
 

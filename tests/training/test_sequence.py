@@ -7,25 +7,27 @@ import shutil
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from peft import LoraConfig
 
 from llmreg import GRPO, DigitCodec, GridCodec, LLMRegressor, RowSerializer
-from llmreg.fit import _checkpoints
 from llmreg.training.checkpoints import Checkpoints
-from llmreg.training.parallel import Processes
 from llmreg.training.selection import RunningMean
-from llmreg.training.stage import Stage, StageSettings
+from llmreg.training.sequence import fit_name
+from llmreg.training.stage import Stage
 
 SHORT = dict(sft_epochs=2, align_epochs=2, batch_size=12, random_state=0, validation_fraction=0.2)
 FITS = {
     "fresh": dict(fit_method=GRPO(3, beta=0.1)),
-    "fresh, no adapters": dict(fit_method=GRPO("exact", beta=0.1), lora_r=None),
+    "fresh, no adapters": dict(fit_method=GRPO("exact", beta=0.1), adapters=None),
     "fresh, one stage": dict(fit_method="soft_ce"),
-    "pretrained": dict(fit_method=GRPO(3, beta=0.1), lora_dropout=0.2),
-    "pretrained, whole": dict(fit_method="raft", lora_r=None, number_input="text+value"),
+    "pretrained": dict(fit_method=GRPO(3, beta=0.1), adapters=LoraConfig(lora_dropout=0.2)),
+    "pretrained, whole": dict(fit_method="raft", adapters=None, number_input="text+value"),
     "pretrained, in parts": dict(fit_method="grpo", micro_batch_size=5),
 }
 
@@ -115,7 +117,7 @@ def untrained(monkeypatch):
         names.append(checkpoints.path.name)
         return []
 
-    monkeypatch.setattr("llmreg.fit.train_stages", train_nothing)
+    monkeypatch.setattr("llmreg.training.run.train_stages", train_nothing)
     return names
 
 
@@ -123,9 +125,10 @@ def untrained(monkeypatch):
     "change",
     [
         dict(random_state=1), dict(sft_epochs=3), dict(fit_method="remax"), dict(fit_method="ce"),
-        dict(sft_learning_rate=1e-4), dict(decoding="median"), dict(lora_r=2), dict(dropout=0.3),
-        dict(validation_fraction=0.3), dict(reward="mae"), dict(sft_method="ce"),
-        dict(number_input="text"), dict(lora_alpha=1), dict(codec=DigitCodec(n_digits=1)),
+        dict(sft_learning_rate=1e-4), dict(decoding="median"), dict(adapters=2), dict(dropout=0.3),
+        dict(validation_fraction=0.3), dict(fit_method=GRPO(reward="mae")), dict(sft_method="ce"),
+        dict(number_input="text"), dict(adapters=LoraConfig(lora_alpha=1)),
+        dict(codec=DigitCodec(n_digits=1)),
         dict(serializer=RowSerializer("{size}")), dict(text_features=False),
     ],
 )  # fmt: skip
@@ -203,27 +206,34 @@ def test_grids_whose_digits_are_the_same_are_different_fits(table, tmp_path):
 
 
 # What is known of these in other ways, or has no say in what training ends with.
-NOT_NAMED = {
-    "model", "serializer", "codec", "text_features", "token", "local_files_only", "device",
-    "checkpoint_dir", "checkpoint_interval", "random_state", "verbose", "warm_start",
-}  # fmt: skip
+NOT_NAMED = {"device", "text_features", "why"}
 
 
-def test_every_parameter_and_all_else_that_decides_is_in_the_name(problem, tmp_path, monkeypatch):
+def _changed(part):
+    """(name, a copy with another value) of every field of a plan and of its parts."""
+    for field in fields(part):
+        value = getattr(part, field.name)
+        if is_dataclass(value):
+            for name, other in _changed(value):
+                yield name, replace(part, **{field.name: other})
+        else:
+            other = Path("other") if field.name != "why" else {"seed": "other"}
+            yield field.name, replace(part, **{field.name: other})
+
+
+def test_all_that_decides_is_in_the_name(problem, tmp_path, monkeypatch):
     model, data, scale = problem()
-    params = LLMRegressor(checkpoint_dir=tmp_path).get_params(deep=False)
-    settings = StageSettings("sft", 1, 0.1, 8, 0.0, None)
+    plan = LLMRegressor(**SHORT, fit_method="ce").fit(np.arange(24.0)[:, None], data.z).plan_
 
-    def name(changes=None, *, plan=(settings,), seed=0, **decisive):
-        decisive = {"data": data, "scale": scale, "y": data.z} | decisive
-        chosen = params | (changes or {})
-        return _checkpoints(chosen, model, plan, seed, decisive, Processes()).path.name
+    def name(plan=plan, seed=0, **changed):
+        given = {"data": data, "scale": scale, "y": data.z, "held_out": np.arange(2)} | changed
+        return fit_name(model, plan, seed, std=1.0, **given)
 
     before = name()
-    assert {n for n in params if name({n: tmp_path / "other"}) == before} == NOT_NAMED
+    assert {field for field, other in _changed(plan) if name(other) == before} == NOT_NAMED
     others = [
-        name(plan=(StageSettings("sft", 2, 0.1, 8, 0.0, None),)), name(seed=1),
-        name(y=1024 * data.z), name(data=data.take(np.arange(5))), name(held_out=np.arange(3)),
+        name(seed=1), name(y=1024 * data.z), name(data=data.take(np.arange(5))),
+        name(held_out=np.arange(3)),
     ]  # fmt: skip
     monkeypatch.setattr("llmreg.__version__", "another")
     others.append(name())
@@ -259,7 +269,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(
     table, tmp_path, monkeypatch
 ):
     (tmp_path / "file").write_bytes(b"")
-    monkeypatch.setattr("llmreg.fit._build", None)
+    monkeypatch.setattr("llmreg.fit.fit_codec", None)
     model = LLMRegressor(**SHORT, checkpoint_dir=tmp_path / "file")
     with pytest.raises(OSError, match=r"cannot be written to.*Nothing was trained"):
         model.fit(table.X, table.y)

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from llmreg import GRPO, DigitCodec, LLMRegressor, ReMax, SoftCE
+from llmreg.config.plan import StageSettings
 from llmreg.methods import RLOO, Method
 from llmreg.training.policy import ZScale
 from llmreg.training.selection import RunningMean
-from llmreg.training.stage import Stage, StageSettings, TrainingData, _by_length, train_stage
+from llmreg.training.stage import Stage, TrainingData, _by_length, train_stage
 
 N = 24  # rows of the conftest's problem
 

@@ -1,0 +1,321 @@
+"""The plan of a fit: one object in which every "auto" has ended, with the reason beside it."""
+
+import html
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from llmreg.config.defaults import (
+    FEW_ROWS,
+    FRESH_MIN_ROWS,
+    MIN_ROWS_FOR_TREES,
+    auto_dropout,
+    auto_estimates,
+    auto_text_tokens,
+    auto_validation,
+    estimate_dropout,
+    stage_settings,
+)
+from llmreg.config.device import as_device
+from llmreg.config.pretrained_model import as_pretrained
+
+__all__ = ["Computing", "Plan", "Predicting", "Reading", "StageSettings", "resolve"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How rows become what the model reads."""
+
+    number_input: str  # "text", "text+value" or "value"
+    text_features: Any  # False, True (TF-IDF) or a transformer
+    max_text_tokens: int
+    max_prompt_tokens: int
+    chat_template: bool
+    estimates: tuple  # of "linear" and "boosted"
+    dropout: float  # share of the cells hidden in training
+    estimate_dropout: float  # of the estimates
+
+
+@dataclass(frozen=True)
+class Computing:
+    """Where passes are computed, and in which number formats: torch's names, or None."""
+
+    device: str
+    training: str  # the weights' format
+    prediction: str
+    autocast: str | None  # of matrix products, where it is another
+    gradient_checkpointing: bool
+    torch_compile: bool
+
+    def formats(self, purpose):
+        """torch's dtypes of weights and of autocast (or None), to train or to predict with."""
+        import torch
+
+        weights = self.training if purpose == "training" else self.prediction
+        return getattr(torch, weights), self.autocast and getattr(torch, self.autocast)
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """How long and how fast a stage trains."""
+
+    name: str  # "sft" or "align"
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    weight_decay: float
+    n_iter_no_change: int | None
+    optimizer: str = "adamw"
+    micro_batch_size: int | None = None  # rows computed at once; None: as many as fit
+    max_grad_norm: float | str | None = "auto"  # see llmreg.training.clipping.GradientClip
+    by_length: bool = False  # batches of rows of like length: less padding
+    warmup: float = 0.15  # share of the steps with a rising learning rate
+
+
+@dataclass(frozen=True)
+class Predicting:
+    """What is made of the trained model's distributions; "auto" until held-out rows have said."""
+
+    decoding: str
+    temperature: float | str  # "auto", or 1 where none is looked for
+    estimate_weight: float | str
+    tree_tolerance: float
+
+
+@dataclass(frozen=True, repr=False)
+class Plan:
+    """What a fit does, decided before it begins; printed, a table with reasons.
+
+    Attributes
+    ----------
+    weights : {"fresh", "pretrained"}
+    codec_scale : str or None
+        Of a DigitCodec; None for other codecs.
+    n_train, n_held_out : int
+        Rows that are trained on, and rows that choose the epoch and calibrate.
+    reading : Reading
+    computing : Computing
+    adapters : int, peft.PeftConfig or None
+        Rank or kind of the adapters; None: all weights train.
+    n_estimators : int
+    methods : tuple of (Method, Method or None)
+        Of the first and the second stage, also of one that is left out.
+    stages : tuple of (Method, StageSettings)
+        Those that train, in order.
+    predicting : Predicting
+    seed : int
+    why : dict of str to str
+        Why what was "auto" ended as it did, by name.
+    """
+
+    weights: str
+    codec_scale: str | None
+    n_train: int
+    n_held_out: int
+    reading: Reading
+    computing: Computing
+    adapters: Any
+    n_estimators: int
+    methods: tuple
+    stages: tuple
+    predicting: Predicting
+    seed: int
+    why: dict = field(compare=False)
+
+    @property
+    def pretrained(self):
+        """bool: whether the weights exist already."""
+        return self.weights == "pretrained"
+
+    @property
+    def trains(self):
+        """bool: whether there is a stage of training, be it of no epochs."""
+        return all(method is None or method.stage != "none" for method in self.methods)
+
+    def split(self):
+        """Rows to train on and rows held out, both ascending; always the same for one plan."""
+        rows = np.arange(self.n_train + self.n_held_out)
+        if not self.n_held_out:
+            return rows, rows[:0]
+        from sklearn.model_selection import train_test_split
+
+        parts = train_test_split(rows, test_size=self.n_held_out, random_state=self.seed)
+        return tuple(map(np.sort, parts))
+
+    def settled(self, decoding, temperature, estimate_weight):
+        """The plan with what held-out rows have said of predictions."""
+        found = replace(
+            self.predicting, decoding=decoding, temperature=temperature,
+            estimate_weight=estimate_weight,
+        )  # fmt: skip
+        return replace(self, predicting=found)
+
+    def rows(self):
+        """list of (str, str, str): name, value and reason of all that was decided."""
+        return [(name, _written(value), self.why.get(name, "")) for name, value in _leaves(self)]
+
+    def __repr__(self):
+        rows = self.rows()
+        wide, wider = (max(len(row[i]) for row in rows) for i in range(2))
+        return "\n".join(
+            f"{name:<{wide}}  {value:<{wider}}  {why}".rstrip() for name, value, why in rows
+        )
+
+    def _repr_html_(self):
+        cells = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in self.rows()
+        )
+        return f"<table><tr><th>Plan</th><th>value</th><th>why</th></tr>{cells}</table>"
+
+
+def _leaves(part, prefix=""):
+    for one in fields(part):
+        value, name = getattr(part, one.name), prefix + one.name
+        if one.name == "stages":
+            for method, stage in value:
+                yield f"{stage.name}_method", method
+                yield from _leaves(stage, f"{stage.name}_")
+        elif is_dataclass(value):
+            yield from _leaves(value, prefix)
+        elif one.name not in ("why", "methods", "name"):
+            yield name, value
+
+
+def _written(value):
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def resolve(params, methods, rows, serializer, codec, scale_scores, computing, seed):
+    """End every "auto".
+
+    Parameters
+    ----------
+    params : dict
+        The estimator's parameters.
+    methods : (Method, Method or None)
+        Of the first and the second stage.
+    rows : llmreg.tables.serialization.SerializedRows of n rows
+    serializer : fitted RowSerializer
+    codec : fitted codec
+    scale_scores : dict of str to float
+        What the codec's scales had in the comparison; empty if there was none.
+    computing : Computing
+    seed : int
+
+    Returns
+    -------
+    Plan
+    """
+    params = flat(params, serializer)
+    pretrained = as_pretrained(params["model"]) is not None
+    n_rows, has_text = rows.n_rows, any(field.kind == "text" for field in rows.fields)
+    weights = "pretrained" if pretrained else "fresh"
+    fraction = auto_validation(params["validation_fraction"], n_rows, pretrained)
+    n_held_out = int(np.ceil(fraction * n_rows))
+    settings = stage_settings(params, n_rows - n_held_out, pretrained)
+    stages = [
+        (method, StageSettings(**setting))
+        for method, setting in zip(methods, settings, strict=True)
+        if method is not None and method.stage != "none" and setting["epochs"]
+    ]
+    found = Plan(
+        weights=weights, codec_scale=getattr(codec, "scale_", None), n_train=n_rows - n_held_out,
+        n_held_out=n_held_out, reading=_reading(params, n_rows, pretrained, has_text),
+        computing=computing, adapters=params["adapters"], n_estimators=params["n_estimators"],
+        methods=methods, stages=tuple(stages), predicting=_predicting(params, methods),
+        seed=seed, why={},
+    )  # fmt: skip
+    found.why.update(_reasons(params, found, has_text, scale_scores))
+    return found
+
+
+def flat(params, serializer):
+    """The estimator's parameters beside those of its parts that may be "auto" or matter here."""
+    device, model = as_device(params["device"]), as_pretrained(params["model"])
+    return params | {
+        "device": device.name, "dtype": device.dtype, "micro_batch_size": device.micro_batch_size,
+        "max_text_tokens": serializer.max_text_tokens,
+        "max_prompt_tokens": serializer.max_prompt_tokens,
+        "chat_template": model is not None and model.chat_template,
+    }  # fmt: skip
+
+
+def _reading(params, n_rows, pretrained, has_text):
+    number_input, texts = params["number_input"], params["text_features"]
+    if number_input == "auto":
+        number_input = "text" if pretrained else "value"
+    if isinstance(texts, str):  # "auto"
+        texts = not pretrained
+    return Reading(
+        number_input=number_input, text_features=texts,
+        max_text_tokens=auto_text_tokens(params["max_text_tokens"], pretrained),
+        max_prompt_tokens=params["max_prompt_tokens"], chat_template=params["chat_template"],
+        estimates=auto_estimates(params["estimates"], n_rows, pretrained),
+        dropout=auto_dropout(params["dropout"], n_rows, pretrained, has_text),
+        estimate_dropout=estimate_dropout(n_rows),
+    )  # fmt: skip
+
+
+def _predicting(params, methods):
+    scales = params["temperature_scaling"]
+    # A model that is asked as it is answers as it is, unless its user wants otherwise.
+    if isinstance(scales, str):
+        scales = methods[0].stage != "none"
+    return Predicting(
+        decoding=params["decoding"], temperature="auto" if scales else 1.0,
+        estimate_weight=params["estimate_weight"], tree_tolerance=params["tree_tolerance"],
+    )  # fmt: skip
+
+
+# -- reasons ---------------------------------------------------------------------------------
+
+
+def _reasons(params, plan, has_text, scale_scores):
+    """Why, by name: of what the user left to the plan."""
+    n_rows, kind = plan.n_train + plan.n_held_out, f"{plan.weights} weights"
+    of_rows = f"{kind}, {plan.n_train} training rows"
+    few = "fewer" if plan.n_train < FEW_ROWS else "no fewer"
+    reasons = {
+        "number_input": kind,
+        "text_features": kind,
+        "max_text_tokens": kind,
+        "estimates": f"{kind}, {n_rows} rows (trees from {MIN_ROWS_FOR_TREES})",
+        "dropout": f"{kind}, {n_rows} rows, {'' if has_text else 'no '}text columns",
+        "validation_fraction": f"{kind}, {n_rows} rows (fresh: none below {FRESH_MIN_ROWS})",
+        "batch_size": f"{kind}, {few} than {FEW_ROWS} training rows",
+        "weight_decay": of_rows,
+        "sft_epochs": of_rows,
+        "align_epochs": "a third of the first stage's",
+        "sft_learning_rate": of_rows,
+        "align_learning_rate": of_rows,
+        "micro_batch_size": "all rows of a step, halved where memory runs out",
+        "max_grad_norm": "ten times the median of the last hundred steps",
+        "decoding": "the mean, or the median where held-out rows distrust it",
+        "temperature_scaling": "least CRPS on held-out rows",
+        "estimate_weight": "least CRPS on held-out rows",
+        "device": "cuda if there is one, else mps, else cpu",
+        "dtype": f"{kind} on {plan.computing.device}",
+    }  # fmt: skip
+    left = [name for name in reasons if isinstance(params[name], str) and params[name] == "auto"]
+    shown = {name: reasons[name] for name in left}
+    for name, names in SHOWN_AS.items():
+        if name in shown:
+            shown |= dict.fromkeys(names, shown.pop(name))
+    if scale_scores:
+        scores = ", ".join(f"{scale} {score:.4g}" for scale, score in scale_scores.items())
+        shown["codec_scale"] = f"held-out rows (the smaller the better): {scores}"
+    return shown
+
+
+# Parameters that appear in the plan under other names.
+SHOWN_AS = {
+    "validation_fraction": ("n_held_out",),
+    "temperature_scaling": ("temperature",),
+    "dtype": ("training", "prediction"),
+    **{
+        name: (f"sft_{name}", f"align_{name}")
+        for name in ("batch_size", "weight_decay", "micro_batch_size", "max_grad_norm")
+    },
+}

@@ -1,0 +1,148 @@
+"""Training one model: its stages on the training rows, with checkpoints, judged by others."""
+
+import contextlib
+import copy
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from llmreg.lm.adapters import adapter_config
+from llmreg.training.checkpoints import Checkpoints
+from llmreg.training.parallel import check_sharded
+from llmreg.training.policy import ZScale
+from llmreg.training.reporting import printer
+from llmreg.training.sequence import fit_name, train_stages
+from llmreg.training.stage import TrainingData
+
+__all__ = ["Training", "TrainingRows", "placed", "undone_on_error"]
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Encoded rows with their targets, and which of them train and which are held out."""
+
+    encoded: object  # llmreg.prompts.encoding.EncodedRows of n rows
+    y: np.ndarray  # (n,)
+    weight: np.ndarray  # (n,)
+    train: np.ndarray  # (m,) int
+    held_out: np.ndarray  # (n - m,) int
+
+
+class Training:
+    """Trains what is in the model, as one member of the ensemble, through the plan's stages.
+
+    Parameters
+    ----------
+    fitted : llmreg.prediction.fitted.Fitted
+    rows : TrainingRows
+    validate : callable or None
+        As in :class:`llmreg.training.stage.Stage`.
+    processes : llmreg.training.parallel.Processes
+    checkpoint_dir : str, os.PathLike or None
+    checkpoint_interval : float
+        Seconds.
+    verbose : int
+    """
+
+    def __init__(
+        self, fitted, rows, validate, processes, *, checkpoint_dir, checkpoint_interval, verbose
+    ):
+        self.fitted, self.rows, self.validate, self.processes = fitted, rows, validate, processes
+        self.folder, self.interval, self.verbose = checkpoint_dir, checkpoint_interval, verbose
+        model, plan, codec = fitted.model, fitted.plan, fitted.codec
+        encoded = rows.encoded
+        if model.shares_prefix:
+            encoded = encoded.share_prefix(model.device)
+        z = (codec.to_axis(rows.y) - fitted.mean) / fitted.std
+        self.data = TrainingData(encoded, z, codec.leaf_of(rows.y), rows.weight)
+        self.scale = ZScale.from_tree(
+            model.tree, fitted.mean, fitted.std, model.device, model.dtype
+        )
+        self.adapters = None
+        if plan.methods[1] is not None and not plan.pretrained:  # whose adapters are there already
+            self.adapters = adapter_config(plan.adapters, model.lm.config.model_type)
+        if processes.sharded:
+            check_sharded(model, plan.methods[1], self.adapters)
+
+    def __call__(self, member):
+        """Train as this member; returns the records of all epochs."""
+        plan = self.fitted.plan
+        seed = plan.seed + member  # of what makes members differ
+        data, checkpoints = self.data.take(self.rows.train), self._checkpoints(seed)
+        return train_stages(
+            self.fitted.model, data, plan.stages, checkpoints,
+            lora=self.adapters,
+            scale=self.scale,
+            validate=self.validate,
+            rng=np.random.RandomState(seed % 2**32),
+            generator=torch.Generator().manual_seed(seed),
+            report=self._printer(member),
+            processes=self.processes,
+        )  # fmt: skip
+
+    def _checkpoints(self, seed):
+        if self.folder is None:
+            return Checkpoints(None, "", 0.0)
+        if self.processes.sharded:
+            raise ValueError(
+                f"checkpoint_dir={str(self.folder)!r} cannot be used with FSDP, whose processes "
+                "hold parts of the weights. Set checkpoint_dir=None, or train without FSDP."
+            )
+        model, plan, rows = self.fitted.model, self.fitted.plan, self.rows
+        name = fit_name(
+            model, plan, seed, data=self.data, y=rows.y,
+            held_out=rows.held_out, scale=self.scale, std=self.fitted.std,
+        )  # fmt: skip
+        return Checkpoints(self.folder, name, self.interval, writes=self.processes.index == 0)
+
+    def _printer(self, member):
+        if not self.verbose or self.processes.index:
+            return lambda record: None
+        plan, count = self.fitted.plan, self.fitted.plan.n_estimators
+        name = f"member {member + 1}/{count}" if count > 1 else None
+        return printer(plan.stages, self.fitted.model, plan.n_train, plan.n_held_out, name)
+
+
+@contextlib.contextmanager
+def placed(model, computing, processes):
+    """Within this context the model is where and as it trains; then as it predicts."""
+    place = partial(model.place, torch.device(computing.device))
+    formats = computing.formats("training")
+    if processes.sharded:  # before anything is on the device, which may be too small
+        model.place("cpu", *formats)
+    rejoin = processes.shard(model)
+    place(*formats)
+    model.checkpointing(computing.gradient_checkpointing)
+    if computing.torch_compile:
+        model.compile()
+    yield
+    rejoin()
+    model.checkpointing(False)
+    place(*computing.formats("prediction")).eval()
+
+
+@contextlib.contextmanager
+def undone_on_error(fitted, start):
+    """What is to be trained: going on from an earlier fit must not spoil that one if it fails.
+
+    Fresh weights are trained in a copy. Pretrained ones may be too large for a second copy: there
+    only the weights that train are remembered.
+    """
+    model = fitted.model
+    if start is None:
+        yield fitted
+    elif not model.pretrained:
+        yield replace(fitted, model=copy.deepcopy(model))
+    else:
+        before = model.snapshot()
+        place = model.device, model.dtype, model._autocast
+        try:
+            yield fitted
+        except BaseException:
+            model.keep_reference(False)
+            model.checkpointing(False)
+            model.place(*place).restore(before)
+            model.eval()
+            raise
