@@ -42,8 +42,7 @@ from llmreg.methods import (
 )
 from llmreg.numbers.distribution import NumericDistribution
 from llmreg.tables.serialization import RowSerializer
-
-__version__ = "0.1.0.dev0"
+from llmreg.version import __version__
 
 __all__ = [
     "CE",
@@ -83,6 +82,7 @@ __all__ = [
     "StageMemory",
     "TargetCodec",
     "ZeroShot",
+    "__version__",
     "estimate_memory",
     "fit_methods",
 ]

@@ -176,7 +176,7 @@ class LLMRegressor(
         What ``decoding="auto"`` stands for: "rail" or "median".
     target_scale_scores_ : dict of str to float
         Scores of the scales among which ``codec_.scale_`` was chosen, the smaller the better; empty
-        where there was no choice. See :func:`llmreg.codecs.choosing.choose_scale`.
+        where there was no choice. See :func:`llmreg.estimates.target_scale.choose_scale`.
     plan_ : llmreg.config.plan.Plan
         What "auto" ended as, and why; printed, a table.
     serializer_, codec_, prompts_

@@ -13,10 +13,9 @@ from llmreg.methods import METHODS, NewTokens, resolve_method
 from llmreg.methods.number_tokens import DigitDistance
 from llmreg.tables.reading import read_table
 from llmreg.tables.targets import numeric_targets
+from llmreg.tables.weights import relative_weights
 
 __all__ = ["TrainingTable", "check_adapters", "check_methods", "check_training_data"]
-
-LEAST_WEIGHT = 1e-30  # of the largest one: float32 holds it
 
 
 def check_methods(estimator):
@@ -147,13 +146,4 @@ def check_training_data(estimator, X, y, sample_weight, reset=True):
             "non-negative, and at least one positive. Rows of weight zero are left out."
         )
     used = weight > 0
-    return TrainingTable(frame[used], y[used], _relative(weight[used]), target)
-
-
-def _relative(weight):
-    """Positive weights by their mean; those below 1e-30 of the largest count as that.
-
-    So no sum of some of them over- or underflows, and a part of the table has a mean weight too.
-    """
-    weight = np.maximum(weight / weight.max(), LEAST_WEIGHT)
-    return weight / weight.mean()
+    return TrainingTable(frame[used], y[used], relative_weights(weight[used]), target)

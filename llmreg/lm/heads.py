@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from llmreg.estimates.opinion import interval_log_mass
 from llmreg.lm.readout import answer_logits, last_states, prompt_states
 from llmreg.numbers.decoding import tree_distribution
 from llmreg.numbers.distribution import NumericDistribution
+from llmreg.numbers.opinion import interval_log_mass
 from llmreg.numbers.tree import leaf_log_probs
 
 __all__ = ["HEADS", "Head", "Histogram", "LeafShift", "build_head", "histogram_targets", "pool"]

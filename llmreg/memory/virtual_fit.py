@@ -18,11 +18,11 @@ from llmreg.assembly import (
     model_source,
     row_estimates,
 )
-from llmreg.codecs.choosing import axis_moments
 from llmreg.codecs.digits import DigitCodec
 from llmreg.config.defaults import auto_validation, stage_settings
 from llmreg.config.devices import precision_of, training_device
 from llmreg.config.process_state import own_draws
+from llmreg.estimates.target_scale import axis_moments
 from llmreg.lm.adapters import adapter_weights
 from llmreg.lm.loading.hub import load_config, load_tokenizer
 from llmreg.memory.quantised import quantised_bytes

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from llmreg.estimates.opinion import opinion_steps
 from llmreg.numbers.calibration import UNTOUCHED, calibrated
 from llmreg.numbers.distribution import NumericDistribution
+from llmreg.numbers.opinion import opinion_steps
 from llmreg.numbers.tree import greedy_leaf, keep_nodes, leaf_log_probs, step_log_probs
 
 __all__ = ["bounded_distribution", "calibrated_steps", "open_steps", "tree_distribution"]

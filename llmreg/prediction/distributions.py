@@ -10,7 +10,6 @@ import torch
 
 from llmreg.config.devices import resolve_device
 from llmreg.config.process_state import survive_forks
-from llmreg.estimates.opinion import opinion_on, opinion_steps
 from llmreg.lm.backbone import NumberLM
 from llmreg.lm.heads import GridSum
 from llmreg.numbers.calibration import UNTOUCHED, calibrated
@@ -21,6 +20,7 @@ from llmreg.numbers.decoding import (
     tree_distribution,
 )
 from llmreg.numbers.distribution import NumericDistribution
+from llmreg.numbers.opinion import opinion_on, opinion_steps
 from llmreg.numbers.tree import mixed_steps
 from llmreg.training.steps import split_on_memory_error
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from llmreg.codecs.choosing import root_mean_square
+from llmreg.estimates.target_scale import root_mean_square
 from llmreg.prediction.distributions import distributions, on_axis
 
 __all__ = ["validator"]

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from llmreg.estimates.opinion import opinion_on
 from llmreg.estimates.stacking import Opinion
+from llmreg.numbers.opinion import opinion_on
 from llmreg.prompts.cell_encoder import SlotLayout
 from llmreg.prompts.cells import CellValues
 

@@ -6,13 +6,13 @@ import string
 from dataclasses import dataclass, replace
 from itertools import repeat
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from llmreg.estimates.stacking import Opinion
 from llmreg.tables.column_report import as_frame, describe_columns, warn_unseen
 from llmreg.tables.columns import KINDS, plan_column, write_column
 from llmreg.tables.kinds import look_at
@@ -76,7 +76,7 @@ class SerializedRows:
     literals: tuple[str, ...]
     fields: tuple[Field, ...]
     n_rows: int
-    opinion: Opinion | None = None
+    opinion: Any = None
     weight: np.ndarray | None = None
 
     def to_text(self):

@@ -6,6 +6,7 @@ from importlib import metadata
 
 import torch
 
+from llmreg import version
 from llmreg.training.checkpoints import fingerprint
 from llmreg.training.interruptions import HeldSignals
 from llmreg.training.stage import Stage
@@ -112,11 +113,9 @@ def fit_name(model, plan, seed, **further):
     -------
     str
     """
-    from llmreg import __version__
-
     reading = replace(plan.reading, text_features=plan.reading.text_features is not False)
     plan = replace(plan, reading=reading, computing=replace(plan.computing, device=""), why={})
-    versions = {"llmreg": __version__, "python": platform.python_version()}
+    versions = {"llmreg": version.__version__, "python": platform.python_version()}
     versions |= {package: metadata.version(package) for package in PACKAGES}
     return fingerprint(
         versions, model.device.type, seed, plan, model.lm.config, model.codec,

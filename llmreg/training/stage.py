@@ -7,21 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from llmreg.tables.weights import entry_counts
 from llmreg.training.clipping import GradientClip
 from llmreg.training.parallel import Processes
 from llmreg.training.policy import Targets
 from llmreg.training.selection import BestWeights, RunningMean
 from llmreg.training.steps import BatchGradients, draw_noise, random_states, set_random_states
 
-__all__ = ["Stage", "TrainingData", "entry_counts", "train_stage"]
+__all__ = ["Stage", "TrainingData", "train_stage"]
 
 FEW = 8  # rows that say whether a model still answers in numbers
 POOL = 64  # batches whose rows are sorted by length together
-
-
-def entry_counts(weight):
-    """How often each row (n,) is gone through in an epoch: its weight by the mean, but once."""
-    return np.maximum(np.rint(weight / weight.mean()), 1).astype(int)
 
 
 @dataclass(frozen=True)

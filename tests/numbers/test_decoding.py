@@ -10,7 +10,6 @@ from codec_zoo import PlainCodec
 from llmreg.codecs.decimals import DecimalCodec
 from llmreg.codecs.digits import DigitCodec
 from llmreg.codecs.grids import GridCodec
-from llmreg.estimates.opinion import opinion_steps
 from llmreg.estimates.stacking import Opinion, Spread
 from llmreg.numbers import decoding
 from llmreg.numbers.calibration import UNTOUCHED, Calibration
@@ -20,6 +19,7 @@ from llmreg.numbers.decoding import (
     open_steps,
     tree_distribution,
 )
+from llmreg.numbers.opinion import opinion_steps
 from llmreg.numbers.tree import greedy_leaf, leaf_log_probs, step_log_probs
 
 LENGTHS = (5, 1, 8)

@@ -235,7 +235,7 @@ def test_all_that_decides_is_in_the_name(problem, tmp_path, monkeypatch):
         name(seed=1), name(y=1024 * data.z), name(data=data.take(np.arange(5))),
         name(held_out=np.arange(3)),
     ]  # fmt: skip
-    monkeypatch.setattr("llmreg.__version__", "another")
+    monkeypatch.setattr("llmreg.version.__version__", "another")
     others.append(name())
     monkeypatch.undo()
     monkeypatch.setattr("importlib.metadata.version", lambda package: "another")

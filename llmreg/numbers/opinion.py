@@ -53,7 +53,7 @@ def interval_log_mass(opinion, spans):
     Examples
     --------
     >>> import torch
-    >>> from llmreg.estimates.opinion import interval_log_mass
+    >>> from llmreg.numbers.opinion import interval_log_mass
     >>> from llmreg.estimates.stacking import Opinion, Spread
     >>> opinion = Opinion(torch.tensor([10.0]), Spread(1.0, 3.0, 0.1))
     >>> spans = torch.tensor([[[-99.0, 10.0], [10.0, 11.0]]])

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from scipy.stats import logistic
 
 from llmreg import DigitCodec
-from llmreg.estimates.opinion import interval_log_mass, opinion_on, opinion_steps
 from llmreg.estimates.stacking import Opinion, Spread
+from llmreg.numbers.opinion import interval_log_mass, opinion_on, opinion_steps
 from llmreg.numbers.tree import NumberTree, leaf_log_probs
 
 SPREAD = Spread(0.4, 2.0, 0.15)

@@ -16,7 +16,7 @@ from llmreg import (
     RowSerializer,
     ScientificCodec,
 )
-from llmreg.codecs.choosing import axis_moments, choose_scale, fit_codec, root_mean_square
+from llmreg.estimates.target_scale import axis_moments, choose_scale, fit_codec, root_mean_square
 from llmreg.numbers.distribution import NumericDistribution
 from llmreg.numbers.tree import NumberTree
 from llmreg.prediction.distributions import on_axis

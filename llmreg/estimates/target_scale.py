@@ -9,7 +9,7 @@ from llmreg.codecs.digits import BENT, CROWDED, DigitCodec
 from llmreg.codecs.grids import GridCodec
 from llmreg.estimates.row_estimates import KINDS, RowEstimates
 from llmreg.estimates.row_features import RowFeatures
-from llmreg.training.stage import entry_counts
+from llmreg.tables.weights import entry_counts
 
 __all__ = ["axis_moments", "choose_scale", "fit_codec", "root_mean_square", "warn_clipped"]
 
@@ -140,8 +140,8 @@ def _has_long_tail(y):
 def _score(codec, designs, y, weight, seed):
     import torch
 
-    from llmreg.estimates.opinion import opinion_on, opinion_steps
     from llmreg.numbers.decoding import tree_distribution
+    from llmreg.numbers.opinion import opinion_on, opinion_steps
     from llmreg.numbers.tree import NumberTree
 
     estimates = RowEstimates(KINDS, codec, *axis_moments(codec, y, weight), seed)
