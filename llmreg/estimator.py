@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.codecs.digits import DigitCodec, TargetCodec
-from llmreg.config.checks import check_adapters, check_methods, check_training_data
+from llmreg.config.checks import check_methods, check_model_and_device, check_training_data
 from llmreg.config.device import Device, as_device
 from llmreg.config.parameters import CONSTRAINTS, LASTING, ParametersMixin
 from llmreg.config.pretrained_model import built_from
@@ -316,7 +316,7 @@ class LLMRegressor(
             stage cannot learn, or ``temperature_scaling=True`` has too few validation rows.
         """
         methods = check_methods(self)
-        check_adapters(self.adapters)
+        check_model_and_device(self)
         start = self._start()
         fitted = object.__new__(type(self))  # in whose place a fit that fails leaves no trace
         fitted.__dict__ = dict(vars(self))

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length
 
 from llmreg.codecs.digits import DigitCodec
+from llmreg.config.device import as_device
 from llmreg.config.pretrained_model import as_pretrained
 from llmreg.methods import METHODS, NewTokens, resolve_method
 from llmreg.methods.number_tokens import DigitDistance
@@ -15,7 +16,7 @@ from llmreg.tables.reading import read_table
 from llmreg.tables.targets import numeric_targets
 from llmreg.tables.weights import relative_weights
 
-__all__ = ["TrainingTable", "check_adapters", "check_methods", "check_training_data"]
+__all__ = ["TrainingTable", "check_methods", "check_model_and_device", "check_training_data"]
 
 
 def check_methods(estimator):
@@ -91,9 +92,13 @@ def _warn_of_far_means(estimator, method, codec):
         )
 
 
-def check_adapters(adapters):
-    """ValueError if the layers that get adapters are not given by names."""
-    layers = getattr(adapters, "target_modules", None) or ()
+def check_model_and_device(estimator):
+    """ValueError for illegal values of a :class:`PretrainedModel`'s or :class:`Device`'s
+    parameters, or if the layers that get adapters are not given by names."""
+    for part in (as_pretrained(estimator.model), as_device(estimator.device)):
+        if part is not None:
+            part._validate_params()
+    layers = getattr(estimator.adapters, "target_modules", None) or ()
     if not all(isinstance(name, str) for name in layers):
         raise ValueError(
             f"target_modules={layers!r} must be names of layers, such as ['q_proj', 'v_proj'], or "

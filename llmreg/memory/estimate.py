@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils.validation import _num_samples
 
-from llmreg.config.checks import check_adapters, check_methods, check_training_data
+from llmreg.config.checks import check_methods, check_model_and_device, check_training_data
 
 __all__ = ["MemoryEstimate", "StageMemory", "estimate_memory"]
 
@@ -252,7 +252,7 @@ def estimate_memory(model, X, y=None) -> MemoryEstimate:
     reader = type(model)(**model.get_params(deep=False))  # reading a table sets attributes
     reader._validate_params()
     methods = check_methods(reader)
-    check_adapters(reader)
+    check_model_and_device(reader)
     y = np.linspace(0.0, 1.0, _num_samples(X)) if y is None else y
     frame, y, _, target = check_training_data(reader, X, y, None)
     fit = VirtualFit(model.get_params(deep=False), frame, y, target, methods)

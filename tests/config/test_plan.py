@@ -1,0 +1,139 @@
+"""A plan: nothing is "auto" any more, each choice has a reason, and it is what the fit does."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from plans import plan_of
+
+from llmreg import (
+    GRPO,
+    Device,
+    DigitCodec,
+    GridCodec,
+    LLMRegressor,
+    PretrainedModel,
+    RowSerializer,
+    SoftCE,
+    ZeroShot,
+)
+
+N_ROWS = 260
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.RandomState(0)
+    X = pd.DataFrame({"a": rng.randn(N_ROWS), "b": rng.choice(["x", "y"], N_ROWS)})
+    return RowSerializer().fit(X).serialize(X)
+
+
+def _plan(rows, methods=None, scores=None, **params):
+    codec = DigitCodec().fit(np.arange(N_ROWS))
+    return plan_of(LLMRegressor(**params), rows, codec, methods, scores)
+
+
+def _by_name(plan):
+    return {name: (value, why) for name, value, why in plan.rows()}
+
+
+@pytest.mark.parametrize("model", ["tiny", "owner/name"])
+def test_nothing_stays_auto_but_what_is_found_while_training(model, rows):
+    plan = _by_name(_plan(rows, (SoftCE(), GRPO()), model=model))
+    left = {name for name, (value, _) in plan.items() if value == "auto"}
+    assert left == {
+        "sft_max_grad_norm", "align_max_grad_norm", "decoding", "temperature", "estimate_weight",
+    }  # fmt: skip
+
+
+def test_what_was_left_to_the_plan_has_a_reason_and_what_was_asked_for_has_none(rows):
+    asked = dict(
+        number_input="text", estimates=None, dropout=0.3, batch_size=7, weight_decay=0.5,
+        sft_epochs=3, sft_learning_rate=0.1, align_epochs=2, align_learning_rate=0.2,
+        validation_fraction=0.25, decoding="median", estimate_weight=0.2, max_grad_norm=1.0,
+        text_features=False, temperature_scaling=False,
+        device=Device("cpu", dtype="float64", micro_batch_size=3),
+        serializer=RowSerializer(max_text_tokens=9, max_prompt_tokens=99),
+    )  # fmt: skip
+    plan = _plan(rows, (SoftCE(), GRPO()), **asked)
+    assert plan.why == {}
+    found = {name: value for name, (value, _) in _by_name(plan).items()}
+    expected = {
+        "number_input": "text", "estimates": "", "dropout": "0.3", "sft_batch_size": "7",
+        "align_batch_size": "7", "sft_weight_decay": "0.5", "sft_epochs": "3", "align_epochs": "2",
+        "sft_learning_rate": "0.1", "align_learning_rate": "0.2", "n_held_out": "65",
+        "n_train": "195", "decoding": "median", "estimate_weight": "0.2", "temperature": "1.0",
+        "text_features": "False", "training": "float64", "prediction": "float64",
+        "sft_micro_batch_size": "3", "max_text_tokens": "9", "max_prompt_tokens": "99",
+        "align_max_grad_norm": "1.0",
+    }  # fmt: skip
+    assert {name: found[name] for name in expected} == expected
+    left = _plan(rows, (SoftCE(), GRPO()))
+    names = {name for name in expected if name != "n_train"} - {"max_prompt_tokens"}
+    assert names - left.why.keys() == set()
+
+
+def test_fresh_and_pretrained_weights_are_read_and_trained_differently(rows):
+    fresh, known = _plan(rows), _plan(rows, model="owner/name")
+    assert (fresh.weights, known.weights) == ("fresh", "pretrained")
+    assert (fresh.reading.number_input, known.reading.number_input) == ("value", "text")
+    assert (fresh.reading.text_features, known.reading.text_features) == (True, False)
+    assert (fresh.reading.estimates, known.reading.estimates) == (("linear", "boosted"), ())
+    assert known.stages[0][1].by_length and not fresh.stages[0][1].by_length
+    assert (fresh.computing.prediction, known.computing.prediction) == ("float64", "float32")
+    assert known.reading.chat_template
+    silent = PretrainedModel("owner/name", chat_template=False)
+    assert not _plan(rows, model=silent).reading.chat_template
+
+
+def test_stages_are_those_that_train(rows):
+    both = (SoftCE(), GRPO())
+    assert [stage.name for _, stage in _plan(rows, both).stages] == ["sft", "align"]
+    assert [stage.name for _, stage in _plan(rows, both, sft_epochs=0).stages] == ["align"]
+    assert [stage.name for _, stage in _plan(rows, both, align_epochs=0).stages] == ["sft"]
+    assert _plan(rows, (ZeroShot(), None)).stages == ()
+    assert not _plan(rows, (ZeroShot(), None)).trains and _plan(rows, both).trains
+
+
+def test_rows_are_split_once_and_alike(rows):
+    plan = _plan(rows)
+    train, held_out = plan.split()
+    assert (len(train), len(held_out)) == (plan.n_train, plan.n_held_out) == (221, 39)
+    assert sorted([*train, *held_out]) == list(range(N_ROWS))
+    assert all(np.array_equal(a, b) for a, b in zip(plan.split(), (train, held_out), strict=True))
+    train, held_out = _plan(rows, validation_fraction=None).split()
+    assert len(train) == N_ROWS and not len(held_out)
+
+
+def test_scales_that_were_compared_are_the_reason_of_the_scale(rows):
+    plan = _plan(rows, scores={"minmax": 2.0, "log": 1.5})
+    assert plan.codec_scale == "minmax"
+    assert "minmax 2, log 1.5" in plan.why["codec_scale"]
+    grid = plan_of(LLMRegressor(), rows, GridCodec([1, 2]).fit(np.ones(N_ROWS)))
+    assert grid.codec_scale is None and "codec_scale" not in grid.why
+
+
+def test_a_fitted_estimator_shows_what_was_done(table, quick_fit):
+    model = quick_fit(table.X, table.y, fit_method="raft", validation_fraction=0.3)
+    plan = model.plan_
+    assert plan.predicting.decoding == model.decoding_ == "rail"
+    assert plan.predicting.temperature == model.temperature_
+    assert plan.predicting.estimate_weight == model.estimate_weight_
+    assert plan.codec_scale == model.codec_.scale_
+    steps = model.history_.groupby("stage")["step"].max()
+    for method, stage in plan.stages:
+        assert steps[stage.name] == -(-plan.n_train // stage.batch_size) * stage.epochs
+        assert type(method).__name__ in repr(plan)
+    assert repr(pickle.loads(pickle.dumps(plan))) == repr(plan)
+
+
+def test_a_plan_reads_as_a_table_with_reasons(rows):
+    plan = _plan(rows)
+    lines = repr(plan).splitlines()
+    assert len(lines) == len(plan.rows())
+    batch = next(line for line in lines if line.startswith("sft_batch_size"))
+    said = "sft_batch_size 32 fresh weights, fewer than 1500 training rows"
+    assert " ".join(batch.split()) == said
+    page = plan._repr_html_()
+    assert page.count("<tr>") == 1 + len(lines) and "<td>sft_batch_size</td><td>32</td>" in page
