@@ -12,27 +12,17 @@ import llmreg
 
 PACKAGE = Path(llmreg.__file__).parent
 
-# From the bottom to the top. A room is a folder of llmreg, or a module that has no folder.
-ORDER = (
-    "version",
-    "integrations",
-    "tables",
-    "datasets",
-    "codecs",
-    "numbers",
-    "estimates",
-    "prompts",
-    "lm",
-    "methods",
-    "training",
-    "config",
-    "prediction",
-    "persistence",
-    "memory",
-    "fit",
-    "estimator",
-    "llmreg",
-)
+DESIGN = Path(__file__).resolve().parents[1] / "docs" / "design.md"
+
+
+def _pictured():
+    """The rooms in the picture of docs/design.md, from the bottom to the top."""
+    picture = DESIGN.read_text(encoding="utf-8").split("```text\n")[1].split("```")[0]
+    return tuple(line.split()[0] for line in reversed(picture.splitlines()))
+
+
+# A room is a folder of llmreg, or a module that has no folder.
+ORDER = _pictured()
 
 # (module, what it imports from above). What is mended must go from here; nothing may come.
 KNOWN = {
@@ -94,7 +84,7 @@ def _room(name):
 
 def test_every_room_has_its_place():
     rooms = {_room(name) for name in read_package()}
-    assert rooms == set(ORDER), "name each room, and no other, in ORDER"
+    assert rooms == set(ORDER), "name each room, and no other, in the picture"
     assert len(ORDER) == len(rooms)
 
 
