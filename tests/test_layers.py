@@ -16,7 +16,6 @@ PACKAGE = Path(llmreg.__file__).parent
 ORDER = (
     "integrations",
     "tables",
-    "datasets",
     "estimates",
     "codecs",
     "numbers",
