@@ -48,7 +48,7 @@ def test_files_that_are_promised_to_the_wheel_are_there():
 
 def test_a_typed_script_is_accepted():
     api = pytest.importorskip("mypy.api")
-    script = ROOT / "tests" / "typed_script.py"
+    script = ROOT / "tests" / "helpers" / "typed_script.py"
     out, errors, status = api.run(
         ["--follow-imports=silent", "--ignore-missing-imports", str(script)]
     )

@@ -14,24 +14,24 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     "command",
     [
-        ["ablation.py", "--data", "auto-mpg", "--variants", "default", "no ramps"],
-        ["after_ce.py", "--tables", "auto-mpg", "no-such-table", "--seeds", "1", "--methods",
+        ["studies.ablation", "--data", "auto-mpg", "--variants", "default", "no ramps"],
+        ["studies.after_ce", "--tables", "auto-mpg", "no-such-table", "--seeds", "1", "--methods",
          "first stage alone", "grpo (default: crps)"],
-        ["calibration.py", "--tables", "auto-mpg", "--methods", "ce", "--seeds", "1"],
-        ["defaults.py", "diabetes"],
-        ["equal_time.py", "--data", "auto-mpg", "--splits", "1", "--epochs", "1"],
-        ["large_models.py", "--prompt", "32", "--batch", "2", "--repeats", "1"],
-        ["methods.py", "--quick", "--data", "auto-mpg", "--methods", "ce", "--out", "out"],
-        ["pretraining.py", "--minutes", "0.01", "--data", "auto-mpg", "--max-rows", "100"],
-        ["shapes.py", "--tables", "auto-mpg", "--shapes", "32x1", "64x2", "--epochs", "1"],
-        ["suite.py", "--data", "diabetes", "--estimators", "mean", "Ridge", "--llmreg", "--splits",
+        ["studies.calibration", "--tables", "auto-mpg", "--methods", "ce", "--seeds", "1"],
+        ["studies.defaults", "diabetes"],
+        ["studies.equal_time", "--data", "auto-mpg", "--splits", "1", "--epochs", "1"],
+        ["speed.large_models", "--prompt", "32", "--batch", "2", "--repeats", "1"],
+        ["studies.methods", "--quick", "--data", "auto-mpg", "--methods", "ce", "--out", "out"],
+        ["studies.pretraining", "--minutes", "0.01", "--data", "auto-mpg", "--max-rows", "100"],
+        ["studies.shapes", "--tables", "auto-mpg", "--shapes", "32x1", "64x2", "--epochs", "1"],
+        ["suite", "--data", "diabetes", "--estimators", "mean", "Ridge", "--llmreg", "--splits",
          "1"],
     ],
     ids=lambda command: command[0],
 )  # fmt: skip
 def test_benchmark_prints_its_table(command, tmp_path):
     result = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / command[0]), *command[1:]],
+        [sys.executable, "-m", f"benchmarks.{command[0]}", *command[1:]],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
         timeout=280,
     )  # fmt: skip

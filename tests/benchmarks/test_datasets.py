@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmreg.datasets import (
+from benchmarks.datasets import (
     load_amazon_reviews,
     load_code_metrics,
     load_movielens_1m,
@@ -17,8 +17,8 @@ from llmreg.datasets import (
     load_talent,
     make_original_1,
 )
-from llmreg.datasets.base import draw_parts
-from llmreg.datasets.synthetic import original_1
+from benchmarks.datasets.base import draw_parts
+from benchmarks.datasets.synthetic import original_1
 
 FOLDER = os.environ.get("LLMREG_DATA")
 needs_data = pytest.mark.skipif(

@@ -1,28 +1,23 @@
-"""benchmarks/fuzz.py: what it takes for a failure, and a short run that must find none."""
+"""The fuzz command: what it takes for a failure, and a short run that must find none."""
 
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
 pytest.importorskip("polars")
 pytest.importorskip("pyarrow")
 
-import fuzz
-from fuzz_cases import run_case
-from fuzz_oracle import Findings, attempt, differ, fingerprint
-
+from benchmarks.fuzz import command
+from benchmarks.fuzz.cases import run_case
+from benchmarks.fuzz.oracle import Findings, attempt, differ, fingerprint
 from llmreg.tables.reading import read_table
 
 
 def test_hostile_tables_are_predicted_or_refused():
-    found = fuzz.main(["--fit", "25", "--predict", "200"])
-    assert not any(findings.failures for findings in found), fuzz.report(found)
+    found = command.main(["--fit", "25", "--predict", "200"])
+    assert not any(findings.failures for findings in found), command.report(found)
 
 
 def test_a_case_is_the_same_each_time():

@@ -1,0 +1,1 @@
+"""Hostile tables, fitted and predicted: ``python -m benchmarks.fuzz``."""

@@ -1,0 +1,1 @@
+"""Seconds and memory, beside bare passes and beside peers."""

@@ -1,0 +1,157 @@
+"""What the defaults are worth: each of them changed on its own, on rows that no report uses.
+
+    LLMREG_DATA=<folder> python -m benchmarks.studies.ablation
+    LLMREG_DATA=<folder> python -m benchmarks.studies.ablation --variants default "no ramps"
+
+Defaults are chosen here and judged by the suite: rows are its training rows of split 100 and
+further, a fifth of which is held back. A line per fit goes to a CSV file, and a run that was
+stopped goes on. Fits have one thread if OMP_NUM_THREADS=1, and are made one after the other.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.model_selection import train_test_split
+from torch import nn
+
+from benchmarks.suite.measure import figures
+from benchmarks.suite.tables import find_tables, load_table, split_table
+from llmreg import DigitCodec, GridCodec, LLMRegressor, SoftCE
+from llmreg.prompts import cell_encoder
+from llmreg.prompts.cell_encoder import NumberEmbedding
+
+TABLES = [
+    *["machine_cpu", "pm10", "teaching_evals", "carseats", "cps_85_wages", "sensory", "concrete"],
+    *["debutanizer", "abalone", "auto_mpg", "used_cars_us", "esol_smiles", "freesolv_smiles"],
+]
+
+
+class NoRamps(NumberEmbedding):
+    """Numbers are read by their curve alone."""
+
+    RAMP = 0.0
+
+
+class FullRamps(NumberEmbedding):
+    """Neighbouring values are told apart as fast as the curve is learnt."""
+
+    RAMP = 1.0
+
+
+class Jittered(NumberEmbedding):
+    """In training numbers are a twentieth of a standard deviation off."""
+
+    def forward(self, z):
+        return super().forward(z + 0.05 * torch.randn_like(z) if self.training else z)
+
+
+class Periodic(NumberEmbedding):
+    """Sines and cosines of learnt frequencies in place of ramps (Gorishniy et al. 2022, 3.3)."""
+
+    RAMP, SIZE = 0.0, 16
+
+    def __init__(self, knots, edges, size, std):
+        super().__init__(knots, edges, size, std)
+        self.frequency = nn.Parameter(0.3 * torch.randn(len(edges), self.SIZE))
+        self.waves = nn.Parameter(
+            torch.randn(len(edges), 2 * self.SIZE, size) * std / self.SIZE**0.5
+        )
+
+    def forward(self, z):
+        angle = 2 * torch.pi * z.unsqueeze(-1) * self.frequency
+        waves = torch.cat([angle.sin(), angle.cos()], -1)
+        return super().forward(z) + torch.einsum("bcf,cfd->bcd", waves, self.waves)
+
+
+class NoHeaps(DigitCodec):
+    """Ends are written like any other number."""
+
+    def _heap_up(self, y):
+        self.heaps_ = np.zeros(2)
+
+
+# Parameters, and how numbers are read.
+VARIANTS = {
+    "default": {},
+    "estimates do not count": {"estimate_weight": 0.0},
+    "no estimates": {"estimates": None},
+    "linear estimate": {"estimates": "linear"},
+    "boosted estimate": {"estimates": "boosted"},
+    "no ramps": {"embedding": NoRamps},
+    "full ramps": {"embedding": FullRamps},
+    "periodic": {"embedding": Periodic},
+    "jitter": {"embedding": Jittered},
+    "no hidden cells": {"dropout": 0.0},
+    "one cell in five hidden": {"dropout": 0.2},
+    "quantile codec": {"codec": DigitCodec(scale="quantile")},
+    "log codec": {"codec": DigitCodec(scale="log")},
+    "no heaps": {"codec": NoHeaps()},
+    "grid codec": {"codec": GridCodec()},  # for targets that take few values
+    "wider targets": {"sft_method": SoftCE(sigma=0.3)},
+    "no second stage": {"fit_method": "soft_ce"},
+    "three members": {"n_estimators": 3},
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", nargs="+", default=TABLES, help="as the suite takes them")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--splits", type=int, default=1)
+    parser.add_argument("--max-rows", type=int, default=1250, help="of which 64 %% train")
+    parser.add_argument("--out", type=Path, default=Path("ablation.csv"))
+    args = parser.parse_args()
+    lines = pd.read_csv(args.out).to_dict("records") if args.out.exists() else []
+    done = {(line["table"], line["split"], line["variant"]) for line in lines}
+    for split in range(100, 100 + args.splits):
+        for name in find_tables(args.data):
+            for variant in args.variants:
+                if (name, split, variant) not in done:
+                    lines.append(one(name, split, variant, args.max_rows))
+                    print(lines[-1], flush=True)
+                    pd.DataFrame(lines).to_csv(args.out, index=False)
+    _report(pd.DataFrame(lines), args.variants)
+
+
+def held_back(name, split, max_rows):
+    """X, X_held, y, y_held: four fifths of the training rows of a split, and the last fifth."""
+    part = split_table(load_table(name), split, max_rows)
+    return train_test_split(part.X, part.y, test_size=0.2, random_state=split)
+
+
+def one(name, split, variant, max_rows):
+    """A line: one fit on four fifths of the training rows, judged on the last fifth of them."""
+    X, X_held, y, y_held = held_back(name, split, max_rows)
+    settings = dict(VARIANTS[variant])
+    embedding = settings.pop("embedding", NumberEmbedding)
+    with patch.object(cell_encoder, "NumberEmbedding", embedding):
+        start = time.perf_counter()
+        model = LLMRegressor(**settings, random_state=split).fit(X, y)
+        seconds = time.perf_counter() - start
+        found = figures(y_held, model.predict_distribution(X_held))
+    return {
+        "table": name, "split": split, "variant": variant, "R²": round(found["r2"], 4),
+        "CRPS": round(float(found["crps"] / y.std()), 4), "seconds": round(seconds, 1),
+        **{f"in {level}": found[f"coverage_{level}"] for level in (50, 80, 95)},
+    }  # fmt: skip
+
+
+def _report(lines, variants):
+    """Means over the tables and splits that all variants have, and each table's R²."""
+    table = lines[lines["variant"].isin(variants)]
+    by_row = table.pivot_table(index=["table", "split"], columns="variant", values="R²")
+    complete = by_row.dropna().index
+    shared = table.set_index(["table", "split"]).loc[complete].reset_index()
+    measured = ["R²", "CRPS", "in 50", "in 80", "in 95", "seconds"]
+    means = shared.groupby("variant")[measured].mean().loc[variants]
+    print(means.round(3).to_string())
+    print(by_row.groupby("table").mean()[variants].round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()

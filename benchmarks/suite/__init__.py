@@ -1,0 +1,1 @@
+"""llmreg beside its peers, over real tables: ``python -m benchmarks.suite``."""
