@@ -703,7 +703,7 @@ def test_what_a_pretrained_model_reads_of_numbers_changes_its_predictions(
 def test_without_lora_all_weights_of_a_pretrained_model_are_trained(
     table, quick_fit, pretrained_folder, base_weights
 ):
-    model = quick_fit(table.X, table.y, model=pretrained_folder, lora_r=None)
+    model = quick_fit(table.X, table.y, model=pretrained_folder, adapters=None)
     assert not model.model_.has_lora
     trained = model.model_.lm.state_dict()
     moved = [name for name in base_weights if not torch.equal(trained[name], base_weights[name])]
@@ -769,7 +769,7 @@ def test_each_parameter_changes_the_fit(name, table, predictions, quick_fit):
     assert np.isfinite(found).all()
 
 
-@pytest.mark.parametrize(("name", "value"), [("lora_r", 2), ("lora_r", None), ("lora_alpha", 1)])
+@pytest.mark.parametrize(("name", "value"), [("adapters", 2), ("adapters", None), ("lora_alpha", 1)])
 def test_lora_of_fresh_weights_acts_in_stage_align_alone(name, value, table, quick_fit):
     def history(**params):
         model = quick_fit(table.X, table.y, align_epochs=2, **params)
@@ -1033,7 +1033,7 @@ def test_a_warm_start_warns_of_changes_that_come_too_late(name, table, quick_fit
 def test_a_warm_start_takes_new_training_parameters_without_a_word(table, quick_fit):
     model = quick_fit(table.X, table.y, warm_start=True)
     model.set_params(sft_epochs=2, sft_learning_rate=0.01, fit_method="remax", batch_size=8)
-    model.set_params(decoding="median", reward="mae", lora_r=4)
+    model.set_params(decoding="median", reward="mae", adapters=4)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.fit(table.X, table.y)
@@ -1248,7 +1248,7 @@ PARAMETER_ERRORS = [
     (dict(device="gpu"), ["device='gpu'", "'auto'", "'cpu'", "'cuda'", "'mps'"]),
     (dict(model=7), ["model", "str", "to_dict", "Got 7"]),
     (dict(codec="digits"), ["codec", "TargetCodec", "Got 'digits'"]),
-    (dict(lora_r=0), ["lora_r", "[1, inf) or None", "Got 0"]),
+    (dict(adapters=0), ["adapters", "[1, inf) or None", "Got 0"]),
     (dict(dropout=1.0), ["dropout", "'auto'", "[0.0, 1.0)", "Got 1.0"]),
     (dict(dropout=-0.1), ["dropout", "[0.0, 1.0)", "Got -0.1"]),
     (dict(dropout="none"), ["dropout", "'auto'", "Got 'none'"]),

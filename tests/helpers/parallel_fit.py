@@ -17,9 +17,9 @@ from llmreg import GRPO, LLMRegressor
 KINDS = {
     "ce": dict(fit_method="ce"),
     "grpo": dict(fit_method=GRPO(4, beta=0.1)),
-    "grpo, whole": dict(fit_method="grpo", lora_r=None),
-    "pretrained": dict(fit_method=GRPO(4, beta=0.1), lora_r=4),
-    "whole": dict(fit_method="raft", lora_r=None),
+    "grpo, whole": dict(fit_method="grpo", adapters=None),
+    "pretrained": dict(fit_method=GRPO(4, beta=0.1), adapters=4),
+    "whole": dict(fit_method="raft", adapters=None),
 }
 
 

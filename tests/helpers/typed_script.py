@@ -58,7 +58,7 @@ def script() -> None:
         micro_batch_size=4,
         weight_decay=0.1,
         dropout=0.1,
-        lora_r=None,
+        adapters=None,
         lora_dropout=0,
         target_modules=["q_proj"],
         validation_fraction=None,
@@ -74,7 +74,7 @@ def script() -> None:
     LLMRegressor(fit_method=ZeroShot(4, normalisation="grid"), codec=DecimalCodec(1, low=0, high=5))
     LLMRegressor(fit_method=MBR(8), codec=ScientificCodec(3, max_exponent=4), reward=own_reward)
     LLMRegressor(fit_method=MBR("exact"), validation_fraction=0.1, n_iter_no_change=5)
-    LLMRegressor(fit_method=GRPO("exact"), reward="mse", estimates="linear", lora_r=4)
+    LLMRegressor(fit_method=GRPO("exact"), reward="mse", estimates="linear", adapters=4)
     LLMRegressor(fit_method=GenRe2(8, expert_weight=0), sft_method="ce", text_features=True)
     LLMRegressor(fit_method=ReMax(beta=1, temperature=2), checkpoint_dir="here")
     LLMRegressor(fit_method=Histogram(n_bins=9, limit=2), sft_method=CRPS("sft"))

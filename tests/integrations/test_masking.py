@@ -16,7 +16,7 @@ SECRET = "hf_secret"
 
 def test_no_representation_shows_the_token():
     model = LLMRegressor(token=SECRET)
-    for shown in (model, make_pipeline(model), GridSearchCV(model, {"lora_r": [4, 8]})):
+    for shown in (model, make_pipeline(model), GridSearchCV(model, {"adapters": [4, 8]})):
         for text in (repr(shown), str(shown), shown._repr_html_(), repr(shown.get_params())):
             assert SECRET not in text
     assert "token='***'" in repr(model)

@@ -18,7 +18,7 @@ def fitted(table, quick_fit, pretrained_folder):
     ways = {
         "tiny": dict(estimates="both"),
         "LoRA": dict(model=pretrained_folder, token="hf_secret"),
-        "tuned": dict(model=pretrained_folder, lora_r=None),
+        "tuned": dict(model=pretrained_folder, adapters=None),
     }
     return {way: quick_fit(table.X, table.y, fit_method="ce", **ways[way]) for way in ways}
 

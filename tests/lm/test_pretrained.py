@@ -25,14 +25,14 @@ def pair(pretrained_folder):
 # -- what is loaded --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lora_r", [4, None])
+@pytest.mark.parametrize("adapters", [4, None])
 def test_a_pair_in_memory_fits_as_its_folder_does_and_stays_as_it_was(
     lora_r, pair, pretrained_folder, table, quick_fit
 ):
     before = {name: p.clone() for name, p in pair[0].state_dict().items()}
     vocabulary = pair[1].get_vocab()
-    model = quick_fit(table.X, table.y, model=pair, lora_r=lora_r)
-    expected = quick_fit(table.X, table.y, model=pretrained_folder, lora_r=lora_r)
+    model = quick_fit(table.X, table.y, model=pair, adapters=lora_r)
+    expected = quick_fit(table.X, table.y, model=pretrained_folder, adapters=lora_r)
     assert np.array_equal(model.predict(table.X), expected.predict(table.X))
     after = pair[0].state_dict()
     assert before.keys() == after.keys() and pair[1].get_vocab() == vocabulary
@@ -121,7 +121,7 @@ def test_the_chat_template_is_a_choice(table, tokenizer_zoo, pair, quick_fit):
 def test_a_whole_configuration_of_peft_is_used(base, config, table, pretrained_folder, quick_fit):
     model = "tiny" if base == "tiny" else pretrained_folder
     before = config.to_dict()
-    fitted = quick_fit(table.X, table.y, model=model, peft_config=config)
+    fitted = quick_fit(table.X, table.y, model=model, adapters=config)
     plain = quick_fit(table.X, table.y, model=model)
     assert not np.array_equal(fitted.predict(table.X), plain.predict(table.X))
     assert config.to_dict() == before
@@ -133,7 +133,7 @@ def test_a_whole_configuration_of_peft_is_used(base, config, table, pretrained_f
 def test_adapters_given_twice_are_an_error(table):
     config = LoraConfig(r=4, target_modules="all-linear")
     with pytest.raises(ValueError, match="peft_config was given beside lora_r, lora_dropout"):
-        LLMRegressor(peft_config=config, lora_r=2, lora_dropout=0.1).fit(table.X, table.y)
+        LLMRegressor(adapters=config, adapters=2, lora_dropout=0.1).fit(table.X, table.y)
 
 
 def test_adapters_train_in_float32_on_a_bfloat16_base(table, pretrained_folder, quick_fit):

@@ -68,7 +68,7 @@ def test_every_style_learns_to_write_numbers(style, folder, quick_fit):
     X = np.array([["red"], ["green"], ["blue"], ["old house"]] * 6)
     y = np.array([10.0, 37.0, 64.0, 99.0] * 6)
     model = quick_fit(
-        X, y, model=folder("llama", style), fit_method="ce", sft_epochs=25, lora_r=None,
+        X, y, model=folder("llama", style), fit_method="ce", sft_epochs=25, adapters=None,
         sft_learning_rate=3e-3,
     )  # fmt: skip
     assert model.score(X, y) > 0.9
