@@ -74,16 +74,18 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
         # 3. The plan: here every "auto" ends.
         computing = computing_of(device, place, pretrained, params["adapters"])
         plan = resolve(params, methods, rows, serializer, codec, scores, computing, seed)
+
+        # 4. The split: rows that train, and rows that judge.
         train, held_out = plan.split()
 
         if new:
-            # 4. Estimates: what simple regressors say of rows that they have not seen.
+            # 5. Estimates: what simple regressors say of rows that they have not seen.
             estimates = None
             if plan.reading.estimates:
                 estimates = RowEstimates(plan.reading.estimates, codec, mean, std, seed)
                 rows = estimates.fit_extend(rows, y, weight)
 
-            # 5. The language model, fresh or pretrained, and prompts for it.
+            # 6. Prompts for a language model, be it fresh or pretrained.
             if pretrained is None:
                 base = fresh_base(params["model"], plan.reading, rows, codec)
             else:
@@ -91,7 +93,7 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
             prompts, encoded = fit_prompts(plan, base, rows, codec)
             prompts.estimates = estimates
 
-            # 6. The model to train, with what its methods need.
+            # 7. The model to train, with what its methods need.
             build = partial(build_model, plan, base, prompts, encoded, codec, mean, std)
             fitted = Fitted(serializer, codec, prompts, build(), mean, std, plan, scores)
             show_examples(prompts, methods[0].num_examples, rows, y, codec, seed)
@@ -102,7 +104,7 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
         if not sums_shares(fitted.model):  # a sum of shares is not held to the grid's range
             warn_clipped(codec, y)
 
-        # 7. Training: each member through both stages, keeping what held-out rows like best.
+        # 8. Training: each member through both stages, keeping what held-out rows like best.
         with undone_on_error(fitted, start) as fitted:
             rows = TrainingRows(encoded, y, weight, train, held_out)
             with placed(fitted.model, computing, processes):
@@ -113,6 +115,7 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
                 learns = plan.trains and not is_constant(fitted.model)
                 history = train_members(train, plan.n_estimators, build) if learns else []
 
-            # 8. Calibration: temperature, weight of the estimates and decoding, by held-out rows.
+            # 9. Calibration: temperature, weight of the estimates and decoding, by held-out rows.
             fitted = calibrate(fitted, rows, params["temperature_scaling"] is True, processes)
+    # 10. All that predictions need, in one object.
     return fitted, history

@@ -769,7 +769,9 @@ def test_each_parameter_changes_the_fit(name, table, predictions, quick_fit):
     assert np.isfinite(found).all()
 
 
-@pytest.mark.parametrize(("name", "value"), [("adapters", 2), ("adapters", None), ("lora_alpha", 1)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("adapters", 2), ("adapters", None), ("lora_alpha", 1)]
+)
 def test_lora_of_fresh_weights_acts_in_stage_align_alone(name, value, table, quick_fit):
     def history(**params):
         model = quick_fit(table.X, table.y, align_epochs=2, **params)

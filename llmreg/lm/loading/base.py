@@ -93,7 +93,7 @@ def pretrained_base(model, codec, dtype=None):
         source = model_source(model)
         tokenizer, lm = load_tokenizer(source), load_lm(source, dtype)
     ids = torch.tensor(symbol_tokens(tokenizer, codec.symbols, codec))
-    return Base(tokenizer, lm.config, ids, lm, source)
+    return Base(tokenizer, lm.config, ids, lm=lm, source=source)
 
 
 def model_source(model):

@@ -1,0 +1,22 @@
+"""Sample weights: ratios alone matter, and much weight is many entries."""
+
+import numpy as np
+import pytest
+
+from llmreg.tables.weights import entry_counts, relative_weights
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1.0, 7.3, 1e300])
+def test_weights_have_no_unit(unit):
+    weight = np.array([1.0, 2.0, 5.0])
+    np.testing.assert_allclose(relative_weights(unit * weight), weight / weight.mean())
+
+
+def test_vanishing_weights_stay_positive():
+    found = relative_weights(np.array([1e300, 1e-300]))
+    assert found.mean() == pytest.approx(1.0) and found.min() > 0
+
+
+def test_a_row_of_three_times_the_mean_has_three_entries_and_none_has_less_than_one():
+    assert entry_counts(np.array([6.0, 0.5, 0.5, 1.0])).tolist() == [3, 1, 1, 1]
+    assert entry_counts(np.full(4, 0.1)).tolist() == [1, 1, 1, 1]

@@ -1,0 +1,59 @@
+"""Training one model: where it stands, what is undone, what is refused."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from plans import plan_of
+
+from llmreg import Device, LLMRegressor
+from llmreg.training.parallel import Processes
+from llmreg.training.run import placed, undone_on_error
+
+
+@pytest.fixture
+def computing(table):
+    from llmreg import RowSerializer
+
+    rows = RowSerializer().fit(table.X).serialize(table.X)
+    device = Device("cpu", gradient_checkpointing=True)
+    return plan_of(LLMRegressor(device=device), rows).computing
+
+
+def test_a_model_trains_in_one_format_and_predicts_in_another(problem, computing):
+    model, _, _ = problem()
+    with placed(model, computing, Processes()):
+        assert model.dtype == torch.float32 and model._checkpointing
+    assert model.dtype == torch.float64 and not model._checkpointing and not model.training
+
+
+def test_going_on_trains_a_copy_of_fresh_weights(table, quick_fit):
+    start = quick_fit(table.X, table.y, fit_method="ce", estimates=None).fitted_
+    with undone_on_error(start, start) as fitted:
+        assert fitted.model is not start.model
+    with undone_on_error(start, None) as fitted:
+        assert fitted is start
+
+
+def test_pretrained_weights_are_put_back_after_an_error(table, quick_fit, pretrained_folder):
+    model = quick_fit(table.X, table.y, model=pretrained_folder, fit_method="ce")
+    start, before = model.fitted_, model.predict(table.X)
+    with pytest.raises(KeyboardInterrupt), undone_on_error(start, start) as fitted:
+        assert fitted.model is start.model
+        with torch.no_grad():
+            for p in fitted.model.trainable().values():
+                p.add_(1.0)
+        raise KeyboardInterrupt
+    assert (model.predict(table.X) == before).all()
+
+
+def test_shards_have_no_checkpoints(table, quick_fit, tmp_path):
+    from llmreg.training.run import Training
+
+    start = quick_fit(table.X, table.y, fit_method="ce", estimates=None).fitted_
+    training = Training.__new__(Training)
+    vars(training).update(
+        fitted=start, folder=tmp_path, processes=SimpleNamespace(sharded=True, index=0)
+    )
+    with pytest.raises(ValueError, match=r"checkpoint_dir=.* cannot be used with FSDP"):
+        training._checkpoints(0)
