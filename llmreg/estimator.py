@@ -44,6 +44,19 @@ class LLMRegressor(
     (stage "align"); the prediction is decoded from the model's distribution over all numbers of
     the codec.
 
+    Parameters come in groups; what "auto" ends as, ``plan_`` shows after the fit.
+
+    - *What learns:* ``model``, ``adapters``, ``fit_method``, ``sft_method``, ``n_estimators``.
+    - *What is read and written:* ``serializer``, ``codec``, ``number_input``, ``text_features``,
+      ``estimates``.
+    - *How it learns:* ``sft_epochs``, ``sft_learning_rate``, ``align_epochs``,
+      ``align_learning_rate``, ``batch_size``, ``optimizer``, ``max_grad_norm``, ``weight_decay``,
+      ``dropout``, ``validation_fraction``, ``n_iter_no_change``.
+    - *What is predicted:* ``decoding``, ``estimate_weight``, ``temperature_scaling``,
+      ``tree_tolerance``.
+    - *How it runs:* ``device``, ``checkpoint_dir``, ``checkpoint_interval``, ``random_state``,
+      ``verbose``, ``warm_start``.
+
     Parameters
     ----------
     model : str, PretrainedModel, transformers.PretrainedConfig or (model, tokenizer), \

@@ -1,6 +1,7 @@
 """The estimator's parameters: how many, where they went, and that each has a say."""
 
 import inspect
+import re
 
 import pytest
 
@@ -12,6 +13,13 @@ def test_there_are_few_and_each_is_checked():
     names = inspect.signature(LLMRegressor).parameters.keys()
     assert names == CONSTRAINTS.keys() and len(names) <= 32
     assert not names & MOVED.keys()
+
+
+def test_each_is_in_one_of_the_groups():
+    groups = inspect.getdoc(LLMRegressor).split("Parameters come in groups")[1]
+    groups = groups.split("Parameters\n---")[0]
+    named = [name for name in re.findall(r"``(\w+)``", groups) if name != "plan_"]
+    assert sorted(named) == sorted(inspect.signature(LLMRegressor).parameters)
 
 
 @pytest.mark.parametrize("name", MOVED)
