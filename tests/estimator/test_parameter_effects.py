@@ -1,0 +1,172 @@
+"""Every parameter does what it says."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.pipeline import make_pipeline
+
+from llmreg import DigitCodec, LLMRegressor, RowSerializer
+
+CHANGES = {
+    "sft_epochs": 2,
+    "align_epochs": 2,
+    "sft_learning_rate": 0.01,
+    "align_learning_rate": 0.01,
+    "dropout": 0.5,
+    "batch_size": 5,
+    "weight_decay": 5.0,
+    "max_grad_norm": 0.1,
+    "lora_alpha": 64,
+    "target_modules": ["q_proj"],
+    "validation_fraction": 0.4,
+    "dtype": "bfloat16",
+    "reward": "mse",
+    "sft_method": "ce",
+    "number_input": "text",
+    "text_features": False,
+    "serializer": RowSerializer("{size} {words}"),
+    "codec": DigitCodec(n_digits=1),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_parameter_changes_the_fit(name, table, predictions, quick_fit):
+    found = quick_fit(table.X, table.y, **{name: CHANGES[name]}).predict(table.X)
+    assert (found != predictions).any()
+    assert np.isfinite(found).all()
+
+
+def test_dropout_is_chosen_from_the_rows_and_hides_nothing_in_prediction(
+    table, fitted, quick_fit, pretrained_folder
+):
+    assert fitted.model_.cells.dropout == 0.2  # the most, for 40 rows
+    many = pd.concat([table.X] * 10, ignore_index=True)
+    y = pd.concat([table.y] * 10, ignore_index=True)
+    params = dict(fit_method="ce", batch_size=400)
+    assert quick_fit(many, y, **params).model_.cells.dropout == 0.2  # texts
+    numbers = many[["size"]].join(pd.Series(np.arange(400.0), name="more"))
+    assert quick_fit(numbers, y, **params).model_.cells.dropout == 0.1
+    params = dict(fit_method="ce", model=pretrained_folder, number_input="text+value")
+    assert quick_fit(table.X, table.y, **params).model_.cells.dropout == 0
+    assert quick_fit(table.X, table.y, dropout=0.3, **params).model_.cells.dropout == 0.3
+    hidden = quick_fit(table.X, table.y, dropout=0.9, fit_method="ce")
+    assert hidden.model_.cells.dropout == 0.9
+    np.testing.assert_array_equal(hidden.predict(table.X), hidden.predict(table.X))
+
+
+def test_text_features_may_be_the_users_own_transformer(table, predictions, quick_fit):
+    transformer = make_pipeline(HashingVectorizer(n_features=64), TruncatedSVD(4, random_state=0))
+    model = quick_fit(table.X, table.y, text_features=transformer)
+    found = model.predict(table.X)
+    assert (found != predictions).all()
+    assert not hasattr(transformer[-1], "components_")  # a clone was fitted
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(table.X), found)
+
+
+def test_zero_epochs_leave_a_stage_out(table, quick_fit):
+    alone = quick_fit(table.X, table.y, align_epochs=0)
+    assert set(alone.history_["stage"]) == {"sft"}
+    first = quick_fit(table.X, table.y, fit_method="soft_ce")
+    np.testing.assert_array_equal(alone.predict(table.X), first.predict(table.X))
+    assert set(quick_fit(table.X, table.y, sft_epochs=0).history_["stage"]) == {"align"}
+    nothing = quick_fit(table.X, table.y, sft_epochs=0, align_epochs=0)
+    assert len(nothing.history_) == 0 and np.isfinite(nothing.predict(table.X)).all()
+
+
+def test_auto_chooses_the_epochs(table, quick_fit):
+    settings = dict(sft_epochs="auto", align_epochs="auto", batch_size=40, n_iter_no_change=2)
+    settings |= dict(validation_fraction=0.1, codec=DigitCodec(n_digits=1))
+    model = quick_fit(table.X, table.y, **settings)
+    assert set(model.history_["stage"]) == {"sft", "align"}
+    assert np.corrcoef(model.predict(table.X), table.y)[0, 1] > 0
+
+
+def test_without_validation_all_rows_are_trained_on(table, quick_fit):
+    model = quick_fit(table.X, table.y, validation_fraction=None, batch_size=1, fit_method="ce")
+    assert model.history_["validation_rmse"].isna().all()
+    assert model.history_["step"].tolist() == [40]
+    model = quick_fit(table.X, table.y, validation_fraction=0.25, batch_size=1, fit_method="ce")
+    assert model.history_["validation_rmse"].notna().all()
+    assert model.history_["step"].tolist() == [30]
+    few = quick_fit(
+        table.X[:19], table.y[:19], validation_fraction=0.1, batch_size=1, fit_method="ce"
+    )
+    assert few.history_["step"].tolist() == [19]  # too few to spare any
+
+
+def test_auto_validation_sets_fifteen_per_cent_aside_where_rows_allow_it(table, quick_fit):
+    params = dict(validation_fraction="auto", batch_size=1, fit_method="ce")
+    few = quick_fit(table.X, table.y, **params)  # 40 rows: fresh weights take them all
+    assert few.history_["step"].tolist() == [40]
+    assert few.history_["validation_rmse"].isna().all()
+    X, y = pd.concat([table.X] * 5, ignore_index=True), np.tile(table.y, 5)
+    model = quick_fit(X, y, **params)
+    assert model.history_["step"].tolist() == [170]
+    assert model.history_["validation_rmse"].notna().all()
+    assert LLMRegressor().validation_fraction == "auto"
+
+
+def test_a_pretrained_model_validates_from_twenty_rows_on(table, quick_fit, pretrained_folder):
+    params = dict(validation_fraction="auto", batch_size=1, fit_method="ce")
+    model = quick_fit(table.X[:20], table.y[:20], model=pretrained_folder, **params)
+    assert model.history_["step"].tolist() == [17]
+    assert model.history_["validation_rmse"].notna().all()
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_a_stage_stops_after_so_many_epochs_without_a_better_one(patience, table, quick_fit):
+    noise = np.random.RandomState(1).randn(len(table.y))
+    params = dict(sft_epochs=40, fit_method="ce", sft_learning_rate=0.03, validation_fraction=0.1)
+    model = quick_fit(table.X, noise, n_iter_no_change=patience, **params)
+    errors = model.history_["validation_rmse"]
+    assert len(errors) == errors.argmin() + 1 + patience < 40
+    longer = quick_fit(table.X, noise, n_iter_no_change=None, **params)
+    assert len(longer.history_) == 40
+
+
+def test_prompts_are_cut_to_max_prompt_tokens(table, predictions, quick_fit):
+    with pytest.warns(UserWarning, match="Prompts were cut to 8 tokens in 40 of 40 rows"):
+        model = quick_fit(table.X, table.y, max_prompt_tokens=8)
+    with pytest.warns(UserWarning, match="raise max_prompt_tokens"):
+        assert (model.predict(table.X) != predictions).any()
+
+
+def test_verbose_prints_what_was_chosen_and_a_line_per_epoch(table, quick_fit, capsys):
+    quick_fit(table.X, table.y, sft_epochs=2)
+    assert capsys.readouterr().out == ""
+    model = quick_fit(table.X, table.y, sft_epochs=2, verbose=1, validation_fraction=0.1)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "[sft] SoftCE, 2 epochs", "[align] GRPO, 1 epochs",
+        "[sft] epoch 1/2", "[sft] epoch 2/2", "[align] epoch 1/1",
+    ]  # fmt: skip
+    assert "36 rows, validated on 4, batch_size 16, learning_rate 0.001" in lines[0]
+    assert f"validation RMSE {model.history_['validation_rmse'].iloc[-1]:.5g}" in lines[-1]
+
+
+def test_verbose_says_nothing_of_errors_that_nothing_was_validated_for(table, quick_fit, capsys):
+    quick_fit(table.X, table.y, fit_method="ce", verbose=1, n_estimators=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        f"member {member}/2 [sft] {what}"
+        for member in (1, 2) for what in ("CE, 1 epochs", "epoch 1/1")
+    ]  # fmt: skip
+    assert "no validation" in lines[0]
+    assert "nan" not in "".join(lines) and "RMSE" not in lines[1]
+
+
+def test_a_custom_reward_gets_samples_and_targets(table, predictions, quick_fit):
+    seen = []
+
+    def reward(samples, y):
+        seen.append((samples.shape, y.shape))
+        return -(np.abs(samples - y) ** 3)
+
+    found = quick_fit(table.X, table.y, reward=reward, batch_size=12).predict(table.X)
+    assert (found != predictions).any()
+    samples, y = seen[0]
+    assert samples[0] == y[0] == 10 and y[1] == 1 and samples[1] >= 16

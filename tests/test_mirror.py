@@ -1,0 +1,84 @@
+"""The tests of a module are found by its name: llmreg/room/name.py has tests/room/test_name.py."""
+
+from pathlib import Path
+
+import pytest
+
+import llmreg
+
+PACKAGE, TESTS = Path(llmreg.__file__).parent, Path(__file__).parent
+
+# Modules that are tested elsewhere: {module: file of tests}, for as long as they are.
+ELSEWHERE = {
+    "assembly.py": "lm/test_pretrained.py",
+    "codecs/scales.py": "codecs/test_digits.py",
+    "config/devices.py": "estimator/test_parameters.py",
+    "config/parameters.py": "estimator/test_parameters.py",
+    "integrations/autologging.py": "integrations/test_tracking.py",
+    "lm/heads.py": "methods/test_heads.py",
+    "lm/loading/errors.py": "lm/loading/test_hub.py",
+    "lm/modes.py": "lm/test_recompute.py",
+    "lm/new_tokens.py": "methods/test_heads.py",
+    "lm/parts.py": "methods/test_heads.py",
+    "lm/readout.py": "lm/test_backbone.py",
+    "lm/tiny/model.py": "estimator/test_models.py",
+    "lm/tiny/tokenizer.py": "prompts/test_cell_prompts.py",
+    "memory/estimate.py": "memory/test_memory_estimate.py",
+    "memory/quantised.py": "memory/test_memory_estimate.py",
+    "memory/virtual_fit.py": "memory/test_memory_estimate.py",
+    "memory/virtual_model.py": "memory/test_memory_estimate.py",
+    "methods/base.py": "methods/test_objectives.py",
+    "methods/learnt.py": "methods/test_heads.py",
+    "methods/token_level.py": "methods/test_objectives.py",
+    "methods/untrained.py": "methods/test_zero_shot.py",
+    "numbers/trie.py": "numbers/test_tree.py",
+    "persistence/configs.py": "persistence/test_security.py",
+    "persistence/model_parts.py": "persistence/test_saving.py",
+    "persistence/saved_folder.py": "persistence/test_saving.py",
+    "persistence/saved_model.py": "persistence/test_saving.py",
+    "persistence/schema.py": "persistence/test_security.py",
+    "tables/cell_writing.py": "tables/test_serialization.py",
+    "tables/kinds.py": "tables/test_columns.py",
+    "training/interruptions.py": "training/test_sequence.py",
+    "training/reporting.py": "estimator/test_parameter_effects.py",
+}
+
+
+def untested(package, tests, elsewhere=()):
+    """Modules of a package, as paths within it, that have no file (or folder) of tests."""
+    modules = (path.relative_to(package) for path in package.rglob("*.py"))
+    return sorted(
+        path.as_posix()
+        for path in modules
+        if path.name != "__init__.py"
+        and path.as_posix() not in elsewhere
+        and not (tests / path.parent / f"test_{path.name}").is_file()
+        and not any((tests / path.with_suffix("")).glob("test_*.py"))
+    )
+
+
+def test_every_module_has_its_tests():
+    found = untested(PACKAGE, TESTS, ELSEWHERE)
+    assert not found, f"{found}: add tests/<room>/test_<name>.py, or say in ELSEWHERE what tests it"
+
+
+def test_the_list_says_what_is():
+    assert set(ELSEWHERE) <= set(untested(PACKAGE, TESTS)), "take from it what has its own file"
+    gone = [file for file in ELSEWHERE.values() if not (TESTS / file).is_file()]
+    assert not gone, f"{gone} are not there: say which files test the modules now"
+
+
+@pytest.mark.parametrize(
+    ("file", "found"),
+    [
+        ("tests/room/test_old.py", ["room/new.py"]),
+        ("tests/room/test_new.py", []),
+        ("tests/room/new/test_part.py", []),
+        ("tests/test_new.py", ["room/new.py"]),
+    ],
+)
+def test_a_module_without_tests_is_seen(file, found, tmp_path):
+    for path in (tmp_path / "package" / "room" / "new.py", tmp_path / file):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert untested(tmp_path / "package", tmp_path / "tests") == found
