@@ -16,6 +16,7 @@ import pytest
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
+from llmreg.tables.cell_values import cell_text
 from llmreg.tables.reading import read_table
 
 
@@ -448,6 +449,28 @@ def test_odd_cells_are_read_as_their_text(cell, plain):
     assert frame["x0"].isna().tolist() == [False, True]
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        np.datetime64("2020-01-02"), np.datetime64("2020-01-02T03:04:05.678"),
+        datetime.timedelta(days=1, seconds=-3), np.timedelta64(5, "s"), np.timedelta64(5, "Y"),
+        np.timedelta64("NaT", "Y"),
+    ],
+)  # fmt: skip
+def test_moments_and_durations_are_written_alike_whatever_stands_beside_them(cell):
+    alone, among = (read([[c] for c in cells])["x0"] for cells in ([cell], [cell, "a"]))
+    assert cell_text(alone.tolist()[0]) == cell_text(among.tolist()[0])
+
+
+@pytest.mark.parametrize("values", [[{"a": 1}, {"a": 2}], [[1], [2]]])
+def test_levels_of_arrow_may_be_nested(values):
+    pa = arrow()
+    cells = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0]), pa.array(values))
+    frame = read(pa.table({"a": cells, "b": pa.array([1, None, 2**60 + 1])}))
+    assert frame["a"].tolist() == [str(values[k]) for k in (0, 1, 0)]
+    assert frame["b"].tolist() == [1, pd.NA, 2**60 + 1]
+
+
 class Mute:
     def __str__(self):
         raise RuntimeError("nothing to say")
@@ -602,8 +625,20 @@ def test_names_that_are_no_strings_are_accepted_and_still_compared(names, as_str
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert list(read_table(estimator, X, reset=False).columns) == as_strings
-    with pytest.raises(ValueError, match="Feature names must be in the same order as they were"):
-        read_table(estimator, X.iloc[:, ::-1], reset=False)
+        written = X.set_axis(as_strings, axis=1)  # as libraries do whose names are all strings
+        assert list(read_table(estimator, written, reset=False).columns) == as_strings
+    for reordered in (X.iloc[:, ::-1], written.iloc[:, ::-1]):
+        with pytest.raises(ValueError, match="Feature names must be in the same order as they"):
+            read_table(estimator, reordered, reset=False)
+
+
+def test_names_that_pandas_counted_are_none_and_others_must_match():
+    counted = fitted_on(pd.DataFrame([[1, 2], [3, 4]]))
+    with pytest.warns(UserWarning, match="fitted without feature names"):
+        read_table(counted, pd.DataFrame([[1, 2]], columns=["a", "b"]), reset=False)
+    tuples = fitted_on(pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples(["ab", "ac"])))
+    with pytest.raises(ValueError, match="Feature names unseen at fit time:\n- a.b"):
+        read_table(tuples, pd.DataFrame([[1, 2]], columns=["a.b", "a.c"]), reset=False)
 
 
 @pytest.mark.parametrize(
