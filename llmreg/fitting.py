@@ -151,6 +151,7 @@ def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype
     target = pd.Series(y, index=frame.index, name=target_name)
     rows = replace(serializer.fit(frame, target).serialize(frame), weight=weight)
     scores = fit_codec(codec, rows, y, weight, seed, methods)
+    y = codec.clip(y)  # so far they count, also in the scale of the others
     mean, std = axis_moments(codec, y, weight)
     estimates = row_estimates(params, len(y), codec, mean, std, seed)
     if estimates is not None:
@@ -190,7 +191,8 @@ def _train(params, state, encoded, y, weight, sft_method, align_method, seed, me
         return []
     if model.shares_prefix:
         encoded = encoded.share_prefix(model.device)
-    z = (codec.to_axis(y) - state["y_mean_"]) / state["y_std_"]
+    learnt = y if sums_shares(model) else codec.clip(y)
+    z = (codec.to_axis(learnt) - state["y_mean_"]) / state["y_std_"]
     data = TrainingData(encoded, z, codec.leaf_of(y), weight)
     scale = ZScale.from_tree(
         model.tree, state["y_mean_"], state["y_std_"], model.device, model.dtype
