@@ -69,7 +69,8 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
 
         # 2. The codec, on the scale that held-out rows prefer; where targets lie on its axis.
         scores = fit_codec(codec, rows, y, weight, seed, methods) if new else start.scale_scores
-        mean, std = axis_moments(codec, y, weight) if new else (start.mean, start.std)
+        learnt = codec.clip(y)  # what is outside its range counts as its end
+        mean, std = axis_moments(codec, learnt, weight) if new else (start.mean, start.std)
 
         # 3. The plan: here every "auto" ends.
         computing = computing_of(device, place, pretrained, params["adapters"])
@@ -83,7 +84,7 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
             estimates = None
             if plan.reading.estimates:
                 estimates = RowEstimates(plan.reading.estimates, codec, mean, std, seed)
-                rows = estimates.fit_extend(rows, y, weight)
+                rows = estimates.fit_extend(rows, learnt, weight)
 
             # 6. Prompts for a language model, be it fresh or pretrained.
             if pretrained is None:
@@ -96,17 +97,19 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
             # 7. The model to train, with what its methods need.
             build = partial(build_model, plan, base, prompts, encoded, codec, mean, std)
             fitted = Fitted(serializer, codec, prompts, build(), mean, std, plan, scores)
-            show_examples(prompts, methods[0].num_examples, rows, y, codec, seed)
+            show_examples(prompts, methods[0].num_examples, rows, learnt, codec, seed)
         else:
             check_parts(start.model, start.prompts.tokenizer, methods)
             encoded = start.prompts.encode_training(rows, y, weight)
             fitted, build = replace(start, plan=plan), None
-        if not sums_shares(fitted.model):  # a sum of shares is not held to the grid's range
+        if sums_shares(fitted.model):  # which are not held to the codec's range
+            learnt = y
+        else:
             warn_clipped(codec, y)
 
         # 8. Training: each member through both stages, keeping what held-out rows like best.
         with undone_on_error(fitted, start) as fitted:
-            rows = TrainingRows(encoded, y, weight, train, held_out)
+            rows = TrainingRows(encoded, y, learnt, weight, train, held_out)
             with placed(fitted.model, computing, processes):
                 train = Training(
                     fitted, rows, validator(fitted, rows, processes), processes,

@@ -18,6 +18,7 @@ from benchmarks.fuzz.tables import (
     any_text,
     any_weight,
     contain,
+    held,
 )
 from benchmarks.fuzz.trials import TRIALS, Fitted
 from llmreg import (
@@ -28,6 +29,7 @@ from llmreg import (
     RowSerializer,
     ScientificCodec,
 )
+from llmreg.tables.targets import numeric_targets
 
 __all__ = ["run_case"]
 
@@ -150,7 +152,7 @@ def _fit(rng, findings, case):
 
 def _check_bins(model, y, weight, found, findings):
     """Nearly all of many different targets in one bin must be said."""
-    y = np.asarray(y, dtype=float).reshape(-1)
+    y = numeric_targets(np.ravel(y))
     y = np.unique(y if weight is None else y[np.asarray(weight, dtype=float) > 0])
     if model.fit_method in HEADS or len(y) < 10:
         return
@@ -293,6 +295,9 @@ def _check_mates(rng, fitted, trial, values, what, findings):
     """Some rows, in another order, must have the predictions they had among all."""
     rows = rng.integers(len(trial.frame), size=rng.integers(1, 4))
     part = contain(trial.container, trial.frame.iloc[rows])
+    cells = held(trial.X)
+    if held(part) != (cells and [cells[k] for k in rows]):
+        return  # the container made something else of some cells, such as moments of dates
     found = attempt(lambda: _mean(fitted.model, part))
     if findings.judge("some rows", found) and (
         share := differ(found.value, values[rows], fitted.spread)

@@ -13,7 +13,7 @@ import pandas as pd
 
 __all__ = [
     "BLANKS", "CONTAINERS", "MISSING", "any_column", "any_names", "any_target", "any_text",
-    "any_weight", "as_objects", "as_series", "contain", "with_gaps",
+    "any_weight", "as_objects", "as_series", "contain", "held", "with_gaps",
 ]  # fmt: skip
 
 WORDS = (
@@ -327,6 +327,12 @@ def contain(name, frame):
         return CONTAINERS[name](frame)
     except Exception:
         return frame
+
+
+def held(X):
+    """The rows of a typed container as it holds them, as text; None for other containers."""
+    read = getattr(X, "to_pylist", None) or getattr(X, "rows", None)
+    return read and list(map(repr, read()))
 
 
 # -- targets and weights --------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def _put(frame, k, column):
     """The frame with another column in place of its k-th."""
     parts = [frame.iloc[:, j] for j in range(frame.shape[1])]
     parts[k] = column.reset_index(drop=True)
-    return pd.concat(parts, axis=1).set_axis(frame.columns, axis=1)
+    return pd.concat([part.rename(None) for part in parts], axis=1).set_axis(frame.columns, axis=1)
 
 
 def _same(rng, fitted):
@@ -115,7 +115,7 @@ def _unheard_of(rng, fitted):
     """Most cells of a column say nothing that the model could read."""
     k = rng.integers(fitted.frame.shape[1])
     column, (name, kind) = fitted.frame.iloc[:, k], fitted.columns[k]
-    if kind == "text" or column.dropna().map(str).nunique() < 2:
+    if kind == "text" or len(set(map(str, column.dropna()))) < 2:
         return None
     cells = [UNHEARD_OF if rng.random() < 0.9 else x for x in column]
     frame = _put(fitted.frame, k, as_objects(cells))
@@ -250,8 +250,14 @@ def _of_numbers(cells):
     dtypes = ("Int64", "int64[pyarrow]") if whole else ("Float64", "double[pyarrow]", "float64")
     found = {dtype: lambda dtype=dtype: as_objects(cells).astype(dtype) for dtype in dtypes}
     found["objects"] = lambda: as_objects(cells)
-    changes = {"strings": repr, "Decimals": lambda x: Decimal(repr(x)), "np.float64": np.float64}
+    changes = {"strings": _digits, "Decimals": lambda x: Decimal(_digits(x))}
+    if all(_is_missing(x) or int(float(x)) == x for x in cells if whole):
+        changes["np.float64"] = np.float64
     return found | {n: lambda c=c: _each(cells, c) for n, c in changes.items()}
+
+
+def _digits(x):
+    return repr(x if isinstance(x, int) else float(x))
 
 
 def _of_dates(column, cells):

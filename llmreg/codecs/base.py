@@ -154,13 +154,14 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
             Share of the targets in the fullest bin. Targets that are equal to one another count
             once in their bin and once in the whole: ties are no fault of the codec's.
         """
-        distinct, counts = np.unique(self._clipped(y), return_counts=True)
+        distinct, counts = np.unique(self.clip(y), return_counts=True)
         rows = np.bincount(self.leaf_of(distinct), weights=counts)
         heaviest = np.zeros(len(rows))
         np.maximum.at(heaviest, self.leaf_of(distinct), counts)
         return float((rows - heaviest).max() / rows.sum())
 
-    def _clipped(self, y):
+    def clip(self, y):
+        """Numbers moved to the nearest end of the range where they lie outside."""
         return np.clip(np.asarray(y, dtype=np.float64), self.edges_[0], self.edges_[-1])
 
     @property

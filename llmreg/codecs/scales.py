@@ -11,20 +11,25 @@ LOW = 0.05
 BELOW = 0.01
 # Numbers smaller than this share of the largest would overflow when they divide it.
 FINEST = 1e-300
+FAR = 700.0  # of which the exponential is still a float
 SMALLEST, LARGEST = np.finfo(np.float64).tiny, np.finfo(np.float64).max
 
 
 def bend(y, centre, unit):
     """sign(x) · log(1 + |x|), x = (y − centre) / unit: linear near the centre, then logarithmic."""
-    x = (y - centre) / unit
-    return np.sign(x) * np.log1p(np.abs(x))
+    apart = y - centre
+    with np.errstate(over="ignore", divide="ignore"):
+        size = np.log1p(np.abs(apart / unit))
+        far = np.log(np.abs(apart)) - np.log(unit)  # where the quotient overflows, 1 + is nothing
+    return np.sign(apart) * np.where(np.isinf(size), far, size)
 
 
 def unbend(t, centre, unit):
     """The inverse of :func:`bend`; what would overflow becomes the largest float."""
+    size = np.abs(t)
     with np.errstate(over="ignore"):
-        y = np.sign(t) * np.expm1(np.abs(t)) * unit + centre
-    return np.clip(y, -LARGEST, LARGEST)
+        apart = np.where(size < FAR, np.expm1(size) * unit, np.exp(size + np.log(unit)))
+        return np.clip(np.sign(t) * apart + centre, -LARGEST, LARGEST)
 
 
 def log_scale(y):

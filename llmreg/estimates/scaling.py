@@ -7,6 +7,7 @@ __all__ = ["NumberScaler", "soften", "weighted_quantiles"]
 
 FAR = 4.0  # standard deviations within which values are left as they are
 FARTHEST = 100.0  # and beyond which they say no more
+LARGEST = np.finfo(np.float64).max
 
 
 class NumberScaler(TransformerMixin, BaseEstimator):
@@ -38,8 +39,9 @@ class NumberScaler(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, raw):
-        """The standardised numbers, float64."""
-        return (raw - self.mean_) / self.scale_
+        """The standardised numbers, float64; infinite where one is beyond all floats away."""
+        with np.errstate(over="ignore"):
+            return np.clip(raw - self.mean_, -LARGEST, LARGEST) / self.scale_
 
 
 def soften(z):

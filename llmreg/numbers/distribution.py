@@ -12,6 +12,7 @@ _SUM_TOLERANCE = 1e-3  # float16 softmax rows are this far from 1; more is a bug
 _EDGE_TOLERANCE = 1e-12  # relative: an edge shared by two cells may come from two roundings
 _BLOCK_CELLS = 2**20  # cells per block in crps, whose temporaries are about ten times a block
 _TINY = np.nextafter(0, 1)
+_FINE = 2.0**-960  # numbers below have products with probabilities that underflow
 
 
 class NumericDistribution:
@@ -132,6 +133,8 @@ class NumericDistribution:
     def mean(self) -> np.ndarray:
         """Expected value, (n_rows,): what RAIL predicts (Lukasik et al., Regression-aware
         inference with LLMs, 2024; its fine-tuning, RAFT, 2025), optimal for squared error."""
+        if np.abs(self.values).max(initial=0.0) < _FINE:
+            return self._expect(self.values / _FINE) * _FINE
         return self._expect(self.values)
 
     def std(self) -> np.ndarray:

@@ -1,5 +1,7 @@
 """True and false, however they are spelt."""
 
+from numbers import Number
+
 import numpy as np
 import pandas as pd
 from pandas.api import types
@@ -8,9 +10,13 @@ from llmreg.tables.cell_values import cell_text
 
 __all__ = ["are_boolean_words", "are_booleans", "is_gap", "truth"]
 
-# Each word for true with the one for false that goes with it.
-PAIRS = {"true": "false", "t": "f", "yes": "no", "y": "n", "on": "off", "1": "0", "1.0": "0.0"}
-TRUTH = {**dict.fromkeys(PAIRS, True), **dict.fromkeys(PAIRS.values(), False)}
+# Each word for true with one for false that goes with it. Some libraries make numbers of bools that
+# stand among numbers.
+PAIRS = (
+    ("true", "false"), ("t", "f"), ("yes", "no"), ("y", "n"), ("on", "off"), ("1", "0"),
+    ("1.0", "0.0"), ("true", "0"), ("1", "false"),
+)  # fmt: skip
+TRUTH = {word: True for word, _ in PAIRS} | {word: False for _, word in PAIRS}
 
 
 # Words for a gap among these; "unknown" or "-" may well be a third answer.
@@ -45,14 +51,23 @@ def are_boolean_words(cells):
     bool
     """
     words = {cell_text(cell).strip().casefold() for cell in cells} - GAPS
-    return words <= TRUTH.keys() and any({yes, no} <= words for yes, no in PAIRS.items())
+    return words <= TRUTH.keys() and any({*pair} <= words for pair in PAIRS)
 
 
 def are_booleans(column):
-    """Whether a column holds nothing but the bools of Python, numpy or pandas."""
+    """Whether a column holds nothing but the bools of Python, numpy or pandas.
+
+    0 and 1 may stand among them where both answers occur, as some libraries make numbers of all.
+    """
     values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
     if types.is_bool_dtype(values.dtype):
         return True
     if values.dtype != object:
         return False
-    return types.infer_dtype(pd.Series(np.asarray(values, object)), skipna=True) == "boolean"
+    cells = np.asarray(values, object)
+    cells = cells[~pd.isna(cells)]
+    kinds = set(map(type, cells))
+    bools = {kind for kind in kinds if issubclass(kind, (bool, np.bool_))}
+    if not bools or not all(issubclass(kind, (bool, np.bool_, Number)) for kind in kinds):
+        return False
+    return kinds == bools or set(cells) == {0, 1}

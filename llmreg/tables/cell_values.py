@@ -1,6 +1,7 @@
 """The single cells of a column: which are missing, and what they are as words."""
 
 import re
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -85,9 +86,19 @@ def cell_text(cell):
         return str(int(cell))
     if isinstance(cell, np.ndarray):
         return str(cell.tolist())  # numpy would abridge a long array
+    if isinstance(cell, (np.datetime64, np.timedelta64, timedelta)):
+        return _moment_text(cell)
     if isinstance(cell, pd.Interval):  # one gap makes floats of whole ends
         return re.sub(r"(?<=\d)\.0(?=[,\])])", "", str(cell))
     return str(cell)
+
+
+def _moment_text(cell):
+    """As in a column that holds nothing else, of which pandas makes its own type."""
+    try:
+        return str(pd.Timestamp(cell) if isinstance(cell, np.datetime64) else pd.Timedelta(cell))
+    except (ValueError, OverflowError):  # beyond pandas' range, or years and months
+        return str(cell)
 
 
 def _as_text(cell):

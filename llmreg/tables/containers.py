@@ -102,10 +102,9 @@ def _lossless(table, names):
     try:
         with np.errstate(invalid="ignore"):  # gaps among integers, which are mended below
             frame = table.to_pandas()
-    except ImportError:  # polars needs pyarrow for it, which llmreg does not
-        frame = pd.DataFrame({name: _objects(table[name].to_list()) for name in names})
-        levels = {n: "category" for n in names if table[n].dtype in (nw.Categorical, nw.Enum)}
-        return frame.astype(levels)
+    except (ImportError, TypeError, ValueError, NotImplementedError):
+        # polars needs pyarrow for it, which llmreg does not; and categories may be dicts.
+        return pd.DataFrame({name: _cells(table[name]) for name in names})
     spoilt = {
         name: _objects(table[name].to_list())
         for name in names
@@ -113,6 +112,15 @@ def _lossless(table, names):
         or (table[name].dtype.is_integer() and frame[name].dtype.kind == "f")
     }
     return frame.assign(**spoilt)
+
+
+def _cells(column):
+    """A narwhals Series as one of pandas by way of Python's objects."""
+    cells = _objects(column.to_list())
+    try:
+        return cells.astype("category") if column.dtype in (nw.Categorical, nw.Enum) else cells
+    except TypeError:
+        return cells
 
 
 def _objects(cells):

@@ -116,7 +116,7 @@ def look_at(column, *, max_categories=200, alone=False):
 
 def _look(column, max_categories):
     dtype = column.dtype
-    if isinstance(dtype, pd.CategoricalDtype) or types.is_bool_dtype(dtype):
+    if isinstance(dtype, pd.CategoricalDtype) or are_booleans(column):
         return Look("category")
     if types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype):
         return Look("datetime")

@@ -172,7 +172,10 @@ def _settled(column, kinds):
     if any(issubclass(kind, NARROW) for kind in kinds):
         return column
     whole = any(issubclass(kind, (int, np.integer)) and kind is not bool for kind in kinds)
-    found = column.infer_objects()
+    try:
+        found = column.infer_objects()
+    except (OverflowError, TypeError, ValueError):  # such as durations in years
+        return column
     if not whole or found.dtype != np.float64:
         return _with_gaps(column) if whole and found.dtype == object else found
     # Of integers with gaps, or among floats, pandas makes floats.
@@ -219,7 +222,7 @@ def _infinite(name, column):
 
 
 def _is_infinite(name, cell):
-    if not isinstance(cell, Number):
+    if not isinstance(cell, Number) or isinstance(cell, np.timedelta64):
         return False
     if isinstance(cell, (complex, np.complexfloating)):
         _refuse_complex(name, cell)

@@ -130,8 +130,7 @@ def _naming(labels):
 
 def _check_columns(estimator, frame, naming, *, reset):
     """Set or check n_features_in_ and the column names; `frame` bears string names."""
-    fitted = getattr(estimator, "_input_naming", None)
-    if not reset and _names_are_ours_to_check(fitted, naming):
+    if not reset and _names_are_ours_to_check(estimator, frame, naming):
         _check_feature_names(_stand_in(estimator), frame, reset=False)
         _check_n_features(estimator, frame, reset=False)
         return
@@ -143,9 +142,16 @@ def _check_columns(estimator, frame, naming, *, reset):
         estimator._input_naming = naming
 
 
-def _names_are_ours_to_check(fitted, now):
-    both_unusual = {fitted, now} <= {"mixed", "other"}
-    return both_unusual or (fitted, now) in {("str", "mixed"), ("mixed", "str")}
+def _names_are_ours_to_check(estimator, frame, now):
+    fitted = getattr(estimator, "_input_naming", None)
+    if fitted == now == "str" or {None, "none"} & {fitted, now}:
+        return False
+    if {fitted, now} != {"str", "other"}:
+        return True
+    # Libraries whose names are all strings write others as such. What pandas numbers has no names.
+    known, found = estimator._input_columns, tuple(frame.columns)
+    numbered = tuple(map(str, range(len(found)))) in (known, found)
+    return not numbered or set(known) == set(found)
 
 
 def _stand_in(estimator):

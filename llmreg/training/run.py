@@ -25,6 +25,7 @@ class TrainingRows:
 
     encoded: object  # llmreg.prompts.encoding.EncodedRows of n rows
     y: np.ndarray  # (n,)
+    learnt: np.ndarray  # (n,) y, as far as the codec reaches
     weight: np.ndarray  # (n,)
     train: np.ndarray  # (m,) int
     held_out: np.ndarray  # (n - m,) int
@@ -55,7 +56,7 @@ class Training:
         encoded = rows.encoded
         if model.shares_prefix:
             encoded = encoded.share_prefix(model.device)
-        z = (codec.to_axis(rows.y) - fitted.mean) / fitted.std
+        z = (codec.to_axis(rows.learnt) - fitted.mean) / fitted.std
         self.data = TrainingData(encoded, z, codec.leaf_of(rows.y), rows.weight)
         self.scale = ZScale.from_tree(
             model.tree, fitted.mean, fitted.std, model.device, model.dtype

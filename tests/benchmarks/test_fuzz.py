@@ -1,5 +1,6 @@
 """The fuzz command: what it takes for a failure, and a short run that must find none."""
 
+import datetime as dt
 import warnings
 
 import numpy as np
@@ -12,6 +13,8 @@ pytest.importorskip("pyarrow")
 from benchmarks.fuzz import command
 from benchmarks.fuzz.cases import run_case
 from benchmarks.fuzz.oracle import Findings, attempt, differ, fingerprint
+from benchmarks.fuzz.tables import contain, held
+from benchmarks.fuzz.trials import _renderings
 from llmreg.tables.reading import read_table
 
 
@@ -63,3 +66,19 @@ def test_changed_inputs_have_another_fingerprint():
     frame["b"][0].append(2)
     assert fingerprint(frame) != before
     assert fingerprint(np.ones(2)) != fingerprint(np.ones(2, dtype=int))
+
+
+def test_renderings_of_a_column_hold_the_same_values():
+    floats = pd.Series([0.5, np.nan], dtype="Sparse[float64]")
+    assert _renderings(floats, "number")["strings"].tolist()[0] == "0.5"  # no "np.float64(0.5)"
+    large = pd.Series([2**63, 2**63 + 1], dtype="uint64")
+    assert "np.float64" not in _renderings(large, "number")  # which cannot tell them apart
+    assert "np.float64" in _renderings(large // 2**60, "number")
+
+
+def test_what_a_typed_container_holds_is_known_and_others_hold_cells_as_they_are():
+    mixed = pd.DataFrame({"a": [dt.datetime(2020, 1, 2, 3), dt.date(2020, 1, 2)]}, dtype=object)
+    assert held(contain("polars", mixed)) is None  # it stays with pandas
+    assert held(contain("polars", mixed.iloc[1:])) == ["(datetime.date(2020, 1, 2),)"]
+    assert held(contain("arrow", mixed.iloc[1:])) == ["{'a': datetime.date(2020, 1, 2)}"]
+    assert held(contain("columns", mixed)) is None

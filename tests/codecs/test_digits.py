@@ -246,6 +246,15 @@ def test_log_survives_a_median_that_is_far_below_the_ends():
     assert np.isfinite(codec.edges_).all()
 
 
+@pytest.mark.parametrize("scale", ["auto", "log", "symlog"])
+def test_fixed_ends_may_be_beyond_all_floats_in_the_unit_of_a_logarithm(scale):
+    y = np.array([1, -2, 3, 5, -7]) * 1e-300
+    with np.errstate(all="raise", under="ignore"):
+        codec = DigitCodec(scale=scale, low=-1e9, high=1e9).fit(y)
+    assert np.isfinite(codec.edges_).all() and np.isfinite(codec.to_axis(codec.edges_)).all()
+    assert codec.crowding(y) < 0.9
+
+
 @pytest.mark.parametrize("scale", ["minmax", "log", "symlog"])
 def test_margin_widens_the_range_on_both_sides_of_the_scale(scale):
     codec = DigitCodec(10, 2, scale=scale, margin=0.25).fit([2.0, 10.0])

@@ -13,6 +13,14 @@ def test_columns_are_standardised_and_gaps_stay():
     np.testing.assert_array_equal(scaler.transform(np.array([[5.0, 9.0]])), [[3, 0]])
 
 
+def test_what_is_beyond_all_floats_away_is_far_and_not_a_gap():
+    scaler = NumberScaler().fit(np.array([[1e-3, 7.0], [3e-3, 7.0]]))
+    with np.errstate(all="raise"):
+        found = scaler.transform(np.array([[1.7e308, -1.7e308], [-1.7e308, 0.0]]))
+    np.testing.assert_array_equal(found, [[np.inf, 0.0], [-np.inf, 0.0]])
+    assert np.isfinite(soften(found)).all()
+
+
 def test_soften_keeps_the_order_and_the_middle():
     z = np.array([-200.0, -100.0, -5.0, -4.0, 0.3, 4.0, 5.0, 50.0, 1e300, np.nan])
     found = soften(z)

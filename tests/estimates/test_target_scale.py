@@ -265,3 +265,15 @@ def test_training_sees_targets_where_they_lie_on_the_axis(monkeypatch):
     model = LLMRegressor(codec=DigitCodec(scale="log"), **QUICK).fit(X, y)
     place = model.codec_.to_axis(y)
     assert seen[0] == pytest.approx((place - place.mean()) / place.std())
+
+
+@pytest.mark.parametrize("method", ["ce", "soft_ce", "pointwise", "raft"])
+def test_targets_outside_the_range_are_learnt_as_its_nearest_end(method, table, quick_fit):
+    """However far they are: they must not decide the scale of the others."""
+    found = []
+    for far in (60.0, 1e300):
+        y = table.y.where(table.y < 60, far)
+        with pytest.warns(UserWarning, match="learnt as its nearest end"):
+            model = quick_fit(table.X, y, fit_method=method, codec=DigitCodec(low=40, high=55))
+        found.append(model.predict(table.X, decoding="rail"))
+    np.testing.assert_array_equal(*found)

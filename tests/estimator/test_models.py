@@ -127,7 +127,9 @@ def test_without_lora_all_weights_of_a_pretrained_model_are_trained(
     np.testing.assert_array_equal(again.predict(table.X), model.predict(table.X))
 
 
-@pytest.mark.parametrize(("name", "value"), [("adapters", 2), ("adapters", None), ("lora_alpha", 1)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("adapters", 2), ("adapters", None), ("lora_alpha", 1)]
+)
 def test_lora_of_fresh_weights_acts_in_stage_align_alone(name, value, table, quick_fit):
     def history(**params):
         model = quick_fit(table.X, table.y, align_epochs=2, **params)

@@ -70,6 +70,12 @@ def test_one_wide_cell_is_the_uniform_distribution_of_scipy():
     np.testing.assert_allclose(dist.interval(0.8)[0], exact.interval(0.8))
 
 
+def test_the_mean_of_the_smallest_floats_is_among_them():
+    values = np.arange(1, 101) * 5e-324
+    dist = NumericDistribution(np.full((1, 100), 0.01), values, values)
+    assert dist.mean()[0] == 50 * 5e-324
+
+
 def test_mean_uses_the_given_values_and_std_the_cells():
     dist = NumericDistribution([[0.25, 0.75]], [0, 1], [1, 2], values=[0.0, 2.0])
     plain = NumericDistribution([[0.25, 0.75]], [0, 1], [1, 2])

@@ -19,7 +19,8 @@ def _rows(model, table, held_out):
     encoded = model.prompts_.encode(model.serializer_.serialize(table.X))
     weight = np.linspace(0.5, 1.5, 40)
     train = np.setdiff1d(np.arange(40), held_out)
-    return TrainingRows(encoded, table.y.to_numpy(), weight, train, held_out)
+    y = table.y.to_numpy()
+    return TrainingRows(encoded, y, y, weight, train, held_out)
 
 
 @pytest.mark.parametrize("decoding", ["rail", "median", "auto", "sample"])

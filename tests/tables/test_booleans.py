@@ -10,7 +10,7 @@ from llmreg.tables.booleans import are_boolean_words, are_booleans, truth
 @pytest.mark.parametrize("cells", [
     [True, False], [1, 0], [1.0, 0.0], ["true", "false"], ["TRUE", "False"], ["yes", "No"],
     ["y", "n"], [" t ", "f"], ["on", "off"], ["1", "0"],
-    [np.True_, np.False_],
+    [np.True_, np.False_], [True, "0"], ["1", False],
 ])  # fmt: skip
 def test_all_spellings_mean_the_same(cells):
     assert [truth(cell) for cell in cells] == [True, False]
@@ -36,3 +36,11 @@ def test_bools_are_known_by_type():
     assert not are_booleans(pd.Series([True, 1], dtype=object))
     assert not are_booleans(pd.Series(["true", "false"]))
     assert not are_booleans(pd.Series([0, 1]))
+
+
+def test_zero_and_one_may_stand_among_bools():
+    """polars and others make numbers of them all."""
+    for cells in ([True, 0, None], [np.True_, 0.0, True], [1, False, True]):
+        assert are_booleans(pd.Series(cells, dtype=object))
+    assert not are_booleans(pd.Series([True, 0, 2], dtype=object))
+    assert not are_booleans(pd.Series([True, 0, "a"], dtype=object))

@@ -1,5 +1,7 @@
 """Distinct cells, gaps among them, and cells as words."""
 
+from datetime import timedelta
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,7 +36,10 @@ def test_texts_are_counted_however_their_cells_are_typed():
 @pytest.mark.parametrize(
     ("cell", "text"),
     [(1e18, "1000000000000000000"), (1e300, "1e+300"), (2.5, "2.5"), (np.float32(3), "3"),
-     (np.True_, "True"), (np.arange(2), "[0, 1]"), (b"\xff", "\ufffd")],
+     (np.True_, "True"), (np.arange(2), "[0, 1]"), (b"\xff", "\ufffd"),
+     (np.datetime64("2020-01-02"), "2020-01-02 00:00:00"), (timedelta(1), "1 days 00:00:00"),
+     (np.timedelta64(1, "m"), "0 days 00:01:00"), (np.timedelta64(2, "Y"), "2 years"),
+     (timedelta.max, str(timedelta.max))],
 )  # fmt: skip
 def test_cells_are_written_alike_whatever_their_type(cell, text):
     assert cell_text(cell) == text

@@ -336,3 +336,12 @@ def test_the_kinds_of_columns_of_other_libraries_are_kept():
     ]  # fmt: skip
     assert [str(dtype) for dtype in frame.dtypes[:2]] == ["category"] * 2
     assert frame.iloc[1].isna().all()
+
+
+@pytest.mark.parametrize("values", [[{"a": 1}, {"a": 2}], [[1], [2]]])
+def test_levels_of_arrow_may_be_nested(values):
+    pa = arrow()
+    cells = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0]), pa.array(values))
+    frame = read(pa.table({"a": cells, "b": pa.array([1, None, 2**60 + 1])}))
+    assert frame["a"].tolist() == [str(values[k]) for k in (0, 1, 0)]
+    assert frame["b"].tolist() == [1, pd.NA, 2**60 + 1]

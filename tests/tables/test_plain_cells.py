@@ -1,5 +1,6 @@
 """Cells of every type: what they are read as, and which are refused."""
 
+import datetime
 import enum
 from decimal import Decimal
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from table_reading import fitted_on, read
 
+from llmreg.tables.cell_values import cell_text
 from llmreg.tables.reading import read_table
 
 CELLS = {
@@ -101,6 +103,19 @@ def test_odd_cells_are_read_as_their_text(cell, plain):
     frame = read([[cell, "x"], [None, "y"]])
     assert frame.loc[0, "x0"] == plain and isinstance(frame.loc[0, "x0"], type(plain))
     assert frame["x0"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        np.datetime64("2020-01-02"), np.datetime64("2020-01-02T03:04:05.678"),
+        datetime.timedelta(days=1, seconds=-3), np.timedelta64(5, "s"), np.timedelta64(5, "Y"),
+        np.timedelta64("NaT", "Y"),
+    ],
+)  # fmt: skip
+def test_moments_and_durations_are_written_alike_whatever_stands_beside_them(cell):
+    alone, among = (read([[c] for c in cells])["x0"] for cells in ([cell], [cell, "a"]))
+    assert cell_text(alone.tolist()[0]) == cell_text(among.tolist()[0])
 
 
 class Mute:
