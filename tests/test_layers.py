@@ -26,14 +26,9 @@ ORDER = _pictured()
 
 # (module, what it imports from above). What is mended must go from here; nothing may come.
 KNOWN = {
-    ("llmreg.codecs.choosing", "llmreg.numbers.decoding"),
-    ("llmreg.codecs.choosing", "llmreg.numbers.tree"),
-    ("llmreg.codecs.choosing", "llmreg.training.stage"),
     ("llmreg.lm.backbone", "llmreg.persistence.pickling"),
     ("llmreg.persistence.saved_folder", "llmreg"),
-    ("llmreg.prompts.cell_prompts", "llmreg.lm.tiny.tokenizer"),
     ("llmreg.tables.serialization", "llmreg.estimates.stacking"),
-    ("llmreg.training.members", "llmreg.assembly"),
     ("llmreg.training.sequence", "llmreg"),
 }
 

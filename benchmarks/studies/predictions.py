@@ -37,11 +37,13 @@ def tables():
     values = [5.0 * ("old" in t) - 3 * t.count("big") + rng.randn() / 3 for t in texts]
     yield "texts", pd.DataFrame({"words": texts}), values
     n = N_ROWS + N_TEST
-    mixed = pd.DataFrame({
-        "day": pd.date_range("2024-01-01", periods=n, freq="D"),
-        "size": np.where(rng.rand(n) < 0.1, np.nan, rng.randn(n)),
-        "town": rng.choice(["Graz", "Linz", "Wien"], n),
-    })
+    mixed = pd.DataFrame(
+        {
+            "day": pd.date_range("2024-01-01", periods=n, freq="D"),
+            "size": np.where(rng.rand(n) < 0.1, np.nan, rng.randn(n)),
+            "town": rng.choice(["Graz", "Linz", "Wien"], n),
+        }
+    )
     skewed = np.exp(2 * np.nan_to_num(mixed["size"]) + (mixed["town"] == "Graz"))
     yield "skewed", mixed, skewed
 
@@ -58,8 +60,14 @@ def stand_in(folder):
     raw.decoder = decoders.ByteLevel()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>")
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-        num_attention_heads=4, max_position_embeddings=512, bos_token_id=256, eos_token_id=257,
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=512,
+        bos_token_id=256,
+        eos_token_id=257,
         initializer_range=0.1,
     )
     torch.manual_seed(0)
@@ -77,9 +85,11 @@ def predictions():
                 rows = np.random.RandomState(1).permutation(len(y))[: N_ROWS + N_TEST]
                 X_some, y_some = X.iloc[rows], np.asarray(y)[rows]
                 for method in METHODS:
-                    epochs = {"sft_epochs": 3, "align_epochs": 2} if kind == "fresh" else {
-                        "sft_epochs": 1, "align_epochs": 1
-                    }
+                    epochs = (
+                        {"sft_epochs": 3, "align_epochs": 2}
+                        if kind == "fresh"
+                        else {"sft_epochs": 1, "align_epochs": 1}
+                    )
                     regressor = LLMRegressor(model, method, random_state=0, **epochs)
                     regressor.fit(X_some[:N_ROWS], y_some[:N_ROWS])
                     test = X_some[N_ROWS:]
