@@ -28,8 +28,6 @@ ORDER = _pictured()
 KNOWN = {
     ("llmreg.lm.backbone", "llmreg.persistence.pickling"),
     ("llmreg.persistence.saved_folder", "llmreg"),
-    ("llmreg.tables.serialization", "llmreg.estimates.stacking"),
-    ("llmreg.training.sequence", "llmreg"),
 }
 
 
@@ -111,7 +109,7 @@ NOTHING = dict.fromkeys(read_package(), "")
         ("llmreg.codecs.base", "from ..lm import backbone", "llmreg.lm.backbone"),
         ("llmreg.codecs.base", "from ..lm.backbone import NumberLM", "llmreg.lm.backbone"),
         ("llmreg.codecs", "from ..fit import fit_model", "llmreg.fit"),
-        ("llmreg.lm.tiny", "from ...methods import base", "llmreg.methods.base"),
+        ("llmreg.lm.loading", "from ...methods import base", "llmreg.methods.base"),
         ("llmreg.tables.dates", "def f():\n    import llmreg.codecs.base", "llmreg.codecs.base"),
         (
             "llmreg.tables.dates",

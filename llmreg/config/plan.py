@@ -186,7 +186,7 @@ def _leaves(part, prefix=""):
 def _written(value):
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4}" if isinstance(value, float) else str(value)
 
 
 def resolve(params, methods, rows, serializer, codec, scale_scores, computing, seed):
