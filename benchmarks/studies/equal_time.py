@@ -20,8 +20,9 @@ import pandas as pd
 
 from benchmarks.suite.measure import figures
 from benchmarks.suite.tables import find_tables, load_table, split_table
-from llmreg import GRPO, LLMRegressor
+from llmreg import GRPO, LLMRegressor, RowSerializer
 from llmreg.config.defaults import auto_validation, stage_settings
+from llmreg.config.plan import flat
 
 METHODS = {
     "grpo": dict(),  # the default: soft_ce, then grpo with the reward crps
@@ -97,9 +98,13 @@ def _epochs(n_rows, asked):
     """Epochs of the first stage: those asked for, or the estimator's own choice."""
     if asked:
         return asked
-    n_train = n_rows - round(auto_validation("auto", n_rows) * n_rows)
-    sft, _ = stage_settings(LLMRegressor().get_params(deep=False), n_train, pretrained=False)
-    return sft.epochs
+    return default_epochs(n_rows - round(auto_validation("auto", n_rows) * n_rows))
+
+
+def default_epochs(n_train):
+    """Epochs of the first stage of fresh weights, on so many rows to train on."""
+    params = flat(LLMRegressor().get_params(deep=False), RowSerializer())
+    return stage_settings(params, n_train, pretrained=False)[0]["epochs"]
 
 
 def _fit(settings, epochs, seed, part):

@@ -21,7 +21,10 @@ from llmreg import LLMRegressor
 MPG = next(p for p in Path(__file__).resolve().parents if (p / "examples").exists()) / "examples"
 N_ROWS, N_TEST = 120, 40
 METHODS = ("soft_ce", "raft", "grpo")
-WORDS = tuple("red blue old new big small quick slow fine rough house flat yard".split())  # noqa: SIM905
+WORDS = [
+    "red", "blue", "old", "new", "big", "small", "quick", "slow", "fine", "rough", "house", "flat",
+    "yard", "roof", "door",
+]  # fmt: skip
 
 
 def tables():

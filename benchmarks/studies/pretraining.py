@@ -22,10 +22,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.studies.ablation import held_back
+from benchmarks.studies.equal_time import default_epochs
 from benchmarks.studies.synthetic_tables import draw_table
 from benchmarks.suite.tables import find_tables
-from llmreg import LLMRegressor, assembly
-from llmreg.config.defaults import stage_settings
+from llmreg import LLMRegressor
+from llmreg.lm import building
 from llmreg.lm.backbone import NumberLM
 
 TABLES = ["pm10", "teaching_evals", "carseats", "auto-mpg", "abalone", "concrete"]
@@ -93,7 +94,7 @@ def starting_from(shared):
                     part[0][part[1]] = shared[name].to(part[0].dtype)
         return model
 
-    with patch.object(assembly, "NumberLM", build):
+    with patch.object(building, "NumberLM", build):
         yield
 
 
@@ -133,9 +134,8 @@ def compare(shared, args):
 
 def _fit(name, max_rows, weights, share):
     X, X_held, y, y_held = held_back(name, 100, max_rows)
-    model = LLMRegressor(random_state=100)
-    sft, _ = stage_settings(model.get_params(), round(0.85 * len(y)), False)
-    model.set_params(sft_epochs=max(1, round(share * sft.epochs)))
+    epochs = max(1, round(share * default_epochs(round(0.85 * len(y)))))
+    model = LLMRegressor(sft_epochs=epochs, random_state=100)
     start = time.perf_counter()
     with starting_from(weights):
         model.fit(X, y)

@@ -101,8 +101,8 @@ def check_model_and_device(estimator):
     layers = getattr(estimator.adapters, "target_modules", None) or ()
     if not all(isinstance(name, str) for name in layers):
         raise ValueError(
-            f"target_modules={layers!r} must be names of layers, such as ['q_proj', 'v_proj'], or "
-            "'all-linear'."
+            f"adapters: target_modules={layers!r} must be names of layers, such as "
+            "['q_proj', 'v_proj'], or 'all-linear'."
         )
 
 

@@ -184,7 +184,9 @@ def _leaves(part, prefix=""):
 
 
 def _written(value):
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return f"{value:.4}" if isinstance(value, float) else str(value)
 
 
 def resolve(params, methods, rows, serializer, codec, scale_scores, computing, seed):

@@ -73,16 +73,16 @@ def add_adapters(lm, config):
 
     if config.is_prompt_learning or config.is_adaption_prompt:
         raise ValueError(
-            f"peft_config is of the kind {type(config).__name__}, which puts virtual tokens into "
-            "the prompt; the number tree's positions would be wrong. Use adapters on the weights, "
-            "such as peft.LoraConfig."
+            f"adapters={type(config).__name__}(...) puts virtual tokens into the prompt; the "
+            "number tree's positions would be wrong. Use adapters on the weights, such as "
+            "peft.LoraConfig."
         )
     with _quietly():
         wrapped = get_peft_model(lm, copy.deepcopy(config))
     if isinstance(wrapped.get_output_embeddings(), BaseTunerLayer):
         targets = getattr(config, "target_modules", None)
         raise ValueError(
-            f"target_modules={targets!r} puts an adapter on the output layer, of "
+            f"adapters: target_modules={targets!r} puts an adapter on the output layer, of "
             "which only the number symbols' rows are computed. Leave that layer out; "
             "'all-linear' does, and modules_to_save can train a whole copy of it."
         )

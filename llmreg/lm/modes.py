@@ -43,7 +43,7 @@ class PassModes:
         layers = repeated_layers(self.transformer)
         if not layers:
             warnings.warn(
-                f"torch_compile=True has no effect on {type(self.transformer).__name__}: "
+                f"Device(torch_compile=True) has no effect on {type(self.transformer).__name__}: "
                 "transformers marks none of its layers as such.",
                 UserWarning,
                 stacklevel=2,

@@ -29,8 +29,8 @@ def switch_checkpointing(lm, on):
     """
     if on and not (lm.supports_gradient_checkpointing and repeated_layers(lm)):
         raise ValueError(
-            f"gradient_checkpointing=True was asked for, but {type(lm).__name__} has none. Set "
-            "gradient_checkpointing=False; a smaller micro_batch_size saves memory too."
+            f"Device(gradient_checkpointing=True) was asked for, but {type(lm).__name__} has none. "
+            "Set it to False; Device(micro_batch_size=...) saves memory too."
         )
     if not on:
         disable = getattr(lm, "activation_checkpointing_disable", None)

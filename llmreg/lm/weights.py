@@ -145,6 +145,6 @@ def _refuse_sharded(weights):
         raise ValueError(
             f"A KL penalty (beta > 0) needs a second copy of all weights that train, but "
             f"{len(sharded)} of them are split over processes (FSDP), such as {sharded[0]!r}. "
-            "Train LoRA adapters alone (lora_r, or peft_config with bias='none' and without "
+            "Train LoRA adapters alone (adapters=8, or a config with bias='none' and without "
             "modules_to_save), train without FSDP, or set beta=0."
         )

@@ -141,7 +141,8 @@ def _sides(tokenizer):
         raise ValueError(
             f"The chat template of {_name(tokenizer)} writes a user's message "
             f"{rendered.count(PROBE)} times as it is (of {PROBE!r} it makes {rendered!r}), so that "
-            "rows cannot be put in. Set chat_template=False to read rows as plain text."
+            "rows cannot be put in. Set PretrainedModel(chat_template=False) to read rows as plain "
+            "text."
         )
     before, after = rendered.split(PROBE)
     padded = _render(tokenizer, f"\n {PROBE} \n")
@@ -160,7 +161,7 @@ def _render(tokenizer, content):
     except Exception as error:  # a template is a program, which may raise anything
         raise ValueError(
             f"The chat template of {_name(tokenizer)} failed on a single message of the user: "
-            f"{error}. Set chat_template=False to read rows as plain text."
+            f"{error}. Set PretrainedModel(chat_template=False) to read rows as plain text."
         ) from error
 
 

@@ -213,7 +213,7 @@ def warn_text_cut(n_cut, n_rows, budget):
 def warn_prompt_cut(n_cut, n_rows, budget):
     """Say how many rows have shortened prompts, if any."""
     _warn(n_cut, n_rows, "Prompts were", budget,
-          "Choose columns with RowSerializer(columns=...) or raise max_prompt_tokens.")  # fmt: skip
+          "Choose columns of the RowSerializer, or raise its max_prompt_tokens.")  # fmt: skip
 
 
 def _warn(n_cut, n_rows, what, budget, remedy):

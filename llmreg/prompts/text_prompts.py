@@ -62,8 +62,9 @@ class TextPrompts(Prompts):
         if needed >= self.max_prompt_tokens:
             raise ValueError(
                 f"max_prompt_tokens={self.max_prompt_tokens} leaves no room for rows: what stands "
-                f"around them takes {needed} tokens by itself. Raise max_prompt_tokens"
-                + (", or set chat_template=False." if as_chat else ".")
+                f"around them takes {needed} tokens by itself. Raise "
+                "RowSerializer(max_prompt_tokens=...)"
+                + (", or set PretrainedModel(chat_template=False)." if as_chat else ".")
             )
 
     def show(self, rows, answers):
@@ -89,7 +90,7 @@ class TextPrompts(Prompts):
             raise ValueError(
                 f"num_examples={len(solved)} examples take {needed} tokens of max_prompt_tokens="
                 f"{self.max_prompt_tokens}, which leaves no room for a row. Show fewer, or raise "
-                "max_prompt_tokens."
+                "RowSerializer(max_prompt_tokens=...)."
             )
 
     def _n_columns(self, rows):

@@ -135,10 +135,10 @@ class BatchGradients:
             f"Training does not fit into the memory of {self.model.device}, with {size} row(s) at "
             f"a time: weights of {weights:.2f} GiB, prompts of up to {longest} tokens, "
             f"{self.objective.num_draws or 'no'} sampled numbers per row, a number tree of "
-            f"{self.model.tree.n_open} nodes. Use gradient_checkpointing=True, a lower "
-            "max_prompt_tokens, a codec with fewer digits, fewer num_generations, "
-            "dtype='bfloat16', a smaller or quantised model"
-            + (", or a lower micro_batch_size." if size > 1 else ".")
+            f"{self.model.tree.n_open} nodes. Use Device(gradient_checkpointing=True), a lower "
+            "RowSerializer(max_prompt_tokens=...), a codec with fewer digits, fewer "
+            "num_generations, Device(dtype='bfloat16'), a smaller or quantised model"
+            + (", or a lower Device(micro_batch_size=...)." if size > 1 else ".")
             + " llmreg.estimate_memory tells what each takes."
             f" The device said: {error}"
         )

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from llmreg import GRPO, LLMRegressor
+from llmreg import GRPO, Device, LLMRegressor
 
 KINDS = {
     "ce": dict(fit_method="ce"),
@@ -39,8 +39,8 @@ def fit(folder, kind):
     """What a process ends with, as plain values."""
     params = KINDS[kind] | dict(
         # 13 rows a step: neither two nor three processes get equal shares.
-        sft_epochs=2, align_epochs=2, batch_size=13, dropout=0.0, dtype="float64", device="cpu",
-        random_state=0 if kind != "ce" else None,
+        sft_epochs=2, align_epochs=2, batch_size=13, dropout=0.0,
+        device=Device("cpu", dtype="float64"), random_state=0 if kind != "ce" else None,
     )  # fmt: skip
     if kind in ("pretrained", "whole"):
         # Steps so large that a wrong gradient shows in the predictions.

@@ -14,6 +14,7 @@ from llmreg import (
     MBR,
     RAFT,
     DecimalCodec,
+    Device,
     DigitCodec,
     GenRe2,
     GridCodec,
@@ -22,6 +23,7 @@ from llmreg import (
     LLMRegressor,
     MemoryEstimate,
     NumericDistribution,
+    PretrainedModel,
     ReMax,
     RowSerializer,
     ScientificCodec,
@@ -55,31 +57,32 @@ def script() -> None:
         sft_learning_rate=1e-3,
         align_learning_rate=1e-3,
         batch_size=8,
-        micro_batch_size=4,
+        device=Device("cpu", micro_batch_size=4, dtype="float64"),
         weight_decay=0.1,
         dropout=0.1,
         adapters=None,
-        lora_dropout=0,
-        target_modules=["q_proj"],
         validation_fraction=None,
         n_iter_no_change=None,
         checkpoint_dir=Path("here"),
         checkpoint_interval=5,
         tree_tolerance=0,
         random_state=np.random.RandomState(0),
-        model_kwargs={"attn_implementation": "eager"},
-        token=True,
     )
+    named = PretrainedModel(
+        "some/model", token=True, revision=None, model_kwargs={"attn_implementation": "eager"}
+    )
+    LLMRegressor(named, device="cpu")
     LLMRegressor("some/model", RAFT(normalisation=None, stage="sft"), codec=GridCodec([1, 2, 3]))
     LLMRegressor(fit_method=ZeroShot(4, normalisation="grid"), codec=DecimalCodec(1, low=0, high=5))
-    LLMRegressor(fit_method=MBR(8), codec=ScientificCodec(3, max_exponent=4), reward=own_reward)
+    LLMRegressor(fit_method=MBR(8), codec=ScientificCodec(3, max_exponent=4))
+    LLMRegressor(fit_method=MBR(reward=own_reward), device=Device(torch_compile=True))
     LLMRegressor(fit_method=MBR("exact"), validation_fraction=0.1, n_iter_no_change=5)
-    LLMRegressor(fit_method=GRPO("exact"), reward="mse", estimates="linear", adapters=4)
+    LLMRegressor(fit_method=GRPO("exact", reward="mse"), estimates="linear", adapters=4)
     LLMRegressor(fit_method=GenRe2(8, expert_weight=0), sft_method="ce", text_features=True)
     LLMRegressor(fit_method=ReMax(beta=1, temperature=2), checkpoint_dir="here")
     LLMRegressor(fit_method=Histogram(n_bins=9, limit=2), sft_method=CRPS("sft"))
-    LLMRegressor(fit_method=LearnableRAFT("vocabulary"), model=("a", "b"))
-    LLMRegressor(fit_method=SpecialTokenHead("x", bidirectional=True), target_modules="all-linear")
+    LLMRegressor(fit_method=LearnableRAFT("vocabulary"), model=PretrainedModel(("a", "b")))
+    LLMRegressor(fit_method=SpecialTokenHead("x", bidirectional=True), model=("a", "b"))
 
     found = model.fit(X, y, sample_weight=[1, 2, 3]).predict(X)
     shapes: tuple[int, ...] = found.shape

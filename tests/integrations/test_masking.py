@@ -8,41 +8,45 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from llmreg import LLMRegressor
+from llmreg import LLMRegressor, PretrainedModel
 from llmreg.lm.loading.hub import ModelSource
 
 SECRET = "hf_secret"
 
 
 def test_no_representation_shows_the_token():
-    model = LLMRegressor(token=SECRET)
+    model = LLMRegressor(PretrainedModel("owner/name", token=SECRET))
     for shown in (model, make_pipeline(model), GridSearchCV(model, {"adapters": [4, 8]})):
         for text in (repr(shown), str(shown), shown._repr_html_(), repr(shown.get_params())):
             assert SECRET not in text
     assert "token='***'" in repr(model)
-    assert SECRET not in f"{model.token} {model.token!r}"
+    assert SECRET not in f"{model.model.token} {model.model.token!r}"
 
 
 def test_the_token_is_still_there():
-    model = LLMRegressor().set_params(token=SECRET)
+    model = LLMRegressor("owner/name").set_params(model__token=SECRET)
     assert SECRET not in repr(model)
     copies = (model, clone(model), clone(clone(model)), copy.deepcopy(model))
     for each in (*copies, pickle.loads(pickle.dumps(model))):
-        assert each.token == each.get_params()["token"] == SECRET
+        assert each.model.token == each.get_params()["model__token"] == SECRET
         assert SECRET not in repr(each)
-    assert hash(model.token) == hash(SECRET) and model.token.startswith("hf_")
-    source = ModelSource("owner/name", token=model.token)
+    token = model.model.token
+    assert hash(token) == hash(SECRET) and token.startswith("hf_")
+    source = ModelSource("owner/name", token=token)
     assert type(source.token) is str and f"Bearer {source.token}" == "Bearer hf_secret"
 
 
 @pytest.mark.parametrize("token", [None, True, False])
 def test_what_is_no_string_stays_what_it_is(token):
-    assert LLMRegressor(token=token).token is token
-    assert LLMRegressor(token=token).get_params()["token"] is token
+    model = PretrainedModel("owner/name", token=token)
+    assert model.token is token
+    assert LLMRegressor(model).get_params()["model__token"] is token
 
 
 def test_errors_do_not_show_the_token(table):
-    model = LLMRegressor(model="no-such-organisation-zq/none", token=SECRET, local_files_only=True)
+    model = LLMRegressor(
+        PretrainedModel("no-such-organisation-zq/none", token=SECRET, local_files_only=True)
+    )
     with pytest.raises(OSError) as error:
         model.fit(table.X, table.y)
     assert SECRET not in str(error.value)
@@ -56,10 +60,10 @@ def test_a_fitted_model_and_its_checkpoints_are_without_the_token(
     table, quick_fit, pretrained_folder, tmp_path
 ):
     model = quick_fit(
-        table.X, table.y, model=pretrained_folder, fit_method="ce", token=SECRET,
+        table.X, table.y, model=PretrainedModel(pretrained_folder, token=SECRET), fit_method="ce",
         checkpoint_dir=tmp_path, checkpoint_interval=0,
     )  # fmt: skip
     assert SECRET.encode() not in pickle.dumps(model)
-    assert pickle.loads(pickle.dumps(model)).token is None
+    assert pickle.loads(pickle.dumps(model)).model.token is None
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files and not any(SECRET.encode() in path.read_bytes() for path in files)

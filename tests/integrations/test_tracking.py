@@ -7,7 +7,7 @@ import pytest
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from llmreg import LLMRegressor
+from llmreg import LLMRegressor, PretrainedModel
 from llmreg.integrations.autologging import unlogged
 
 QUICK = dict(fit_method="ce", sft_epochs=1, random_state=0, validation_fraction=None)
@@ -17,7 +17,7 @@ QUICK = dict(fit_method="ce", sft_epochs=1, random_state=0, validation_fraction=
 def fitted(table, quick_fit, pretrained_folder):
     ways = {
         "tiny": dict(estimates="both"),
-        "LoRA": dict(model=pretrained_folder, token="hf_secret"),
+        "LoRA": dict(model=PretrainedModel(pretrained_folder, token="hf_secret")),
         "tuned": dict(model=pretrained_folder, adapters=None),
     }
     return {way: quick_fit(table.X, table.y, fit_method="ce", **ways[way]) for way in ways}
@@ -59,11 +59,11 @@ def test_mlflow_saves_models(mlflow, fitted, table, tmp_path):
 def test_mlflow_logs_no_part_of_a_model_for_the_model(mlflow, table):
     mlflow.sklearn.autolog(log_models=False)
     try:
-        model = LLMRegressor(**QUICK, estimates="both", token="hf_secret")
+        model = LLMRegressor(**QUICK, estimates="both")
         model.fit(table.X, table.y)
         assert len(mlflow.search_runs(search_all_experiments=True)) == 0
         make_pipeline(model).fit(table.X, table.y)
-        GridSearchCV(model, {"lora_alpha": [8, 16]}, cv=2).fit(table.X, table.y)
+        GridSearchCV(model, {"adapters": [8, 16]}, cv=2).fit(table.X, table.y)
     finally:
         mlflow.sklearn.autolog(disable=True)
     runs = mlflow.search_runs(search_all_experiments=True)

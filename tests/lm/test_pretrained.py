@@ -10,7 +10,7 @@ from peft import LoraConfig
 from sklearn.base import clone
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from llmreg import GRPO, LLMRegressor
+from llmreg import GRPO, Device, LLMRegressor, PretrainedModel
 from llmreg.lm.loading.hub import ModelSource
 
 
@@ -27,12 +27,12 @@ def pair(pretrained_folder):
 
 @pytest.mark.parametrize("adapters", [4, None])
 def test_a_pair_in_memory_fits_as_its_folder_does_and_stays_as_it_was(
-    lora_r, pair, pretrained_folder, table, quick_fit
+    adapters, pair, pretrained_folder, table, quick_fit
 ):
     before = {name: p.clone() for name, p in pair[0].state_dict().items()}
     vocabulary = pair[1].get_vocab()
-    model = quick_fit(table.X, table.y, model=pair, adapters=lora_r)
-    expected = quick_fit(table.X, table.y, model=pretrained_folder, adapters=lora_r)
+    model = quick_fit(table.X, table.y, model=pair, adapters=adapters)
+    expected = quick_fit(table.X, table.y, model=pretrained_folder, adapters=adapters)
     assert np.array_equal(model.predict(table.X), expected.predict(table.X))
     after = pair[0].state_dict()
     assert before.keys() == after.keys() and pair[1].get_vocab() == vocabulary
@@ -69,21 +69,20 @@ def test_the_parameters_of_loading_reach_the_loader(table, pretrained_folder, mo
         seen.append(source)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("llmreg.assembly.load_tokenizer", spy)
+    monkeypatch.setattr("llmreg.lm.loading.base.load_tokenizer", spy)
     given = dict(
         revision="v2", token="secret", local_files_only=True, trust_remote_code=True,
         model_kwargs={"subfolder": "half"},
     )  # fmt: skip
     with pytest.raises(KeyboardInterrupt):
-        LLMRegressor(model="some/model", **given).fit(table.X, table.y)
+        LLMRegressor(PretrainedModel("some/model", **given)).fit(table.X, table.y)
     assert seen == [ModelSource("some/model", **given)]
     assert seen[0].token == "secret"
 
 
 def test_model_kwargs_reach_the_model(table, pretrained_folder, quick_fit):
-    model = quick_fit(
-        table.X, table.y, model=pretrained_folder, model_kwargs={"attn_implementation": "eager"}
-    )
+    eager = PretrainedModel(pretrained_folder, model_kwargs={"attn_implementation": "eager"})
+    model = quick_fit(table.X, table.y, model=eager)
     assert model.model_.transformer.config._attn_implementation == "eager"
     opened = pickle.loads(pickle.dumps(model))
     assert opened.model_.transformer.config._attn_implementation == "eager"
@@ -99,7 +98,8 @@ def test_the_chat_template_is_a_choice(table, tokenizer_zoo, pair, quick_fit):
     lm = AutoModelForCausalLM.from_config(config)
     found = {}
     for chat in (True, False):
-        model = quick_fit(table.X, table.y, model=(lm, tokenizer), chat_template=chat)
+        asked = PretrainedModel((lm, tokenizer), chat_template=chat)
+        model = quick_fit(table.X, table.y, model=asked)
         rows = model.prompts_.encode(model.serializer_.serialize(table.X[:1]))
         found[chat] = tokenizer.decode(rows.ids[: rows.lengths[0]])
     assert found[False] in found[True] and found[False] != found[True]
@@ -130,16 +130,11 @@ def test_a_whole_configuration_of_peft_is_used(base, config, table, pretrained_f
         assert (used.use_dora, used.use_rslora) == (config.use_dora, config.use_rslora)
 
 
-def test_adapters_given_twice_are_an_error(table):
-    config = LoraConfig(r=4, target_modules="all-linear")
-    with pytest.raises(ValueError, match="peft_config was given beside lora_r, lora_dropout"):
-        LLMRegressor(adapters=config, adapters=2, lora_dropout=0.1).fit(table.X, table.y)
-
-
 def test_adapters_train_in_float32_on_a_bfloat16_base(table, pretrained_folder, quick_fit):
     model = quick_fit(
-        table.X, table.y, model=pretrained_folder, dtype="bfloat16", number_input="text+value"
-    )
+        table.X, table.y, model=pretrained_folder, device=Device(dtype="bfloat16"),
+        number_input="text+value",
+    )  # fmt: skip
     kinds = {
         name.split(".")[0] if "lora_" not in name else "adapters": p.dtype
         for name, p in model.model_.named_parameters()
@@ -173,9 +168,12 @@ def test_a_penalty_keeps_the_adapters_near_those_of_the_first_stage(
 @pytest.mark.parametrize("fit_method", ["soft_ce", "grpo"])
 @pytest.mark.parametrize("change", [dict(gradient_checkpointing=True), dict(micro_batch_size=3)])
 def test_saving_memory_changes_no_result(change, fit_method, table, pretrained_folder, quick_fit):
-    fit = dict(model=pretrained_folder, fit_method=fit_method, dtype="float64")
-    expected = quick_fit(table.X, table.y, **fit).predict(table.X)
-    found = quick_fit(table.X, table.y, **fit, **change).predict(table.X)
+    def fitted(**change):
+        device = Device(dtype="float64", **change)
+        fit = dict(model=pretrained_folder, fit_method=fit_method, device=device)
+        return quick_fit(table.X, table.y, **fit).predict(table.X)
+
+    expected, found = fitted(), fitted(**change)
     np.testing.assert_allclose(found, expected, rtol=1e-7)
 
 
@@ -187,14 +185,16 @@ def test_checkpointing_is_really_on(table, pretrained_folder, quick_fit, monkeyp
     monkeypatch.setattr(
         NumberLM, "checkpointing", lambda self, on=True: switched.append(on) or method(self, on)
     )
-    quick_fit(table.X, table.y, model=pretrained_folder, gradient_checkpointing=True)
+    device = Device(gradient_checkpointing=True)
+    quick_fit(table.X, table.y, model=pretrained_folder, device=device)
     assert switched == [True, False]  # for the fit alone
 
 
 @pytest.mark.slow
 def test_a_compiled_fit_gives_the_same_model(table, pretrained_folder, quick_fit):
     expected = quick_fit(table.X, table.y, model=pretrained_folder)
-    found = quick_fit(table.X, table.y, model=pretrained_folder, torch_compile=True)
+    device = Device(torch_compile=True)
+    found = quick_fit(table.X, table.y, model=pretrained_folder, device=device)
     assert found.model_._compiled
     np.testing.assert_allclose(found.predict(table.X), expected.predict(table.X), rtol=1e-3)
 

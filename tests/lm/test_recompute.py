@@ -204,5 +204,5 @@ def test_a_copy_of_a_compiled_model_is_whole(build_model, random_batch):
 def test_a_model_without_layers_to_compile_says_so(build_model, monkeypatch):
     model = build_model("llama", CODEC)
     monkeypatch.setattr("llmreg.lm.modes.repeated_layers", lambda lm: [])
-    with pytest.warns(UserWarning, match=r"torch_compile=True has no effect on LlamaForCausalLM"):
+    with pytest.warns(UserWarning, match=r"torch_compile=True\) has no effect on LlamaForCausalLM"):
         model.compile()

@@ -36,9 +36,9 @@ def test_equal_rows_are_computed_once(quick_fit, table, columns_read):
 
 def test_solved_examples_are_read_once(pretrained_folder, table, columns_read, monkeypatch):
     model = LLMRegressor(
-        fit_method=ZeroShot(num_examples=4), model=pretrained_folder, random_state=0
-    )
-    model.set_params(max_prompt_tokens=400).fit(table.X, table.y)
+        fit_method=ZeroShot(num_examples=4), model=pretrained_folder, random_state=0,
+        serializer=RowSerializer(max_prompt_tokens=400),
+    ).fit(table.X, table.y)  # fmt: skip
     rows = model.prompts_.encode(model.serializer_.serialize(table.X))
     columns_read.clear()
     found = model.predict(table.X)
@@ -57,10 +57,7 @@ def test_training_shares_what_all_prompts_begin_with(
     serializer = RowSerializer("You know what houses cost. {words}, {size}, in {city}: ")
 
     def fit():
-        # Dropout would be drawn for the prefix once, and not for every row.
-        return quick_fit(
-            table.X, table.y, model=pretrained_folder, serializer=serializer, lora_dropout=0.0
-        )
+        return quick_fit(table.X, table.y, model=pretrained_folder, serializer=serializer)
 
     found = fit().predict(table.X)
     shared = {tokens for rows, tokens in columns_read if rows == 1}

@@ -11,7 +11,7 @@ import pytest
 import torch
 from parallel_fit import fit
 
-from llmreg.training.parallel import Processes, launched_processes
+from llmreg.training.parallel import Processes, launched
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "parallel_fit.py"
 
@@ -29,7 +29,7 @@ def _alone(folder, kind):
 def _launched(folder, kinds, tmp_path, count=2):
     """The results of each of several processes, by kind."""
     environment = os.environ | {
-        "PYTHONPATH": str(SCRIPT.parent.parent), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONPATH": str(SCRIPT.parents[2]), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
     }  # fmt: skip
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}",
@@ -71,8 +71,8 @@ def test_more_processes_and_methods(count, pretrained_folder, tmp_path):
 
 
 def test_one_process_has_all_rows_and_sums_nothing():
-    alone = launched_processes(torch.device("cpu"))
-    assert type(alone) is Processes
+    alone, place = launched(torch.device("cpu"))
+    assert type(alone) is Processes and place == torch.device("cpu")
     assert alone.share(np.arange(5)).tolist() == list(range(5))
     assert alone.sum(torch.ones(2)).tolist() == [1, 1]
     assert alone.agree(7) == 7

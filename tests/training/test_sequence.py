@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from peft import LoraConfig
 
-from llmreg import GRPO, DigitCodec, GridCodec, LLMRegressor, RowSerializer
+from llmreg import GRPO, Device, DigitCodec, GridCodec, LLMRegressor, RowSerializer
 from llmreg.training.checkpoints import Checkpoints
 from llmreg.training.selection import RunningMean
 from llmreg.training.sequence import fit_name
@@ -28,7 +28,7 @@ FITS = {
     "fresh, one stage": dict(fit_method="soft_ce"),
     "pretrained": dict(fit_method=GRPO(3, beta=0.1), adapters=LoraConfig(lora_dropout=0.2)),
     "pretrained, whole": dict(fit_method="raft", adapters=None, number_input="text+value"),
-    "pretrained, in parts": dict(fit_method="grpo", micro_batch_size=5),
+    "pretrained, in parts": dict(fit_method="grpo", device=Device(micro_batch_size=5)),
 }
 
 
@@ -167,7 +167,8 @@ def test_another_reward_is_another_fit(table, tmp_path):
 
 def test_rewards_of_a_factory_are_different_fits(table, tmp_path, untrained):
     for k in (1, 6, 1):
-        LLMRegressor(**SHORT, reward=_power(k), checkpoint_dir=tmp_path).fit(table.X, table.y)
+        method = GRPO(reward=_power(k))
+        LLMRegressor(**SHORT, fit_method=method, checkpoint_dir=tmp_path).fit(table.X, table.y)
     assert untrained[0] != untrained[1]
     assert untrained[0] == untrained[2]
 
@@ -181,7 +182,8 @@ def test_a_reward_that_cannot_be_named_is_never_taken_for_another(table, tmp_pat
     found = []
     for factor in (1, 6):
         with pytest.warns(UserWarning, match="has no lasting name.*will not be continued"):
-            model = LLMRegressor(**params, reward=of_a_stream(factor)).fit(table.X, table.y)
+            method = GRPO(reward=of_a_stream(factor))
+            model = LLMRegressor(**params, fit_method=method).fit(table.X, table.y)
         found.append(model.history_["loss"].iloc[-1])
     assert found[0] != found[1]
 

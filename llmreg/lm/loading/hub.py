@@ -24,9 +24,14 @@ __all__ = [
 # Arguments of from_pretrained that say where files are: the tokenizer needs them as well.
 SHARED = ("cache_dir", "code_revision", "force_download", "gguf_file", "proxies", "subfolder")
 # Arguments that have a parameter of their own, which would contradict them.
-RESERVED = {
-    name: name for name in ("revision", "token", "local_files_only", "trust_remote_code", "dtype")
-} | {"torch_dtype": "dtype", "device_map": "device"}  # fmt: skip
+RESERVED = (
+    {
+        name: f"PretrainedModel({name}=...)"
+        for name in ("revision", "token", "local_files_only", "trust_remote_code")
+    }
+    | dict.fromkeys(("dtype", "torch_dtype"), "device=Device(dtype=...)")
+    | {"device_map": "device"}
+)
 SAMPLE = 4096  # values of each tensor that the checksum reads
 
 
@@ -77,9 +82,7 @@ class ModelSource:
             if key in RESERVED:
                 raise ValueError(
                     f"model_kwargs holds {key!r}, which has a parameter of its own: set "
-                    f"{RESERVED[key]}={self.model_kwargs[key]!r} instead."
-                    if key != "token"
-                    else "model_kwargs holds 'token', which has a parameter of its own: set token."
+                    f"{RESERVED[key]} instead."
                 )
 
     @property
@@ -210,7 +213,7 @@ def _loading(source, what):
     if source.is_folder and source.revision is not None and what == "model":
         warnings.warn(
             f"revision={source.revision!r} has no effect: model={source.name!r} is a folder, and "
-            "is read as it is. Set revision=None, or a hub id as the model.",
+            "is read as it is. Leave PretrainedModel(revision=...) out, or name a hub id.",
             UserWarning,
             stacklevel=4,
         )
