@@ -81,7 +81,7 @@ def fit_model(
             )  # fmt: skip
         else:
             state = start
-            check_parts(state["model_"], state["prompts_"].tokenizer, (sft_method, align_method))
+            check_parts(state["model_"], (sft_method, align_method))
             rows = state["serializer_"].serialize(frame)
             encoded = state["prompts_"].encode_training(rows, y, weight)
         if not sums_shares(state["model_"]):  # a sum of shares is not held to the grid's range
@@ -160,7 +160,7 @@ def _build(params, frame, y, weight, target_name, serializer, codec, seed, dtype
         methods=methods, target_scale=(mean, std),
     )  # fmt: skip
     prompts.estimates = estimates
-    shown = getattr(methods[0], "num_examples", 0)
+    shown = methods[0].num_examples
     if shown:
         chosen = np.random.RandomState(seed).choice(len(y), min(shown, len(y)), replace=False)
         prompts.show(rows.take(chosen), codec.spell(y[chosen]))
@@ -267,10 +267,10 @@ def _check_sharded(model, align_method, lora):
             f"Under FSDP fresh weights can't get adapters for the second stage (r={lora.r}). Set "
             "lora_r=None to train all weights in both stages."
         )
-    if getattr(align_method, "beta", 0) and not model.has_lora:
+    if align_method is not None and align_method.needs_reference and not model.has_lora:
         raise ValueError(
-            f"Under FSDP beta={align_method.beta} needs adapters, whose first stage is kept beside "
-            "them. Set lora_r, or beta=0."
+            f"Under FSDP the KL penalty of {align_method!r} needs adapters, whose first stage is "
+            "kept beside them. Set lora_r, or beta=0."
         )
 
 
