@@ -330,7 +330,7 @@ def test_all_tokens_count_only_where_training_reaches_them(method):
     with pytest.raises(ValueError, match=r"others would keep nearly all the mass.*stage='sft'"):
         check_methods(LLMRegressor(fit_method=method))
     assert check_methods(LLMRegressor("some/model", fit_method=method))[1] is not None
-    with pytest.raises(ValueError, match="new tokens that are not in it"):
+    with pytest.raises(ValueError, match="new tokens that are not among them"):
         check_methods(LLMRegressor("some/model", fit_method=method, sft_method=NewTokens()))
     at_once = method.set_params(stage="sft")
     assert check_methods(LLMRegressor(fit_method=at_once))[1] is None
