@@ -99,7 +99,7 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
             fitted = Fitted(serializer, codec, prompts, build(), mean, std, plan, scores)
             show_examples(prompts, methods[0].num_examples, rows, learnt, codec, seed)
         else:
-            check_parts(start.model, start.prompts.tokenizer, methods)
+            check_parts(start.model, methods)
             encoded = start.prompts.encode_training(rows, y, weight)
             fitted, build = replace(start, plan=plan), None
         if sums_shares(fitted.model):  # which are not held to the codec's range

@@ -10,8 +10,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 from llmreg.codecs.digits import DigitCodec
 from llmreg.config.device import as_device
 from llmreg.config.pretrained_model import as_pretrained
-from llmreg.methods import METHODS, NewTokens, resolve_method
-from llmreg.methods.number_tokens import DigitDistance
+from llmreg.methods import METHODS, resolve_method
 from llmreg.tables.reading import read_table
 from llmreg.tables.targets import numeric_targets
 from llmreg.tables.weights import relative_weights
@@ -20,10 +19,10 @@ __all__ = ["TrainingTable", "check_methods", "check_model_and_device", "check_tr
 
 
 def check_methods(estimator):
-    """Objectives of stage one and of stage two (None where there is no stage two).
+    """Methods of the first stage and of the second (None where there is no second stage).
 
-    What needs no training is the objective of stage one, which then has no steps. Both parameters
-    must be legal, also where ``fit_method`` needs no first stage.
+    What needs no training is the method of the first stage, which then has no steps. Both
+    parameters must be legal, also where ``fit_method`` needs no first stage.
     """
     codec = DigitCodec() if estimator.codec is None else estimator.codec
     method = resolve_method(estimator.fit_method, "fit_method")
@@ -45,23 +44,24 @@ def check_methods(estimator):
             "token but those that write numbers: the others would keep nearly all the mass. Train "
             "it at once, with stage='sft', or choose a pretrained model."
         )
-    if getattr(sft_method, "head_spec", lambda: None)() is not None:
+    if "head" in sft_method.parts:
         raise ValueError(
             f"sft_method={estimator.sft_method!r} trains a head, which leaves fit_method="
             f"{estimator.fit_method!r} no distribution over the codec's numbers to start from. "
             "Choose a first stage that writes numbers, such as 'ce' or 'soft_ce'."
         )
-    if isinstance(sft_method, NewTokens) and isinstance(method, DigitDistance):
+    if "new_tokens" in sft_method.parts and method.compares_digits:
         raise ValueError(
             f"fit_method={estimator.fit_method!r} compares digits, and sft_method="
             f"{estimator.sft_method!r} writes each number as one new token, without digits. Choose "
             "another first stage, such as 'ce'."
         )
-    if isinstance(sft_method, NewTokens) and method.weighs_vocabulary:
+    if "new_tokens" in sft_method.parts and "head" in method.parts:
         raise ValueError(
-            f"fit_method={estimator.fit_method!r} weighs the probabilities of all tokens, "
-            f"and sft_method={estimator.sft_method!r} writes numbers as new tokens that are not in "
-            "it. Choose another first stage, such as 'ce'."
+            f"fit_method={estimator.fit_method!r} reads what the vocabulary's own tokens say, "
+            f"and sft_method={estimator.sft_method!r} writes numbers as new tokens that are not "
+            "among them. Choose another first stage, such as 'ce', LearnableRAFT(weights='grid') "
+            "or RAFT(normalisation='step')."
         )
     sft_method.check_codec(codec)
     return sft_method, method
@@ -70,19 +70,18 @@ def check_methods(estimator):
 def _first_stage(value):
     method = resolve_method(value, "sft_method")
     if method.stage != "sft":
-        legal = [name for name, kind in METHODS.items() if kind.stage == "sft"]
+        legal = [name for name, known in METHODS.items() if known.stage == "sft"]
         what = "trains nothing" if method.stage == "none" else "needs a first stage itself"
         raise ValueError(
-            f"sft_method={value!r} {what}. Choose one of {legal} or an objective of stage 'sft'."
+            f"sft_method={value!r} {what}. Choose one of {legal} or a method of stage 'sft'."
         )
     return method
 
 
 def _warn_of_far_means(estimator, method, codec):
     """A mean over numbers of any size is a matter of the largest; heads write no numbers."""
-    head = getattr(method, "head_spec", lambda: None)()
     means = estimator.decoding in ("rail", "sampled_rail")
-    if means and head is None and getattr(codec, "far_reaching", False):
+    if means and "head" not in method.parts and getattr(codec, "far_reaching", False):
         warnings.warn(
             f"decoding={estimator.decoding!r} takes the mean over all numbers, and {codec!r} "
             "writes some far beyond the training targets, whose least probability decides it. "

@@ -71,7 +71,7 @@ def fit_codec(codec, rows, y, weight, seed, methods=()):
     ValueError
         If a method needs y itself and the codec has another axis.
     """
-    scores, sums = {}, any(map(_sums_shares, methods))
+    scores, sums = {}, any(method is not None and method.sums_shares for method in methods)
     if isinstance(codec, DigitCodec) and codec.scale == "auto":
         scale = "minmax"
         if not sums:
@@ -86,11 +86,6 @@ def fit_codec(codec, rows, y, weight, seed, methods=()):
         )
     _warn_crowded(codec, y)
     return scores
-
-
-def _sums_shares(method):
-    spec = method.head_spec() if hasattr(method, "head_spec") else None
-    return spec is not None and spec["kind"] == "grid_sum"
 
 
 def choose_scale(codec, rows, y, weight, seed):

@@ -23,7 +23,6 @@ from llmreg.lm.attention import (
 from llmreg.lm.embedding import cell_input, cells_added, fix_hidden_cells
 from llmreg.lm.last_layer import last_layer_at
 from llmreg.lm.modes import PassModes
-from llmreg.lm.new_tokens import one_level
 from llmreg.lm.number_rows import new_rows, number_rows, shares_of_all, whole_rows
 from llmreg.lm.placement import base_dtype, place_language_model, precise
 from llmreg.lm.plain import plain_logits
@@ -32,7 +31,7 @@ from llmreg.lm.readout import right_padded
 from llmreg.lm.recompute import recomputing
 from llmreg.lm.verification import packing_problem, shorten
 from llmreg.lm.weights import TrainableWeights
-from llmreg.numbers.tree import NumberTree
+from llmreg.numbers.tree import NumberTree, one_level
 
 __all__ = ["NumberLM", "TreeCache"]
 
@@ -74,11 +73,11 @@ class NumberLM(PassModes, TrainableWeights):
     packs : bool
         Whether prompt and tree share one sequence. False is slower and gives the same numbers;
         :meth:`verify_packing` can turn it off.
-    head : llmreg.lm.heads.Head or None
+    head : llmreg.lm.parts.HeadModule or None
         Predicts in the number tree's place. None, unless a method asked for one.
-    leaf_shift : llmreg.lm.heads.LeafShift or None
+    leaf_shift : llmreg.lm.parts.PartModule or None
         What training has added to the values of the tree's leaves.
-    new_tokens : llmreg.lm.new_tokens.NewTokens or None
+    new_tokens : llmreg.lm.parts.PartModule or None
         Output rows of tokens that stand for whole numbers.
     bidirectional : bool
         Whether the prompt's tokens see those after them.

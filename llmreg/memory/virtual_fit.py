@@ -115,7 +115,7 @@ class VirtualFit:
         weights, adapters = self._weights()
         trained = _bytes(self.model.trainable().values())
         # The running mean; the best epoch's; a reference, and where the stage began.
-        copies = trained * (1 + validates + 2 * bool(getattr(method, "beta", 0)))
+        copies = trained * (1 + validates + 2 * method.needs_reference)
         rows = self._rows_of_a_prediction() if validates else 1
 
         def measure(virtual):

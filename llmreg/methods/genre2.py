@@ -6,10 +6,12 @@ from numbers import Real
 from sklearn.utils._param_validation import Interval
 
 from llmreg.methods.policy_gradient import ReMax
+from llmreg.methods.registry import register
 
 __all__ = ["GenRe2"]
 
 
+@register("genre2")
 class GenRe2(ReMax):
     """ReMax plus cross-entropy on what an expert would write after the model's own prefixes.
 
@@ -47,7 +49,6 @@ class GenRe2(ReMax):
         **ReMax._parameter_constraints,
         "expert_weight": [Interval(Real, 0, None, closed="left")],
     }
-    name = "genre2"
     trains = "written numbers, by their reward, and each step, by an expert"
     equation = "remax + expert_weight · mean_{s,k} −log p(expert's symbol | v_s's first k symbols)"
     paper = "GenRe² (arXiv 2512.06533)"

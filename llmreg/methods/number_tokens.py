@@ -1,4 +1,4 @@
-"""Token-level objectives that know the distance between digits.
+"""Token-level methods that know the distance between digits.
 
 Each is the cross-entropy plus a weighted distance between the target's digit and the model's
 distribution over digits, at every step of the target's path whose symbol is a number: signs, the
@@ -11,6 +11,7 @@ from numbers import Real
 from sklearn.utils._param_validation import Interval
 
 from llmreg.methods.base import STAGES, Method
+from llmreg.methods.registry import register
 
 __all__ = ["DIST2", "NTLMSE", "NTLWAS"]
 
@@ -22,7 +23,13 @@ class DigitDistance(Method):
         "distance_weight": [Interval(Real, 0, None, closed="left")],
         "stage": STAGES,
     }
+    stage = "sft"
+    compares_digits = True
     trains = "each symbol of the target, near digits before far ones"
+
+    def __init__(self, distance_weight=0.3, *, stage="sft"):
+        self.distance_weight = distance_weight
+        self.stage = stage
 
     def check_codec(self, codec):
         """A codec needs at least two symbols that are numbers."""
@@ -46,6 +53,7 @@ class DigitDistance(Method):
         return ce + self.distance_weight * distance, metrics
 
 
+@register("ntl_mse")
 class NTLMSE(DigitDistance):
     """Cross-entropy plus the squared error of the mean digit at each step.
 
@@ -72,14 +80,8 @@ class NTLMSE(DigitDistance):
     'sft'
     """
 
-    stage = "sft"
-    name = "ntl_mse"
     equation = "ce + distance_weight · Σ_k (Σ_v p_k(v) v − t_k)²"
     paper = "Zausinger et al. (arXiv 2411.02083), NTL-MSE"
-
-    def __init__(self, distance_weight=0.3, *, stage="sft"):
-        self.distance_weight = distance_weight
-        self.stage = stage
 
     def _distance(self, steps, symbols, values):
         from llmreg.methods import functional as F
@@ -87,6 +89,7 @@ class NTLMSE(DigitDistance):
         return F.digit_squared_error(steps, symbols, values)
 
 
+@register("ntl_was")
 class NTLWAS(DigitDistance):
     """Cross-entropy plus the Wasserstein-1 distance to the target's digit at each step.
 
@@ -110,14 +113,8 @@ class NTLWAS(DigitDistance):
     >>> model = LLMRegressor(fit_method="ntl_was")
     """
 
-    stage = "sft"
-    name = "ntl_was"
     equation = "ce + distance_weight · Σ_k Σ_v p_k(v) |v − t_k|"
     paper = "Zausinger et al. (arXiv 2411.02083), NTL-WAS"
-
-    def __init__(self, distance_weight=0.3, *, stage="sft"):
-        self.distance_weight = distance_weight
-        self.stage = stage
 
     def _distance(self, steps, symbols, values):
         from llmreg.methods import functional as F
@@ -125,6 +122,7 @@ class NTLWAS(DigitDistance):
         return F.digit_wasserstein(steps, symbols, values)
 
 
+@register("dist2")
 class DIST2(DigitDistance):
     """Cross-entropy plus the KL divergence from digits that are likelier the nearer they are.
 
@@ -155,8 +153,6 @@ class DIST2(DigitDistance):
         **DigitDistance._parameter_constraints,
         "temperature": [Interval(Real, 0, None, closed="neither")],
     }
-    stage = "sft"
-    name = "dist2"
     equation = "ce + distance_weight · Σ_k KL(q_k ‖ p_k), q_k(v) ∝ exp(−(v − t_k)² / temperature)"
     paper = "Chung et al. (arXiv 2503.02379)"
 

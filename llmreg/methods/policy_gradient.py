@@ -9,8 +9,8 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from llmreg.methods.base import Method
-from llmreg.methods.regression_aware import check_reach
+from llmreg.methods.base import Method, check_reach
+from llmreg.methods.registry import register
 
 __all__ = ["GRPO", "REWARDS", "RLOO", "PolicyGradient", "ReMax"]
 
@@ -46,6 +46,11 @@ class PolicyGradient(Method):
     def num_draws(self):
         """int: ``num_generations``, or 0 for "exact"."""
         return 0 if self.num_generations == "exact" else self.num_generations
+
+    @property
+    def needs_reference(self):
+        """bool: whether there is a KL penalty."""
+        return self.beta > 0
 
     def check_codec(self, codec):
         """The codec's numbers must not reach far beyond the targets; one's own reward may cope."""
@@ -95,6 +100,7 @@ class PolicyGradient(Method):
         return values, log_probs, weights, advantages
 
 
+@register("grpo")
 class GRPO(PolicyGradient):
     """Group-relative policy optimisation on the numbers that the model writes.
 
@@ -142,7 +148,6 @@ class GRPO(PolicyGradient):
     'exact'
     """
 
-    name = "grpo"
     equation = "−mean_s A_s log p(v_s), A_s = (r_s − mean r) / deviation"
     paper = "Shao et al. 2024 (arXiv 2402.03300); GenRe² (arXiv 2512.06533)"
 
@@ -157,6 +162,7 @@ class GRPO(PolicyGradient):
         )
 
 
+@register("remax")
 class ReMax(PolicyGradient):
     """REINFORCE with the greedy number as the baseline.
 
@@ -183,11 +189,11 @@ class ReMax(PolicyGradient):
     """
 
     baseline = "greedy"
-    name = "remax"
     equation = "−mean_s A_s log p(v_s), A_s = r_s − r(greedy number)"
     paper = "Li et al. 2023 (arXiv 2310.10505); GenRe² (arXiv 2512.06533)"
 
 
+@register("rloo")
 class RLOO(PolicyGradient):
     """REINFORCE with the mean reward of the row's other draws as the baseline.
 
@@ -216,6 +222,5 @@ class RLOO(PolicyGradient):
     """
 
     baseline = "others"
-    name = "rloo"
     equation = "−mean_s A_s log p(v_s), A_s = r_s − mean of the other r"
     paper = "Ahmadian et al. 2024 (arXiv 2402.14740)"

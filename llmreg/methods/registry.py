@@ -6,34 +6,56 @@ import pandas as pd
 from sklearn.base import clone
 
 from llmreg.methods.base import Method
-from llmreg.methods.genre2 import GenRe2
-from llmreg.methods.heads import (
-    Histogram,
-    LastStateHead,
-    LogitsMLPHead,
-    MaxPoolHead,
-    MeanPoolHead,
-    MinPoolHead,
-    Pointwise,
-    ProbabilitiesHead,
-    SpecialTokenHead,
-)
-from llmreg.methods.learnt import LearnableRAFT, NewTokens
-from llmreg.methods.number_tokens import DIST2, NTLMSE, NTLWAS
-from llmreg.methods.policy_gradient import GRPO, RLOO, ReMax
-from llmreg.methods.regression_aware import CRPS, MBR, RAFT
-from llmreg.methods.token_level import CE, SoftCE
-from llmreg.methods.untrained import ZeroShot
 
-__all__ = ["METHODS", "fit_methods", "resolve_method"]
+__all__ = ["METHODS", "fit_methods", "register", "resolve_method"]
 
-# A new method is a class with a name, and an entry here.
-CLASSES = (
-    CE, SoftCE, NTLMSE, NTLWAS, DIST2, RAFT, LearnableRAFT, MBR, CRPS, ReMax, GRPO, RLOO, GenRe2,
-    NewTokens, SpecialTokenHead, LogitsMLPHead, LastStateHead, MeanPoolHead, MinPoolHead,
-    MaxPoolHead, ProbabilitiesHead, Pointwise, Histogram, ZeroShot,
-)  # fmt: skip
-METHODS = {method.name: method for method in CLASSES}
+METHODS: dict[str, Method] = {}  # by name, with the parameters that the name stands for
+
+
+def register(name, **parameters):
+    """Class decorator: give a method a name for ``LLMRegressor(fit_method=name)``.
+
+    Parameters
+    ----------
+    name : str
+    **parameters : object
+        What the name stands for beside the defaults.
+
+    Returns
+    -------
+    callable
+        Gives back the class, so that one class may have several names.
+
+    Raises
+    ------
+    ValueError
+        If another class has the name. Running a definition again replaces the method.
+
+    Examples
+    --------
+    >>> from llmreg.methods import METHODS, CE, register
+    >>> @register("cross_entropy")
+    ... class CrossEntropy(CE):
+    ...     pass
+    >>> METHODS.pop("cross_entropy")
+    CrossEntropy()
+    """
+
+    def add(kind):
+        known = METHODS.get(name)
+        if known is not None and _address(type(known)) != _address(kind):
+            raise ValueError(
+                f"The name {name!r} belongs to {type(known).__module__}."
+                f"{type(known).__qualname__} already. Give {kind.__qualname__} another one."
+            )
+        METHODS[name] = kind(**parameters)
+        return kind
+
+    return add
+
+
+def _address(kind):
+    return kind.__module__, kind.__qualname__
 
 
 def fit_methods() -> pd.DataFrame:
@@ -57,13 +79,13 @@ def fit_methods() -> pd.DataFrame:
     """
     rows = {
         name: {
-            "class": method.__name__,
+            "class": type(method).__name__,
             "stage": method.stage,
             "paper": method.paper,
             "equation": method.equation,
             "trains": method.trains,
-            "parameters": method().get_params(),
-            "summary": inspect.getdoc(method).split("\n")[0],
+            "parameters": method.get_params(),
+            "summary": (inspect.getdoc(method) or "").split("\n")[0],
         }
         for name, method in METHODS.items()
     }
@@ -71,7 +93,7 @@ def fit_methods() -> pd.DataFrame:
 
 
 def resolve_method(value, parameter):
-    """The objective that a parameter of the estimator names.
+    """The method that a parameter of the estimator names.
 
     Parameters
     ----------
@@ -89,23 +111,18 @@ def resolve_method(value, parameter):
     ValueError
         For an unknown name or illegal parameters.
     TypeError
-        For anything that is neither a name nor an objective.
+        For anything that is neither a name nor a method.
     """
-    if isinstance(value, str):
-        if value not in METHODS:
-            raise ValueError(
-                f"{parameter}={value!r} is not a method. The methods are:\n{_listed()}"
-            )
-        objective = METHODS[value]()
-    elif isinstance(value, Method):
-        objective = clone(value)
-    else:
+    if isinstance(value, str) and value not in METHODS:
+        raise ValueError(f"{parameter}={value!r} is not a method. The methods are:\n{_listed()}")
+    if not isinstance(value, str | Method):
         raise TypeError(
-            f"{parameter} must be a name ({', '.join(METHODS)}) or an objective such as "
+            f"{parameter} must be a name ({', '.join(METHODS)}) or a method such as "
             f"llmreg.GRPO(); got {value!r}."
         )
-    objective.validate()
-    return objective
+    method = clone(METHODS[value] if isinstance(value, str) else value)
+    method.validate()
+    return method
 
 
 def _listed():

@@ -1,4 +1,4 @@
-"""Regression-aware objectives: the loss is on the numbers, not on how they are spelled.
+"""Regression-aware methods: the loss is on the numbers, not on how they are spelled.
 
 The grid of numbers is the codec's: all of its bins, or the values of an explicit grid.
 """
@@ -7,41 +7,14 @@ from numbers import Integral
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from llmreg.methods.base import STAGES, Method
+from llmreg.methods.base import STAGES, Method, check_bounded, check_reach
+from llmreg.methods.registry import register
+from llmreg.methods.vocabulary_shares import NORMALISATIONS, grid_parts
 
-__all__ = ["CRPS", "MBR", "NORMALISATIONS", "RAFT", "check_bounded", "grid_head"]
-
-NORMALISATIONS = [StrOptions({"step", "grid"}), None]  # of the probabilities of numbers
-
-
-def grid_head(normalisation):
-    """The head (:meth:`Method.head_spec`) that a normalisation takes; None for "step"."""
-    kind = {"step": None, "grid": "grid_shares", None: "grid_sum"}[normalisation]
-    return None if kind is None else {"kind": kind}
+__all__ = ["CRPS", "MBR", "RAFT"]
 
 
-def check_bounded(method, codec):
-    """Refuse codecs whose numbers have no common size: their mean is that of the largest alone."""
-    if not getattr(codec, "bounded", True):
-        raise ValueError(
-            f"{type(method).__name__} averages over all numbers that the codec writes, and "
-            f"{codec!r} has numbers of any size: the least probability of the largest outweighs "
-            "all others. Use a bounded codec such as DigitCodec(), or a method that scores the "
-            "target alone, such as 'ce'."
-        )
-
-
-def check_reach(method, codec, remedy="a method that scores the target alone, such as 'ce'"):
-    """Refuse codecs with numbers so far beyond the targets that no loss in z-units survives."""
-    if getattr(codec, "far_reaching", False):
-        raise ValueError(
-            f"{method!r} weighs errors by their size, and {codec!r} writes numbers far beyond the "
-            "training targets: the error of the largest outweighs all others. Leave "
-            "exponent_margin=1 and max_exponent=None, or use a bounded codec such as DigitCodec(), "
-            f"or {remedy}."
-        )
-
-
+@register("raft")
 class RAFT(Method):
     """Squared error of the distribution's mean: (y − E_p v)², through the number tree.
 
@@ -114,7 +87,6 @@ class RAFT(Method):
         "bidirectional": ["boolean"],
         "normalisation": NORMALISATIONS,
     }
-    name = "raft"
     trains = "the mean alone"
     equation = "(y − Σ_v p(v) v)²"
     paper = "RAFT (Lukasik et al. 2025), eq. 9–10"
@@ -145,9 +117,15 @@ class RAFT(Method):
         """bool: whether mass on what is no number counts."""
         return self.normalisation is None
 
-    def head_spec(self):
-        """dict or None: what reads probabilities among the whole vocabulary."""
-        return grid_head(self.normalisation)
+    @property
+    def sums_shares(self):
+        """bool: whether the prediction is the sum over shares of y."""
+        return self.normalisation is None
+
+    @property
+    def parts(self):
+        """dict: what reads probabilities among the whole vocabulary."""
+        return grid_parts(self.normalisation)
 
     def loss(self, policy, targets, statistics=None):
         """(y − E v)² in z-units, or the log loss of E v, per row."""
@@ -161,6 +139,7 @@ class RAFT(Method):
         return kinds[self.criterion](found, policy.leaf_z, targets.z), {}
 
 
+@register("mbr")
 class MBR(Method):
     """Mean squared error of the written numbers: E_p (y − v)², minimum Bayes risk.
 
@@ -193,7 +172,6 @@ class MBR(Method):
         "num_generations": [Interval(Integral, 2, None, closed="left"), StrOptions({"exact"})],
         "stage": STAGES,
     }
-    name = "mbr"
     trains = "the mode: ends certain of one number"
     equation = "Σ_v p(v) (y − v)²"
     paper = "RAFT (Lukasik et al. 2025), Definition 2, eq. 13–14"
@@ -228,6 +206,7 @@ class MBR(Method):
         return metrics["sample_mse"] + through - through.detach(), metrics
 
 
+@register("crps")
 class CRPS(Method):
     """Continuous ranked probability score of the whole distribution: ∫ (F(t) − 1[t ≥ y])² dt.
 
@@ -252,7 +231,6 @@ class CRPS(Method):
     """
 
     _parameter_constraints: dict = {"stage": STAGES}
-    name = "crps"
     trains = "the whole distribution"
     equation = "E|v − y| − ½ E|v − v'|"
     paper = "Gneiting & Raftery 2007, eq. 20–21"

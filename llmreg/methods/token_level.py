@@ -1,15 +1,16 @@
-"""Token-level objectives: the model learns to write the target's symbols."""
+"""Token-level methods: the model learns to write the target's symbols."""
 
 from numbers import Real
 
 from sklearn.utils._param_validation import Interval
 
-from llmreg.methods.base import Method
-from llmreg.methods.regression_aware import check_reach
+from llmreg.methods.base import Method, check_reach
+from llmreg.methods.registry import register
 
 __all__ = ["CE", "SoftCE"]
 
 
+@register("ce")
 class CE(Method):
     """Cross-entropy on the target's symbols: −Σ_k log p(t_k | x, t_<k).
 
@@ -24,7 +25,6 @@ class CE(Method):
     """
 
     stage = "sft"
-    name = "ce"
     trains = "each symbol of the target"
     equation = "−Σ_k log p(t_k | x, t_<k)"
     paper = "RAFT (Lukasik et al. 2025), eq. 8; GenRe² (arXiv 2512.06533)"
@@ -34,6 +34,7 @@ class CE(Method):
         return -policy.log_prob_of(targets.leaf), {}
 
 
+@register("soft_ce")
 class SoftCE(Method):
     """Cross-entropy against a Gaussian around the target, spread over the codec's bins.
 
@@ -66,7 +67,6 @@ class SoftCE(Method):
         "mean_weight": [Interval(Real, 0, None, closed="left")],
     }
     stage = "sft"
-    name = "soft_ce"
     trains = "the whole distribution, smoothed, and its mean"
     equation = "−Σ_b w_b log p_b + mean_weight · (y − E v)²"
     paper = "Gaussian targets: Imani & White 2018 (arXiv 1806.04613); the mean: RAFT, eq. 9"

@@ -4,12 +4,14 @@ from numbers import Integral
 
 from sklearn.utils._param_validation import Interval
 
-from llmreg.methods.base import Method
-from llmreg.methods.regression_aware import NORMALISATIONS, check_bounded, grid_head
+from llmreg.methods.base import Method, check_bounded
+from llmreg.methods.registry import register
+from llmreg.methods.vocabulary_shares import NORMALISATIONS, grid_parts
 
 __all__ = ["ZeroShot"]
 
 
+@register("zero_shot")
 class ZeroShot(Method):
     """Ask a pretrained model as it is, perhaps with some training rows and their numbers before.
 
@@ -52,7 +54,6 @@ class ZeroShot(Method):
         "normalisation": NORMALISATIONS,
     }
     stage = "none"
-    name = "zero_shot"
     paper = "RAFT (RAIL: Lukasik et al. 2024)"
     equation = "none: nothing is trained"
     trains = "nothing"
@@ -66,6 +67,12 @@ class ZeroShot(Method):
         if self.normalisation != "step":
             check_bounded(self, codec)
 
-    def head_spec(self):
-        """dict or None: what reads probabilities among the whole vocabulary."""
-        return grid_head(self.normalisation)
+    @property
+    def sums_shares(self):
+        """bool: whether the prediction is the sum over shares of y."""
+        return self.normalisation is None
+
+    @property
+    def parts(self):
+        """dict: what reads probabilities among the whole vocabulary."""
+        return grid_parts(self.normalisation)

@@ -12,7 +12,7 @@ waiting nodes come last; they need no evaluation, since one legal symbol has pro
 its logit.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -26,6 +26,7 @@ __all__ = [
     "keep_nodes",
     "leaf_log_probs",
     "mixed_steps",
+    "one_level",
     "step_log_probs",
 ]
 
@@ -190,6 +191,29 @@ def _atoms(spans, values):
     below = (above - 1).clip(min=0)
     nearest = np.where(middle - values[below] < values[above] - middle, below, above)
     return np.repeat(values[nearest][..., None], 2, axis=-1)
+
+
+def one_level(tree):
+    """The tree over the same numbers of which each is a single symbol.
+
+    Parameters
+    ----------
+    tree : NumberTree of L leaves
+
+    Returns
+    -------
+    NumberTree
+        With the root as its only node, and L symbols.
+    """
+    root = torch.zeros_like(tree.symbol[:1])
+    leaves = torch.arange(len(tree.leaf_value), device=root.device)
+    span = tree.span[:1]
+    return replace(
+        tree, symbol=root, depth=root, ancestors=tree.ancestors[:1, :1],
+        child=torch.full_like(leaves, -1).unsqueeze(0), leaf=leaves.unsqueeze(0),
+        path_nodes=tree.path_nodes[:, :1], path_symbols=leaves.unsqueeze(1),
+        span=span, runs=span.unsqueeze(1), run_share=torch.ones_like(span[:, :1]),
+    )  # fmt: skip
 
 
 def step_log_probs(logits, tree, nodes, temperature=1.0):

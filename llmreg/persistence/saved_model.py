@@ -270,7 +270,7 @@ class _Wrapped:
 
 def _check_small_parts(parts, cells, heads):
     """Refuse cell vectors and heads of another shape than their weights."""
-    from llmreg.lm.parts import BUILDERS
+    from llmreg.lm.parts import PLACES
     from llmreg.prompts.cell_encoder import CellEncoder
 
     if parts["cells"] is not None:
@@ -278,13 +278,13 @@ def _check_small_parts(parts, cells, heads):
         with _empty(len(cells)):
             module = CellEncoder.from_recipe(parts["cells"])
         _compare(module.state_dict(), cells, CELLS_FILE)
-    if parts["parts"].keys() - BUILDERS.keys():
+    if parts["parts"].keys() - PLACES.keys():
         raise ValueError(f"it has the unknown parts {sorted(parts['parts'])[:3]}.")
     for name, recipe in parts["parts"].items():
         own = {k.removeprefix(f"{name}."): v for k, v in heads.items() if k.startswith(f"{name}.")}
-        _check_numbers(recipe, own, PARTS_FILE)
+        _check_numbers(recipe | {"part": recipe["part"].get_params()}, own, PARTS_FILE)
         with _empty(len(own)):
-            module = BUILDERS[name](recipe)
+            module = PLACES[name](**recipe)
         _compare(module.state_dict(), own, PARTS_FILE)
 
 

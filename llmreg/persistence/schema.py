@@ -1,6 +1,6 @@
 """What a saved model may hold: its classes, and for each attribute what is legal.
 
-The one place to extend. A parameter of an estimator, codec or objective needs no entry: it is
+The one place to extend. A parameter of an estimator, codec or method needs no entry: it is
 checked by the class's own ``_parameter_constraints``, and a field of a dataclass by
 :func:`plain`. A new fitted attribute needs a line under its class: a function that says whether a
 value is legal, within :func:`maybe` if it is not always there. A new class needs an entry.
@@ -18,6 +18,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import InvalidParameterError
 
+from llmreg.methods import METHODS
+from llmreg.methods.parts import Part
 from llmreg.numbers.distribution import DECODINGS
 from llmreg.persistence.configs import names_layers
 
@@ -310,6 +312,11 @@ CLASSES = {
     "DecimalCodec": _class("llmreg.codecs.decimals", CODEC | {
         "first_": number(-(2**53), 2**53, whole=True), "exact_": flag,
     }, _ends_and_values),
+    "GridHead": _class("llmreg.methods.vocabulary_shares"),
+    "HistogramHead": _class("llmreg.methods.histogram"),
+    "LeafShift": _class("llmreg.methods.learnable_raft"),
+    "TokenRows": _class("llmreg.methods.new_tokens"),
+    "TokenValues": _class("llmreg.methods.learnable_raft"),
     "Ridge": _class("sklearn.linear_model"),
     "OneHotEncoder": _class("sklearn.preprocessing", ENCODER | {
         "drop_idx_": maybe(lambda value: False), "_drop_idx_after_grouping": maybe(lambda _: False),
@@ -339,14 +346,17 @@ SOURCE = {
     "token": lambda value: value is None, "local_files_only": flag, "trust_remote_code": flag,
     "model_kwargs": maybe(lambda value: type(value) is dict),
 }  # fmt: skip
+PART = {
+    "part": lambda value: isinstance(value, Part), "sizes": each(dict, WHOLE), "mean": FINITE,
+    "std": FINITE,
+}  # fmt: skip
 # The model beside its weights: llmreg.persistence.model_parts.describe, and what saving adds.
 MODEL = {
     "source": maybe(lambda value: check_fields("source", value, SOURCE)),
     "revision": maybe(text), "checksum": maybe(text), "pretrained": flag,
     "adapters": maybe(lambda value: type(value).__module__.startswith("peft.")),
     "cells": maybe(each(dict, lambda value: plain(value) or a("SlotLayout")(value))),
-    "parts": each(dict, lambda recipe: plain(recipe) and FINITE(recipe.get("mean", 0.0))
-                  and FINITE(recipe.get("std", 0.0))), "bidirectional": flag,
+    "parts": each(dict, lambda recipe: check_fields("part", recipe, PART)), "bidirectional": flag,
     "symbol_ids": each(list, WHOLE), "packs": flag,
     "loaded_dtype": DTYPES, "dtype": DTYPES, "autocast": maybe(DTYPES), "class": maybe(text),
     "attention": maybe(text), "folder": maybe(one_of(".", "base")), "n_others": SMALL,
@@ -372,9 +382,9 @@ def _entry(name):
 
 @functools.cache
 def _entries():
-    from llmreg.methods import METHODS
-
-    return CLASSES | {kind.__name__: _class(kind.__module__) for kind in METHODS.values()}
+    kinds = {type(method) for method in METHODS.values()}
+    own = [kind for kind in kinds if kind.__module__.startswith("llmreg.")]
+    return CLASSES | {kind.__name__: _class(kind.__module__) for kind in own}
 
 
 def _resolve(name):

@@ -11,7 +11,6 @@ import torch
 from llmreg.config.devices import resolve_device
 from llmreg.config.process_state import survive_forks
 from llmreg.lm.backbone import NumberLM
-from llmreg.lm.heads import GridSum
 from llmreg.numbers.calibration import UNTOUCHED, calibrated
 from llmreg.numbers.decoding import (
     NODES_PER_PASS,
@@ -124,7 +123,7 @@ def is_constant(model):
 
 def sums_shares(model):
     """Whether the prediction is Σ p(v) v of probabilities that don't sum to one."""
-    return isinstance(model.head, GridSum) and not model.head.spreads
+    return model.head is not None and model.head.sums_shares
 
 
 def _head(model):
@@ -172,8 +171,9 @@ def calibrated_distribution(model, output, others, calibration):
         moves = model.head.on_axis and not model.codec.linear
         return found.transformed(model.codec.from_axis) if moves else found
     values = None
-    if model.leaf_shift is not None:
-        values = model.codec.from_axis(model.leaf_shift.values(model.tree.leaf_place).numpy())
+    shift = model.leaf_shift
+    if shift is not None:
+        values = model.codec.from_axis(shift.part.values(shift, model.tree.leaf_place).numpy())
     return tree_distribution(model.tree, output, values)
 
 
@@ -214,7 +214,7 @@ def tokens_after_prompt(model):
     one pass evaluates, or as many as have room for the logits that a head reads."""
     if model.head is None:
         return min(model.tree.n_open, NODES_PER_PASS)
-    return model.head.n_logits // model.head.sizes["size"]
+    return model.head.n_logits(model.tree) // model.head.sizes["size"]
 
 
 def _batches(order, lengths, width):

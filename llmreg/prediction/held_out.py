@@ -198,7 +198,7 @@ def _obstacle(model, n_rows):
 def _cells_per_row(model):
     """Log-probabilities that a row takes, or its numbers if there are more of them."""
     if model.head is not None and not model.head.whole:
-        return getattr(model.head, "n_bins", 0) + 2
+        return model.head.n_outputs
     tree = model.tree
     return max(tree.n_open * tree.child.shape[1], len(tree.leaf_value))
 

@@ -184,8 +184,8 @@ def check_sharded(model, second_method, adapters):
             "Under FSDP fresh weights can't get adapters for the second stage . Set "
             "adapters=None to train all weights in both stages."
         )
-    if second_method is not None and second_method.beta and not model.has_lora:
+    if second_method is not None and second_method.needs_reference and not model.has_lora:
         raise ValueError(
-            f"Under FSDP beta={second_method.beta} needs adapters, whose first stage is kept "
-            "beside them. Set adapters, or beta=0."
+            f"Under FSDP the KL penalty of {second_method!r} needs adapters, whose first stage is "
+            "kept beside them. Set adapters, or beta=0."
         )

@@ -52,7 +52,7 @@ def _train(model, data, plan, checkpoints, saved, signals, lora, **common):
         if resumed:
             _put(model, saved["fixed"])
             _put(model, saved["start"])
-        reference = bool(getattr(objective, "beta", 0))
+        reference = objective.needs_reference
         given = {
             "stage": index, "history": history, "fixed": _fixed(model),
             "start": model.snapshot() if reference else {},

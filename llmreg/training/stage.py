@@ -312,7 +312,7 @@ def _warn_if_nothing_to_learn(records, objective):
             UserWarning,
             stacklevel=2,
         )
-    elif hasattr(objective, "reward") and _never(records, "advantage"):
+    elif objective.reward is not None and _never(records, "advantage"):
         warnings.warn(
             f"All numbers that {name} compared for a row got the same reward in every epoch (to "
             f"within 1e-6), so reward={objective.reward!r} taught nothing. It must be the higher "

@@ -24,7 +24,7 @@ from llmreg.codecs.digits import END, DigitCodec
 from llmreg.codecs.grids import GridCodec
 from llmreg.codecs.scientific import ScientificCodec
 from llmreg.config.checks import check_methods
-from llmreg.lm.heads import build_head
+from llmreg.lm.parts import HeadModule
 from llmreg.methods import (
     CE,
     CRPS,
@@ -159,9 +159,9 @@ Z = torch.tensor([0.3, -1.0, 2.0], dtype=torch.float64)
 
 def _reading_whole_numbers(model, normalisation):
     vocabulary, size = model.lm.get_output_embeddings().weight.shape
-    spec = RAFTS[normalisation].head_spec()
-    sizes = {"size": size, "vocabulary": vocabulary, "nodes": model.tree.n_open}
-    model.put_parts({"head": build_head({**spec, "sizes": sizes, "mean": MEAN, "std": STD})})
+    sizes = {"size": size, "vocabulary": vocabulary}
+    head = RAFTS[normalisation].parts["head"]
+    model.put_parts({"head": HeadModule(head, sizes, MEAN, STD)})
     return model
 
 
@@ -330,12 +330,14 @@ def test_all_tokens_count_only_where_training_reaches_them(method):
     with pytest.raises(ValueError, match=r"others would keep nearly all the mass.*stage='sft'"):
         check_methods(LLMRegressor(fit_method=method))
     assert check_methods(LLMRegressor("some/model", fit_method=method))[1] is not None
-    with pytest.raises(ValueError, match="new tokens that are not in it"):
+    with pytest.raises(ValueError, match="new tokens that are not among them"):
         check_methods(LLMRegressor("some/model", fit_method=method, sft_method=NewTokens()))
     at_once = method.set_params(stage="sft")
     assert check_methods(LLMRegressor(fit_method=at_once))[1] is None
 
 
 def test_shares_of_the_grid_cannot_follow_new_tokens(table, quick_fit):
-    with pytest.raises(ValueError, match=r"cannot follow NewTokens.*normalisation='step'"):
+    with pytest.raises(
+        ValueError, match=r"new tokens that are not among them.*normalisation='step'"
+    ):
         quick_fit(table.X, table.y, fit_method=RAFT(normalisation="grid"), sft_method=NewTokens())

@@ -25,7 +25,7 @@ def _computed(problem, objective, *, rows_at_once=None, processes=None, seed=0, 
     data = replace(data, weight=np.linspace(0.5, 2, len(data)))
     model.place("cpu", torch.float64)
     scale = replace(scale, leaf=scale.leaf.double(), edges=scale.edges.double())
-    model.keep_reference(bool(getattr(objective, "beta", 0)))
+    model.keep_reference(objective.needs_reference)
     with torch.no_grad():  # away from the reference
         for p in model.trainable().values():
             p.mul_(1.1)

@@ -1,4 +1,4 @@
-"""What holds for every objective: parameters, copies, draws, statistics, first-stage losses."""
+"""What holds for every method: parameters, copies, draws, statistics, first-stage losses."""
 
 import itertools
 
@@ -61,7 +61,7 @@ PARAMETERS = {
     DIST2: {**DISTANCE, **STAGE, "temperature": ([0.3], [0, -1.0, "hot"])},
     RAFT: {
         "criterion": (["log"], ["absolute", None]),
-        "bidirectional": ([], [None, 1]),  # the model's business: test_head_objectives.py
+        "bidirectional": ([], [None, 1]),  # the model's business: test_head_methods.py
         # The others are the model's business: test_regression_aware.py.
         "normalisation": ([], [True, "sum"]),
         **STAGE,
@@ -100,19 +100,18 @@ def test_all_parameters_are_tested_and_constrained(method):
     assert set(method._parameter_constraints) == set(PARAMETERS[method])
 
 
-@pytest.mark.parametrize("method", METHODS.values())
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_defaults_are_legal_and_survive_clone(method):
-    objective = method()
-    objective.validate()
-    assert clone(objective).get_params() == objective.get_params()
+    method.validate()
+    assert clone(method).get_params() == method.get_params()
 
 
 @pytest.mark.parametrize("method", [RAFT, MBR, CRPS, NTLMSE, NTLWAS, DIST2])
 def test_methods_that_can_train_in_either_stage_say_so(method):
     for stage in ("sft", "align"):
-        objective = method(stage=stage)
-        objective.validate()
-        assert clone(objective).stage == stage
+        given = method(stage=stage)
+        given.validate()
+        assert clone(given).stage == stage
 
 
 def test_every_loss_has_a_gradient_of_its_own():
@@ -156,7 +155,7 @@ def test_methods_without_a_reason_refuse_no_codec(method):
     assert method().check_codec(object()) is None
 
 
-def test_an_objective_without_a_loss_says_so():
+def test_a_method_without_a_loss_says_so():
     with pytest.raises(NotImplementedError):
         Method().loss(*free_rows(1))
 

@@ -1,34 +1,83 @@
-"""New tokens that stand for whole numbers: one output row each, and a number tree of one level."""
-
-from dataclasses import replace
+"""New tokens that stand for whole numbers: one output row each."""
 
 import numpy as np
-import torch
-from torch import nn
+from sklearn.utils._param_validation import StrOptions
 
-__all__ = ["NewTokens", "initial_rows", "one_level", "spelled"]
+from llmreg.methods.parts import Part
+from llmreg.methods.registry import register
+from llmreg.methods.token_level import CE
+
+__all__ = ["NewTokens", "TokenRows", "initial_rows", "spelled"]
+
+STARTS = [StrOptions({"zero", "first", "average"})]
 
 
-class NewTokens(nn.Module):
-    """Output rows of tokens that no vocabulary has: they are written, never read.
+@register("new_tokens")
+class NewTokens(CE):
+    """Cross-entropy on one new token per number: generative classification.
 
-    So they need no input embeddings, and the vocabulary keeps its size.
+    Each number of the codec, at the codec's granularity, has a token of its own that the model
+    writes in one step, with an output row that is learnt. The vocabulary keeps its size.
 
     Parameters
     ----------
-    weight : Tensor of shape (L, d)
-        The rows to start from, one for each number.
+    init : {"zero", "first", "average"}, default="first"
+        What the rows start from: zeros, the row of the token with the number's first digit, or the
+        mean of the rows of all tokens that spell the number with four significant digits.
+
+    References
+    ----------
+    Fernandes et al. 2023; RAFT, tables 17 and 19.
+
+    Examples
+    --------
+    >>> from llmreg import DigitCodec, LLMRegressor
+    >>> from llmreg.methods import NewTokens
+    >>> model = LLMRegressor(fit_method=NewTokens(init="average"), codec=DigitCodec(10, 2))
     """
 
-    def __init__(self, weight):
-        super().__init__()
-        self.recipe = {"shape": list(weight.shape)}
-        self.weight = nn.Parameter(weight)
+    trains = "the whole distribution, without distance"
+    equation = "−log p(token of y)"
+    paper = "Fernandes et al. 2023; RAFT (Lukasik et al. 2025), tables 17 and 19"
 
-    @classmethod
-    def from_recipe(cls, recipe):
-        """Untrained rows of a known shape, to load weights into."""
-        return cls(torch.zeros(recipe["shape"]))
+    _parameter_constraints: dict = {"init": STARTS}
+
+    def __init__(self, init="first"):
+        self.init = init
+
+    @property
+    def parts(self):
+        """dict: the rows."""
+        return {"new_tokens": TokenRows(self.init)}
+
+
+class TokenRows(Part):
+    """Output rows of tokens that no vocabulary has: they are written, never read.
+
+    So they need no input embeddings, and the vocabulary keeps its size. The parameter is that of
+    :class:`NewTokens`.
+    """
+
+    _parameter_constraints: dict = {"init": STARTS}
+
+    def __init__(self, init):
+        self.init = init
+
+    def build(self, module):
+        """A row for each number, of zeros."""
+        import torch
+
+        shape = module.sizes["leaves"], module.sizes["size"]
+        module.weight = torch.nn.Parameter(torch.zeros(shape))
+
+    def start(self, module, model, tokenizer):
+        """Take the rows of tokens that spell the numbers."""
+        import torch
+
+        layer = model.lm.get_output_embeddings()
+        rows = getattr(layer, "original_module", layer).weight  # beneath peft's trained copy
+        spellings = spelled(tokenizer, model.codec.values_)
+        module.weight = torch.nn.Parameter(initial_rows(rows, spellings, self.init))
 
 
 def initial_rows(rows, spellings, init):
@@ -56,10 +105,12 @@ def initial_rows(rows, spellings, init):
     Examples
     --------
     >>> import torch
-    >>> from llmreg.lm.new_tokens import initial_rows
+    >>> from llmreg.methods.new_tokens import initial_rows
     >>> initial_rows(torch.eye(3), [([2, 0], 1)], "average").tolist()
     [[0.5, 0.0, 0.5]]
     """
+    import torch
+
     if not rows.is_floating_point():
         raise ValueError(
             f"The output layer's rows are quantised ({rows.dtype}), so new tokens can't start from "
@@ -108,26 +159,3 @@ def _spelled(tokenizer, value):
             "NewTokens(init='zero')."
         )
     return [token for token, _ in written], digits.index(True)
-
-
-def one_level(tree):
-    """The tree over the same numbers of which each is a single symbol.
-
-    Parameters
-    ----------
-    tree : llmreg.numbers.tree.NumberTree of L leaves
-
-    Returns
-    -------
-    llmreg.numbers.tree.NumberTree
-        With the root as its only node, and L symbols.
-    """
-    root = torch.zeros_like(tree.symbol[:1])
-    leaves = torch.arange(len(tree.leaf_value), device=root.device)
-    span = tree.span[:1]
-    return replace(
-        tree, symbol=root, depth=root, ancestors=tree.ancestors[:1, :1],
-        child=torch.full_like(leaves, -1).unsqueeze(0), leaf=leaves.unsqueeze(0),
-        path_nodes=tree.path_nodes[:, :1], path_symbols=leaves.unsqueeze(1),
-        span=span, runs=span.unsqueeze(1), run_share=torch.ones_like(span[:, :1]),
-    )  # fmt: skip

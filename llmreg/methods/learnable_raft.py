@@ -1,19 +1,15 @@
-"""Methods that learn what numbers are worth, or how they are written.
-
-``learnable_raft`` gives the number tree's leaves values that are learnt, ``new_tokens`` gives every
-number a token of its own. What a method needs of the model it says in ``learns_leaf_values``,
-``head_spec()`` and ``new_token_init`` (see :mod:`llmreg.lm.parts`).
-"""
+"""RAFT with values of its own: what numbers, or tokens, are worth is learnt."""
 
 from sklearn.utils._param_validation import StrOptions
 
-from llmreg.methods.base import STAGES, Method
-from llmreg.methods.regression_aware import check_bounded
-from llmreg.methods.token_level import CE
+from llmreg.methods.base import STAGES, Method, check_bounded
+from llmreg.methods.parts import Head, Part
+from llmreg.methods.registry import register
 
-__all__ = ["LearnableRAFT", "NewTokens"]
+__all__ = ["LeafShift", "LearnableRAFT", "TokenValues"]
 
 
+@register("learnable_raft")
 class LearnableRAFT(Method):
     """Squared error of Σ p(v) w_v, with learnt values w that start at the codec's.
 
@@ -39,11 +35,10 @@ class LearnableRAFT(Method):
     Examples
     --------
     >>> from llmreg import LLMRegressor
-    >>> from llmreg.methods.learnt import LearnableRAFT
+    >>> from llmreg.methods import LearnableRAFT
     >>> model = LLMRegressor(fit_method=LearnableRAFT(weights="vocabulary", stage="sft"))
     """
 
-    name = "learnable_raft"
     trains = "the mean and the numbers' values"
     equation = "(y − Σ_v p(v) w_v)², w learnt"
     paper = "RAFT (Lukasik et al. 2025), eq. 12"
@@ -69,15 +64,11 @@ class LearnableRAFT(Method):
         return self.weights == "vocabulary"
 
     @property
-    def learns_leaf_values(self):
-        """bool: whether the number tree's leaves get values of their own."""
-        return self.weights == "grid"
-
-    def head_spec(self):
-        """dict or None: the head that "vocabulary" needs."""
+    def parts(self):
+        """dict: the learnt values."""
         if self.weights == "grid":
-            return None
-        return {"kind": "probabilities", "over": "vocabulary", "start": "values"}
+            return {"leaf_shift": LeafShift()}
+        return {"head": TokenValues()}
 
     def loss(self, policy, targets, statistics=None):
         """(y − Σ p(v) w_v)² in z-units, per row."""
@@ -89,40 +80,55 @@ class LearnableRAFT(Method):
         return F.expected_squared_error(policy.leaf_log_probs(), values, targets.z), {}
 
 
-class NewTokens(CE):
-    """Cross-entropy on one new token per number: generative classification.
+class LeafShift(Part):
+    """What training adds to the values of the number tree's leaves (RAFT, eq. 12).
 
-    Each number of the codec, at the codec's granularity, has a token of its own that the model
-    writes in one step, with an output row that is learnt. The vocabulary keeps its size.
-
-    Parameters
-    ----------
-    init : {"zero", "first", "average"}, default="first"
-        What the rows start from: zeros, the row of the token with the number's first digit, or the
-        mean of the rows of all tokens that spell the number with four significant digits.
-
-    References
-    ----------
-    Fernandes et al. 2023; RAFT, tables 17 and 19.
-
-    Examples
-    --------
-    >>> from llmreg import DigitCodec, LLMRegressor
-    >>> from llmreg.methods.learnt import NewTokens
-    >>> model = LLMRegressor(fit_method=NewTokens(init="average"), codec=DigitCodec(10, 2))
+    A shift, not the values: weight decay then pulls them to where they started.
     """
 
-    name = "new_tokens"
-    trains = "the whole distribution, without distance"
-    equation = "−log p(token of y)"
-    paper = "Fernandes et al. 2023; RAFT (Lukasik et al. 2025), tables 17 and 19"
+    def build(self, module):
+        """z, in z-units."""
+        import torch
 
-    _parameter_constraints: dict = {"init": [StrOptions({"zero", "first", "average"})]}
+        module.z = torch.nn.Parameter(torch.zeros(module.sizes["leaves"]))
 
-    def __init__(self, init="first"):
-        self.init = init
+    def values(self, module, places):
+        """The learnt places (L,) on the axis, as float64 on the CPU."""
+        return places.double().cpu() + module.z.detach().double().cpu() * module.std
 
-    @property
-    def new_token_init(self):
-        """str: what the new tokens' rows start from."""
-        return self.init
+
+class TokenValues(Head):
+    """w·p(x): a learnt value for each token, by its probability after the prompt (RAFT, eq. 12)."""
+
+    def build(self, module):
+        """w."""
+        import torch
+
+        module.weight = torch.nn.Parameter(
+            torch.zeros(module.sizes["vocabulary"], dtype=torch.float32)
+        )
+
+    def start(self, module, model, tokenizer):
+        """Symbols start at the mean of the numbers that they begin, in z-units."""
+        import torch
+
+        tree = model.tree
+        first, z = tree.path_symbols[:, 0], (tree.leaf_place - module.mean) / module.std
+        total = z.new_zeros(len(model.symbol_ids)).index_add(0, first, z)
+        count = torch.zeros_like(total).index_add(0, first, torch.ones_like(z))
+        with torch.no_grad():
+            module.weight[model.symbol_ids] = (total / count.clamp(min=1)).to(module.weight)
+
+    def n_logits(self, module, tree):
+        """The vocabulary's."""
+        return module.sizes["vocabulary"]
+
+    def read(self, module, model, batch):
+        """All logits (B, vocabulary)."""
+        from llmreg.lm.readout import answer_logits
+
+        return (answer_logits(model, batch),)
+
+    def forward(self, module, logits):
+        """Numbers (B,)."""
+        return logits.softmax(-1) @ module.weight
