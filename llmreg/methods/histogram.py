@@ -120,7 +120,7 @@ class HistogramHead(Head):
         """Its log-probabilities (B, n_bins + 2) of bins and tails."""
         import torch
 
-        from llmreg.estimates.opinion import interval_log_mass
+        from llmreg.numbers.opinion import interval_log_mass
 
         edges = torch.from_numpy(self._edges(module)).to(opinion.centre)
         spans = torch.stack([edges[:-1], edges[1:]], -1).unsqueeze(0)

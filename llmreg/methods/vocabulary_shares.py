@@ -82,7 +82,7 @@ class GridHead(Head):
         """Its log-probabilities (B, L) of the numbers' bins, or its centres."""
         if not self.spreads:
             return super().opinion(module, opinion, tree)
-        from llmreg.estimates.opinion import interval_log_mass
+        from llmreg.numbers.opinion import interval_log_mass
 
         return interval_log_mass(opinion, tree.leaf_span.unsqueeze(0)).log_softmax(-1)
 

@@ -56,7 +56,7 @@ class Laplace(HeadMethod):
 
     def opinion(self, module, opinion, tree):
         """What simple regressors say of the bins."""
-        from llmreg.estimates.opinion import interval_log_mass
+        from llmreg.numbers.opinion import interval_log_mass
 
         edges = _edges(opinion.centre) * module.std + module.mean
         return interval_log_mass(opinion, edges.unfold(0, 2, 1).unsqueeze(0)).log_softmax(-1)
