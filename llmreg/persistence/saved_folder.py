@@ -184,7 +184,7 @@ def write(estimator, model, folder, target):
     """
     from safetensors.numpy import save_file
 
-    from llmreg.persistence.saved_model import write_model
+    from llmreg.persistence.model_files import write_model
 
     state = {**vars(estimator), "token": None, "checkpoint_dir": None}
     del state["model_"]
@@ -411,7 +411,7 @@ def read(folder, overrides, trust_remote_code):
 
 
 def _read(files, overrides, trust_remote_code):
-    from llmreg.persistence.saved_model import code_asked_for, read_model, read_tokenizer
+    from llmreg.persistence.model_files import code_asked_for, read_model, read_tokenizer
 
     found = record.parse(files.read(RECORD), RECORD)
     _check_format(found)

@@ -36,6 +36,13 @@ def plain(value):
     return simple or (isinstance(value, np.ndarray) and value.dtype.kind in "biuf")
 
 
+def sizes(value):
+    """Plain values in which whole numbers are sizes that there can be."""
+    if type(value) in (list, dict):
+        return all(map(sizes, value if type(value) is list else value.values()))
+    return plain(value) and (type(value) is not int or 0 <= value <= 2**22)
+
+
 def maybe(test):
     """Legal without, too: an attribute that is absent, or None."""
     return lambda value=None: value is None or test(value)
@@ -344,12 +351,12 @@ MODEL = {
     "source": maybe(lambda value: check_fields("source", value, SOURCE)),
     "revision": maybe(text), "checksum": maybe(text), "pretrained": flag,
     "adapters": maybe(lambda value: type(value).__module__.startswith("peft.")),
-    "cells": maybe(each(dict, lambda value: plain(value) or a("SlotLayout")(value))),
-    "parts": each(dict, lambda recipe: plain(recipe) and FINITE(recipe.get("mean", 0.0))
+    "cells": maybe(each(dict, lambda value: sizes(value) or a("SlotLayout")(value))),
+    "parts": each(dict, lambda recipe: type(recipe) is dict and sizes(recipe) and FINITE(recipe.get("mean", 0.0))
                   and FINITE(recipe.get("std", 0.0))), "bidirectional": flag,
     "symbol_ids": each(list, WHOLE), "packs": flag,
     "loaded_dtype": DTYPES, "dtype": DTYPES, "autocast": maybe(DTYPES), "class": maybe(text),
-    "attention": maybe(text), "folder": maybe(one_of(".", "base")), "n_others": SMALL,
+    "attention": maybe(text), "folder": maybe(one_of(".", "base")), "n_members": SMALL,
 }  # fmt: skip
 
 

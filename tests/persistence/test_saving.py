@@ -221,7 +221,7 @@ def test_a_second_adapter_is_never_saved(fit, tmp_path):
     assert files(tmp_path / "a") == files_of(fit("LoRA"), tmp_path / "b")
     whole = pickle.loads(pickle.dumps(fit("pair"))).model_
     whole.keep_reference()
-    names = load_bytes(pack_model(whole)["weights"])
+    names = load_bytes(pack_model(whole)["weights"]["adapters"])
     assert names and not any("reference" in name for name in names)
 
 

@@ -518,8 +518,8 @@ def test_heads_are_as_large_as_their_weights(changes, folder):
 
 
 @pytest.mark.parametrize("changes", [
-    {"symbol_ids": [10**6] * 10}, {"symbol_ids": [-1] * 10}, {"symbol_ids": []}, {"n_others": 3},
-    {"n_others": 10**9}, {"dtype": "complex128"}, {"dtype": "load"}, {"folder": "../base"},
+    {"symbol_ids": [10**6] * 10}, {"symbol_ids": [-1] * 10}, {"symbol_ids": []}, {"n_members": 3},
+    {"n_members": 10**9}, {"dtype": "complex128"}, {"dtype": "load"}, {"folder": "../base"},
     {"folder": "/etc"}, {"packs": "yes"}, {"parts": {"dict": {"evil": {"dict": {}}}}},
     {"source": {"dict": {"name": "x"}}},
 ], ids=str)  # fmt: skip
