@@ -21,7 +21,7 @@ from llmreg.persistence.model_parts import (
     rebuild,
     take_apart,
 )
-from llmreg.persistence.record import parse
+from llmreg.persistence.record import MOST_BYTES, parse
 from llmreg.persistence.tokenizer_files import unpack_tokenizer
 
 __all__ = ["code_asked_for", "read_model", "read_tokenizer", "write_model"]
@@ -130,7 +130,7 @@ def read_model(parts, codec, files, online):
     parts : dict
         As it came from the file.
     codec : fitted codec
-    files : llmreg.persistence.saved_folder.Files
+    files : llmreg.persistence.folders.Files
     online : dict
         ``token`` and ``local_files_only`` for a base on the hub, where they are given.
 
@@ -177,7 +177,9 @@ def _checked_config(parts, files):
             "Install the version that the model was saved with."
         )
     kind = getattr(transformers, parts["class"])
-    values = parse(files.read(_in(parts["folder"], "config.json")), "config.json", 10**5)
+    values = parse(
+        files.read(_in(parts["folder"], "config.json"), MOST_BYTES), "config.json", 10**5
+    )
     values = {k: v for k, v in values.items() if "attn_implementation" not in k or v is not None}
     return kind, configs.model_config(kind.config_class, values, parts["attention"])
 
@@ -188,7 +190,7 @@ def _generation_config(folder, files):
 
     name, values = _in(folder, "generation_config.json"), {}
     if name in files:
-        values = parse(files.read(name), "generation_config.json", 10**4)
+        values = parse(files.read(name, MOST_BYTES), "generation_config.json", 10**4)
     plain = {k: v for k, v in values.items() if isinstance(v, int | float | list | None)}
     return GenerationConfig.from_dict(plain)
 

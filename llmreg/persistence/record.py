@@ -14,7 +14,7 @@ import numpy as np
 from llmreg.persistence import configs
 from llmreg.persistence.schema import check_state, name_of
 
-__all__ = ["dump", "load", "parse"]
+__all__ = ["MOST_BYTES", "Writer", "dump", "load", "parse"]
 
 MOST_BYTES = 2**24  # of a JSON text
 MOST_ITEMS = 10**6  # in a JSON text, each of which takes up to a hundred bytes
@@ -54,7 +54,7 @@ def dump(value, name):
     ValueError
         If the object contains itself, or holds what the schema does not allow.
     """
-    writer = _Writer()
+    writer = Writer()
     return writer.write(value, name), writer.arrays
 
 
@@ -117,7 +117,7 @@ def _no_number(name):
     raise ValueError(f"{name} is no JSON number")
 
 
-class _Writer:
+class Writer:
     def __init__(self):
         self.arrays = {}
         self.open = set()

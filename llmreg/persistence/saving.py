@@ -8,9 +8,9 @@ from typing import Self
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.integrations.masking import MaskedParameter
-from llmreg.persistence import saved_folder
+from llmreg.persistence.folders import NAMES, find, replacing
 
-__all__ = ["SavingMixin", "load", "push_to_hub", "save"]
+__all__ = ["SavingMixin"]
 
 
 class SavingMixin:
@@ -52,7 +52,7 @@ class SavingMixin:
         path : str or os.PathLike
             The folder, created with its parents. The files of a saved llmreg model in its place are
             replaced as soon as the new ones are complete; others in the folder stay. What a killed
-            save has left beside it is swept.
+            save has left beside it is swept when it is a day old.
         merge : bool, default=False
             True: add the adapters to a copy of the base and save that whole, a plain model that
             any engine which reads transformers' format can serve. In half precision the sums are
@@ -79,7 +79,12 @@ class SavingMixin:
         --------
         load : The way back.
         """
-        save(self, path, merge=merge)
+        from llmreg.persistence.saved_folder import write
+
+        check_is_fitted(self, "model_")
+        model = _merged(self.model_) if merge else self.model_
+        with replacing(path) as (folder, target):
+            write(self, model, folder, target)
 
     @classmethod
     def load(cls, path, *, device=None, token=None, revision=None, local_files_only=False,
@@ -125,10 +130,12 @@ class SavingMixin:
             If a file is damaged, was written by another version of the format, holds what is not
             on the list, or asks for code without ``trust_remote_code``.
         """
-        estimator = load(
-            path, device=device, token=token, revision=revision,
-            local_files_only=local_files_only, trust_remote_code=trust_remote_code,
-        )  # fmt: skip
+        from llmreg.persistence.saved_folder import read
+
+        folder = find(path, revision, token, local_files_only)
+        given = {"device": device, "token": token, "local_files_only": local_files_only or None}
+        given = {name: value for name, value in given.items() if value is not None}
+        estimator = read(folder, given, trust_remote_code)
         if not isinstance(estimator, cls):
             raise TypeError(
                 f"{path} holds a {type(estimator).__name__}, which is no {cls.__name__}. Use "
@@ -166,44 +173,19 @@ class SavingMixin:
         NotFittedError, TypeError, ValueError
             As :meth:`save`.
         """
-        return push_to_hub(
-            self, repo_id, merge=merge, private=private, token=token, commit_message=commit_message
-        )
+        from huggingface_hub import HfApi
 
-
-def save(estimator, path, *, merge=False):
-    """Save a fitted estimator; see :meth:`SavingMixin.save`."""
-    check_is_fitted(estimator, "model_")
-    model = _merged(estimator.model_) if merge else estimator.model_
-    with saved_folder.replacing(path) as (folder, target):
-        saved_folder.write(estimator, model, folder, target)
-
-
-def load(path, *, device=None, token=None, revision=None, local_files_only=False,
-         trust_remote_code=False):  # fmt: skip
-    """Load a saved estimator; see :meth:`SavingMixin.load`."""
-    folder = saved_folder.find(path, revision, token, local_files_only)
-    overrides = {"device": device, "token": token, "local_files_only": local_files_only or None}
-    overrides = {name: value for name, value in overrides.items() if value is not None}
-    return saved_folder.read(folder, overrides, trust_remote_code)
-
-
-def push_to_hub(estimator, repo_id, *, merge=False, private=None, token=None,
-                commit_message="Save the fitted model"):  # fmt: skip
-    """Upload a fitted estimator; see :meth:`SavingMixin.push_to_hub`."""
-    from huggingface_hub import HfApi
-
-    with tempfile.TemporaryDirectory() as parent:
-        folder = Path(parent) / "model"
-        save(estimator, folder, merge=merge)
-        api = HfApi(token=token)
-        api.create_repo(repo_id, private=private, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=repo_id, folder_path=folder, commit_message=commit_message,
-            # Files of an earlier upload would be taken for parts of this one.
-            delete_patterns=list(saved_folder.NAMES),
-        )  # fmt: skip
-    return str(commit.commit_url)
+        with tempfile.TemporaryDirectory() as parent:
+            folder = Path(parent) / "model"
+            self.save(folder, merge=merge)
+            api = HfApi(token=token)
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            commit = api.upload_folder(
+                repo_id=repo_id, folder_path=folder, commit_message=commit_message,
+                # Files of an earlier upload would be taken for parts of this one.
+                delete_patterns=list(NAMES),
+            )  # fmt: skip
+        return str(commit.commit_url)
 
 
 def _merged(model):

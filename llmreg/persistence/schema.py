@@ -352,8 +352,9 @@ MODEL = {
     "revision": maybe(text), "checksum": maybe(text), "pretrained": flag,
     "adapters": maybe(lambda value: type(value).__module__.startswith("peft.")),
     "cells": maybe(each(dict, lambda value: sizes(value) or a("SlotLayout")(value))),
-    "parts": each(dict, lambda recipe: type(recipe) is dict and sizes(recipe) and FINITE(recipe.get("mean", 0.0))
-                  and FINITE(recipe.get("std", 0.0))), "bidirectional": flag,
+    "parts": each(dict, lambda recipe: type(recipe) is dict and sizes(recipe)
+                  and FINITE(recipe.get("mean", 0.0)) and FINITE(recipe.get("std", 0.0))),
+    "bidirectional": flag,
     "symbol_ids": each(list, WHOLE), "packs": flag,
     "loaded_dtype": DTYPES, "dtype": DTYPES, "autocast": maybe(DTYPES), "class": maybe(text),
     "attention": maybe(text), "folder": maybe(one_of(".", "base")), "n_members": SMALL,
