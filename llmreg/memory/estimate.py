@@ -92,9 +92,12 @@ class StageMemory:
         """Readable sizes by their labels."""
         sizes = {f"weights, {kind}": size for kind, size in sorted(self.weights.items())}
         sizes |= {name.replace("_", " "): getattr(self, name) for name in SHOWN}
-        sizes |= {"a step of one row": self.per_step(1), "validation": self.validation}
         told = {label: _readable(size) for label, size in sizes.items()}
-        return told | {"a step (rows at once)": f"{_readable(self.per_step())} ({self.rows})"}
+        return told | {
+            "a step of one row": _readable(self.per_step(1)),
+            "a step (rows at once)": f"{_readable(self.per_step())} ({self.rows})",
+            "validation": _readable(self.validation),
+        }
 
 
 @dataclass(frozen=True, repr=False)
