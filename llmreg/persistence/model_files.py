@@ -152,11 +152,11 @@ def read_model(parts, codec, files, online):
         if parts["source"] is not None:
             parts["source"] = ModelSource(**{**parts["source"], **online})
             lm = base_model(parts)
-            _rehearse(parts, model_class(lm), lm.config, lm.state_dict(), weights)
+            _rehearse(parts, model_class(lm), lm.config, len(lm.state_dict()), weights)
         else:
             kind, config = _checked_config(parts, files)
             base = load_file(files.path(_in(parts["folder"], "model.safetensors")))
-            _rehearse(parts, kind, config, base, weights)
+            _rehearse(parts, kind, config, len(base), weights, base)
             lm = load_transformer(kind, config, base, parts["dtype"])
             lm.generation_config = _generation_config(parts["folder"], files)
         return rebuild(parts, lm, weights)
@@ -195,23 +195,32 @@ def _generation_config(folder, files):
     return GenerationConfig.from_dict(plain)
 
 
-def _rehearse(parts, kind, config, base, weights):
+def _rehearse(parts, kind, config, n_base, weights, base=None):
     """Put a model together without memory for weights: refuse one that is larger than these, or
-    of another shape."""
-    small = [tensor for state in weights.values() for tensor in state.values()]
-    with _empty(len(base) + len(small)):
+    of another shape. ``base`` is None where the base is not the folder's own."""
+    with _empty(n_base + sum(map(len, weights.values()))):
         lm = kind(copy.deepcopy(config))
-        _check_size(lm, base)
+        if base is not None:
+            _check_size(lm, base)
         model = put_together(parts, lm)
     check_shapes(model, weights)
     size = model.lm.get_input_embeddings().weight.shape[0]
-    ids, own = parts["symbol_ids"], dict(model.named_parameters())
-    members = weights.get("members", {})
-    misfits = [n for n, t in members.items() if t.shape != own[n.partition(".")[2]].shape]
-    names = [{n for n in members if n.startswith(f"{i}.")} for i in range(parts["n_members"])]
-    unlike = len({len(found) for found in names}) > 1 or sum(map(len, names)) != len(members)
-    if len(ids) != len(model.codec.symbols) or max(ids) >= size or misfits or unlike:
-        raise ValueError(f"the model's symbols or members don't fit it ({misfits[:3]}).")
+    ids = parts["symbol_ids"]
+    if len(ids) != len(model.codec.symbols) or max(ids) >= size:
+        raise ValueError("the model's symbols don't fit it.")
+    _check_members(dict(model.named_parameters()), weights.get("members", {}), parts["n_members"])
+
+
+def _check_members(own, weights, count):
+    members = {}
+    for key, tensor in weights.items():
+        member, _, name = key.partition(".")
+        members.setdefault(member, set()).add(name)
+        if tensor.shape != own[name].shape:
+            raise ValueError(f"the member's weight {key!r:.200} does not fit the model.")
+    numbered = len(members) == count and members.keys() == set(map(str, range(count)))
+    if not numbered or any(names != members["0"] for names in members.values()):
+        raise ValueError(f"the weights of {len(members)} members are not those of {count}.")
 
 
 def _check_size(lm, weights):

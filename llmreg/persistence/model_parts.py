@@ -17,7 +17,7 @@ __all__ = [
     "check_shapes",
     "load_transformer",
     "model_class",
-    "own_weights",
+    "on_cpu",
     "put_together",
     "rebuild",
     "refuse_quantised",
@@ -61,7 +61,8 @@ def take_apart(model, keep_base=False):
     weights = small_weights(model)
     if whole:
         refuse_quantised(model.transformer)
-        weights["base"] = _plain_weights(model.transformer)
+        lm = model.transformer
+        weights["base"] = _beneath_adapters(lm) if model.has_lora else lm.state_dict()
     parts = {
         **_origin(model, whole),
         "pretrained": model.pretrained,
@@ -76,7 +77,7 @@ def take_apart(model, keep_base=False):
         "autocast": None if model._autocast is None else _dtype_name(model._autocast),
         "n_members": len(model.others),
     }
-    return parts, {name: _on_cpu(state) for name, state in weights.items() if state}
+    return parts, {name: on_cpu(state) for name, state in weights.items() if state}
 
 
 def _is_whole(model):
@@ -167,14 +168,8 @@ def _adapter_weights(model):
     return get_peft_model_state_dict(model.lm, adapter_name=ADAPTER, save_embedding_layers=False)
 
 
-def own_weights(lm):
-    """A transformer's weights as :func:`load_transformer` takes them: those of a model in memory
-    that has no adapters."""
-    return _on_cpu(_plain_weights(lm))
-
-
-def _plain_weights(lm):
-    """The weights beneath adapters, under the names that they have without."""
+def _beneath_adapters(lm):
+    """The weights that a model would have without adapters, under their plain names."""
     from llmreg.lm.adapters import ADAPTER, REFERENCE
 
     return {
@@ -184,7 +179,7 @@ def _plain_weights(lm):
     }
 
 
-def _on_cpu(state):
+def on_cpu(state):
     """CPU copies, stored once where two names share one tensor (tied embeddings)."""
     seen, kept = set(), {}
     for name, tensor in state.items():

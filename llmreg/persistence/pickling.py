@@ -14,7 +14,7 @@ from llmreg.persistence.model_parts import (
     base_model,
     load_transformer,
     model_class,
-    own_weights,
+    on_cpu,
     rebuild,
     refuse_quantised,
     take_apart,
@@ -22,6 +22,8 @@ from llmreg.persistence.model_parts import (
 from llmreg.persistence.tokenizer_files import pack_tokenizer, unpack_tokenizer
 
 __all__ = ["PackedPair", "pack_model", "pack_state", "unpack_model", "unpack_state"]
+
+FORMAT = 3  # that of saved folders, which hold the same parts
 
 
 def pack_model(model):
@@ -44,7 +46,7 @@ def pack_model(model):
     parts, weights = take_apart(model)
     shape = _shape(model.transformer) if "base" in weights else None
     packed = {name: save(state) for name, state in weights.items()}
-    return parts | {"shape": shape, "codec": model.codec, "weights": packed}
+    return parts | {"format": FORMAT, "shape": shape, "codec": model.codec, "weights": packed}
 
 
 def _shape(lm):
@@ -63,7 +65,14 @@ def unpack_model(parts):
     ------
     OSError
         If the pretrained base can't be loaded, or has other weights than it had.
+    ValueError
+        If another version of llmreg packed it in another format.
     """
+    if parts.get("format") != FORMAT:
+        raise ValueError(
+            f"This pickle is of format {parts.get('format')}, made by another version of llmreg; "
+            f"this one reads format {FORMAT}. Open it with that version, or fit again."
+        )
     weights = {name: load(packed) for name, packed in parts["weights"].items()}
     # Building draws initial weights, which the packed ones replace: leave the caller's random
     # state as it was.
@@ -110,7 +119,8 @@ class PackedPair:
     def __reduce__(self):
         refuse_quantised(self.lm)
         dtype = str(self.lm.dtype).removeprefix("torch.")
-        return _unpack_pair, (_shape(self.lm), dtype, save(own_weights(self.lm)), self.tokenizer)
+        weights = save(on_cpu(self.lm.state_dict()))
+        return _unpack_pair, (_shape(self.lm), dtype, weights, self.tokenizer)
 
 
 def _unpack_pair(shape, dtype, weights, tokenizer):

@@ -13,11 +13,11 @@ import pandas as pd
 
 from llmreg.persistence import record
 from llmreg.persistence.folders import RECORD, Files, is_saved, seal
+from llmreg.persistence.pickling import FORMAT
 from llmreg.persistence.schema import MODEL, check_fields, check_state
 
 __all__ = ["read", "write"]
 
-FORMAT = 3
 ARRAYS = "arrays.safetensors"
 LIBRARIES = ("numpy", "pandas", "peft", "scikit-learn", "tokenizers", "torch", "transformers")
 

@@ -2,7 +2,7 @@
 
 The one place to extend. A parameter of an estimator, codec or objective needs no entry: it is
 checked by the class's own ``_parameter_constraints``, and a field of a dataclass by
-:func:`plain`. A new fitted attribute needs a line under its class: a function that says whether a
+:func:`sizes`. A new fitted attribute needs a line under its class: a function that says whether a
 value is legal, within :func:`maybe` if it is not always there. A new class needs an entry.
 Without, ``save`` names what is missing.
 """
@@ -138,12 +138,6 @@ def _fitted_trees(trees):
     return trees.depth_ <= shape[1] and all(int(end) in places for end in ends)
 
 
-def _layout(layout):
-    # Slots of texts are a multiple of n_soft; the rest ascends.
-    places = [1, layout.category, layout.column, layout.soft, layout.n_slots]
-    return layout.number == 1 and places == sorted(places)
-
-
 def _digits(codec):
     return _ends_and_values(codec) and int(codec.base) ** int(codec.n_digits) == len(codec.values_)
 
@@ -191,28 +185,6 @@ def _counts_words(vectorizer):
     return _reads_texts(vectorizer) and places and same and len(idf) == len(words)
 
 
-def _encodes(encoder):
-    """Places in the categories are columns of the matrix, which scipy does not check."""
-    if not hasattr(encoder, "categories_"):
-        return True
-    n_categories = [len(levels) for levels in encoder.categories_]
-    n_columns = getattr(encoder, "_n_features_outs", n_categories)
-    none = [None] * len(n_categories)
-    rare = getattr(encoder, "_infrequent_indices", none)
-    places = getattr(encoder, "_default_to_infrequent_mappings", none)
-    if not len(n_categories) == len(n_columns) == len(rare) == len(places):
-        return False
-    return all(
-        (known is None or _within(known, n)) and
-        (n_out >= n if moved is None else len(moved) == n and _within(moved, n_out))
-        for n, n_out, known, moved in zip(n_categories, n_columns, rare, places, strict=True)
-    )  # fmt: skip
-
-
-def _within(places, stop):
-    return len(places) > 0 and int(np.min(places)) >= 0 and int(np.max(places)) < stop
-
-
 def _no_cache(pipeline):
     return getattr(pipeline, "memory", None) is None
 
@@ -231,13 +203,6 @@ PROMPTS = {
     "number_input": one_of("text", "text+value", "value"),
 }  # fmt: skip
 COUNTERS = {"vocabulary_": maybe(each(dict, WHOLE)), "fixed_vocabulary_": maybe(flag)}
-ENCODER = {
-    "categories_": maybe(each(list, lambda value: texts(value) or array("bif")(value))),
-    "n_features_in_": maybe(SMALL), "feature_names_in_": maybe(texts),
-    "_infrequent_enabled": maybe(flag),
-    "_infrequent_indices": maybe(each(list, maybe(array("i")))),
-    "_default_to_infrequent_mappings": maybe(each(list, maybe(array("i")))),
-}  # fmt: skip
 TRANSFORMERS = (
     "CountVectorizer", "TfidfVectorizer", "TfidfTransformer", "HashingVectorizer", "TruncatedSVD",
     "Pipeline", "FeatureUnion", "Normalizer", "StandardScaler", "MaxAbsScaler",
@@ -271,9 +236,7 @@ CLASSES = {
     }),
     "TextPrompts": _class("llmreg.prompts.text_prompts", PROMPTS | {"frame": a("Frame")}),
     "Frame": _class("llmreg.prompts.chat"),
-    "SlotLayout": _class("llmreg.prompts.cell_encoder", dict.fromkeys(
-        ("n_soft", "number", "category", "column", "soft", "n_slots"), SMALL,
-    ), _layout),
+    "SlotLayout": _class("llmreg.prompts.cell_encoder"),
     "CellFeaturizer": _class("llmreg.prompts.cells", {
         **dict.fromkeys(("numbers", "categories", "texts"), flag),
         **dict.fromkeys(("n_knots", "n_edges", "n_components", "n_estimates_"), SMALL),
@@ -294,8 +257,8 @@ CLASSES = {
         "spread_": each(tuple, number(0, 1e308)),
     }),
     "RowFeatures": _class("llmreg.estimates.row_features", {
-        "scaler_": a("NumberScaler"), "gaps_": array("b"), "one_hot_": maybe(a("OneHotEncoder")),
-        "codes_": maybe(a("OrdinalEncoder")), "components_": each(list, maybe(a("TruncatedSVD"))),
+        "scaler_": a("NumberScaler"), "gaps_": array("b"), "levels_": each(list, each(dict, WHOLE)),
+        "frequent_": each(list, array("b")), "components_": each(list, maybe(a("TruncatedSVD"))),
         "counters_": each(list, each(list, a("TfidfVectorizer"))),
     }),
     "BoostedTrees": _class("llmreg.estimates.boosted_trees", {
@@ -318,13 +281,6 @@ CLASSES = {
         "first_": number(-(2**53), 2**53, whole=True), "exact_": flag,
     }, _ends_and_values),
     "Ridge": _class("sklearn.linear_model"),
-    "OneHotEncoder": _class("sklearn.preprocessing", ENCODER | {
-        "drop_idx_": maybe(lambda value: False), "_drop_idx_after_grouping": maybe(lambda _: False),
-        "_n_features_outs": maybe(each(list, WHOLE)),
-    }, _encodes),
-    "OrdinalEncoder": _class("sklearn.preprocessing", ENCODER | {
-        "_missing_indices": maybe(each(dict, WHOLE)),
-    }, _encodes),
     "CountVectorizer": _class("sklearn.feature_extraction.text", COUNTERS, _counts_words),
     "TfidfVectorizer": _class("sklearn.feature_extraction.text", COUNTERS | {
         "_tfidf": maybe(a("TfidfTransformer")),
@@ -461,7 +417,7 @@ def _is_fitted(value):
 def _declared(kind):
     """What a class says of itself: parameters of an estimator, fields of a dataclass."""
     if dataclasses.is_dataclass(kind):
-        return {field.name: plain for field in dataclasses.fields(kind)}
+        return {field.name: sizes for field in dataclasses.fields(kind)}
     names = kind._get_param_names() if issubclass(kind, BaseEstimator) else ()
     return dict.fromkeys(names, _parameter)
 

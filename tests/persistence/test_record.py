@@ -15,8 +15,6 @@ from sklearn.preprocessing import (
     FunctionTransformer,
     MaxAbsScaler,
     Normalizer,
-    OneHotEncoder,
-    OrdinalEncoder,
 )
 
 from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer
@@ -111,24 +109,6 @@ def test_fitted_estimators_of_scikit_learn_give_the_same_numbers():
     ))]).fit(TEXTS)  # fmt: skip
     matrix = both.transform(TEXTS).toarray()
     np.testing.assert_array_equal(through_a_file(both).transform(TEXTS).toarray(), matrix)
-
-
-@pytest.mark.parametrize("rare", [None, 2])
-def test_encoders_of_categories_give_the_same_codes(rare):
-    levels = np.array([["a", "x"], ["b", "x"], ["a", "y"], ["c", "y"]], dtype=object)
-    unseen = np.array([["d", "y"], ["c", "x"]], dtype=object)
-    one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=rare).fit(levels)
-    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1).fit(levels)
-    for encoder in (one_hot, codes):
-        again = through_a_file(encoder)
-        for rows in (levels, unseen):
-            found, expected = again.transform(rows), encoder.transform(rows)
-            np.testing.assert_array_equal(
-                *(
-                    getattr(m, "A", m) if not hasattr(m, "toarray") else m.toarray()
-                    for m in (found, expected)
-                )
-            )
 
 
 def test_our_own_estimators_keep_parameters_and_what_they_learnt(table):

@@ -318,8 +318,8 @@ def test_classes_and_parts_of_other_names(name, folder):
 # -- what would take memory, time, or the process down ---------------------------------------
 
 OBJECTS = {
-    "an encoder's columns": ("OneHotEncoder", {"_n_features_outs": [1]}),
-    "an encoder's rare levels": ("OneHotEncoder", {"_infrequent_indices": [10**6]}),
+    "levels": ("RowFeatures", {"levels_": [{"dict": {"a": -(10**6)}}]}),
+    "frequent levels": ("RowFeatures", {"frequent_": [[1, 2]]}),
     "a pattern": ("TfidfVectorizer", {"token_pattern": "(a+)+$"}),
     "files as texts": ("TfidfVectorizer", {"input": "filename"}),
     "an analyser": ("TfidfVectorizer", {"analyzer": {"object": ["Ridge", {}]}}),
@@ -333,7 +333,7 @@ OBJECTS = {
     "no ends": ("DigitCodec", {"edges_": {"objects": []}}),
     "heaps": ("DigitCodec", {"heaps_": None}),
     "slots": ("SlotLayout", {"n_soft": 10**9}),
-    "slots in disorder": ("SlotLayout", {"category": 0}),
+    "slots in disorder": ("SlotLayout", {"n_numbers": -3}),
     "a format": ("RowSerializer", {"number_format": ".999999999f"}),
     "fields": ("RowSerializer", {"fields_": {"tuple": [{"tuple": ["size", ".999999f"]}]}}),
     "a plan": ("ColumnPlan", {"whole": {"object": ["Ridge", {}]}}),
