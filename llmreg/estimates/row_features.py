@@ -5,7 +5,6 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from llmreg.estimates.scaling import NumberScaler, soften
 from llmreg.tables.words import MANY, beginnings, typical
@@ -46,13 +45,9 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         raw, levels = _numbers(rows), _levels(rows)
         self.scaler_ = NumberScaler().fit(raw, sample_weight=rows.weight)
         self.gaps_ = np.isnan(raw).any(0)
-        self.one_hot_ = self.codes_ = None
-        if levels.shape[1]:
-            # Levels that are seen once are treated as those that never were.
-            rare = dict(handle_unknown="infrequent_if_exist", min_frequency=2)
-            self.one_hot_ = OneHotEncoder(**rare).fit(levels)
-            codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
-            self.codes_ = codes.fit(levels)
+        counted = [np.unique(column, return_counts=True) for column in levels.T]
+        self.levels_ = [dict(zip(seen, range(len(seen)), strict=True)) for seen, _ in counted]
+        self.frequent_ = [counts > 1 for _, counts in counted]
         # A list of counters for each text column.
         self.counters_ = [_fitted_counters(text) for text in _texts(rows)]
         words = self._words(rows)
@@ -80,6 +75,13 @@ class RowFeatures(TransformerMixin, BaseEstimator):
             if counters
         ]
 
+    def _codes(self, rows):
+        """For each category, which of its levels a row has, (n_rows,): -1 for one not seen."""
+        return [
+            np.fromiter((known.get(level, -1) for level in column), int, rows.n_rows)
+            for known, column in zip(self.levels_, _levels(rows).T, strict=True)
+        ]
+
     def _matrices(self, rows, words):
         read = {"linear": self._wide, "boosted": self._narrow}
         return {kind: read[kind](rows, words) for kind in self.kinds}
@@ -89,15 +91,13 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         z = soften(np.nan_to_num(self.scaler_.transform(raw)))
         # The first column, of zeros, is for tables that have nothing to be read.
         parts = [np.zeros((len(z), 1)), z, np.isnan(raw[:, self.gaps_]).astype(float)]
-        if self.one_hot_ is not None:
-            parts.append(self.one_hot_.transform(_levels(rows)))
+        parts += map(_one_hot, self._codes(rows), self.frequent_)
         matrix = sparse.hstack(list(map(sparse.csr_matrix, [*parts, *words])), format="csr")
         return matrix if matrix.shape[1] > WIDE else matrix.toarray()
 
     def _narrow(self, rows, words):
         parts = [np.zeros((rows.n_rows, 1)), _numbers(rows)]
-        if self.codes_ is not None:
-            parts.append(self.codes_.transform(_levels(rows)))
+        parts += [codes[:, None].astype(float) for codes in self._codes(rows)]
         for counts, components in zip(words, self.components_, strict=True):
             if components is not None:
                 parts.append(components.transform(counts))
@@ -112,6 +112,17 @@ def _numbers(rows):
 def _levels(rows):
     parts = [field.text for field in rows.fields if field.kind == "category"]
     return np.stack(parts, 1) if parts else np.zeros((rows.n_rows, 0), object)
+
+
+def _one_hot(codes, frequent):
+    """A column for each frequent level, and one for all that were seen once, if there are any,
+    which stands for those that never were, too."""
+    n_frequent = int(frequent.sum())
+    places = np.append(np.where(frequent, np.cumsum(frequent) - 1, n_frequent), n_frequent)[codes]
+    width = n_frequent + int(not frequent.all())
+    known = np.flatnonzero(places < width)
+    ones = np.ones(len(known)), (known, places[known])
+    return sparse.csr_matrix(ones, shape=(len(codes), width))
 
 
 def _texts(rows):

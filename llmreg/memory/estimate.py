@@ -3,11 +3,17 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from sklearn.utils.validation import _num_samples
 
 from llmreg.config.checks import check_methods, check_model_and_device, check_training_data
 
 __all__ = ["MemoryEstimate", "StageMemory", "estimate_memory"]
+
+SHOWN = (
+    "adapters", "gradients", "optimizer", "copies", "activations_per_row", "working_per_row",
+    "working", "update",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,17 @@ class StageMemory:
         """int: the stage's peak."""
         return max(self.per_step(), self.validation)
 
+    def _told(self):
+        """Readable sizes by their labels."""
+        sizes = {f"weights, {kind}": size for kind, size in sorted(self.weights.items())}
+        sizes |= {name.replace("_", " "): getattr(self, name) for name in SHOWN}
+        told = {label: _readable(size) for label, size in sizes.items()}
+        return told | {
+            "a step of one row": _readable(self.per_step(1)),
+            "a step (rows at once)": f"{_readable(self.per_step())} ({self.rows})",
+            "validation": _readable(self.validation),
+        }
+
 
 @dataclass(frozen=True, repr=False)
 class MemoryEstimate:
@@ -152,39 +169,16 @@ class MemoryEstimate:
 
     def __repr__(self):
         longest, mean = self.prompt_tokens
-        head = (
+        named = {"sft": self.sft, "align": self.align}
+        columns = {f"{s.method} ({name})": s._told() for name, s in named.items() if s is not None}
+        labels = dict.fromkeys(label for column in columns.values() for label in column)
+        table = pd.DataFrame(columns, index=list(labels), dtype=object).fillna("")
+        return (
             f"MemoryEstimate(device={self.device!r}, prompts of up to {longest} tokens, "
-            f"{mean:.0f} on average)"
+            f"{mean:.0f} on average)\n"
+            + (table.to_string() + "\n" if columns else "")
+            + f"fit      {_readable(self.fit)}\npredict  {_readable(self.predict)}"
         )
-        lines = [_line("", [f"{s.method} ({n})" for n, s in self._named()])] if self.stages else []
-        lines += [_line(label, cells) for label, cells in self._cells()]
-        whole = [f"  fit      {_readable(self.fit)}", f"  predict  {_readable(self.predict)}"]
-        return "\n".join([head, *lines, *whole])
-
-    def _named(self):
-        return [(n, s) for n, s in (("sft", self.sft), ("align", self.align)) if s is not None]
-
-    def _cells(self):
-        """Labels and, for each stage, what belongs there."""
-        formats = sorted({kind for stage in self.stages for kind in stage.weights})
-        rows = [
-            (f"weights, {kind}", [stage.weights.get(kind, 0) for stage in self.stages])
-            for kind in formats
-        ]
-        names = ["adapters", "gradients", "optimizer", "copies", "activations_per_row",
-                 "working_per_row", "working", "update"]  # fmt: skip
-        rows += [(n.replace("_", " "), [getattr(s, n) for s in self.stages]) for n in names]
-        rows.append(("a step of one row", [stage.per_step(1) for stage in self.stages]))
-        rows = [(label, [_readable(value) for value in values]) for label, values in rows]
-        if self.stages:
-            steps = [f"{_readable(s.per_step())} ({s.rows})" for s in self.stages]
-            rows.append(("a step (rows at once)", steps))
-            rows.append(("validation", [_readable(stage.validation) for stage in self.stages]))
-        return rows
-
-
-def _line(label, cells):
-    return f"  {label:<22}" + "".join(f"{cell:>20}" for cell in cells)
 
 
 def _readable(size):
@@ -254,7 +248,8 @@ def estimate_memory(model, X, y=None) -> MemoryEstimate:
     methods = check_methods(reader)
     check_model_and_device(reader)
     y = np.linspace(0.0, 1.0, _num_samples(X)) if y is None else y
-    frame, y, _, target = check_training_data(reader, X, y, None)
-    fit = VirtualFit(model.get_params(deep=False), frame, y, target, methods)
-    stages = [None if kept is None else StageMemory(**kept) for kept in fit.stages(methods)]
+    table = check_training_data(reader, X, y, None)
+    fit = VirtualFit(model.get_params(deep=False), table, methods)
+    kept = {name: StageMemory(**fields) for name, fields in fit.stages().items()}
+    stages = kept.get("sft"), kept.get("align")
     return MemoryEstimate(str(fit.device), fit.prompt_tokens, *stages, *fit.prediction())

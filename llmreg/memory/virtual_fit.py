@@ -11,23 +11,22 @@ import pandas as pd
 import torch
 from sklearn.base import clone
 
-from llmreg.assembly import (
-    assemble,
-    is_pretrained,
-    lora_config,
-    model_source,
-    row_estimates,
-)
 from llmreg.codecs.digits import DigitCodec
-from llmreg.config.defaults import auto_validation, stage_settings
-from llmreg.config.devices import precision_of, training_device
+from llmreg.config.device import as_device
+from llmreg.config.devices import computing_of, training_device
+from llmreg.config.plan import resolve
+from llmreg.config.pretrained_model import PretrainedModel, as_pretrained
 from llmreg.config.process_state import own_draws
+from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.estimates.target_scale import axis_moments
-from llmreg.lm.adapters import adapter_weights
+from llmreg.lm.adapters import adapter_config, adapter_weights
+from llmreg.lm.building import build_model
+from llmreg.lm.loading.base import fresh_base, model_source, pretrained_base
 from llmreg.lm.loading.hub import load_config, load_tokenizer
 from llmreg.memory.quantised import quantised_bytes
 from llmreg.memory.virtual_model import VirtualModel, equal_layers
 from llmreg.prediction.distributions import TOKENS_PER_BATCH, tokens_after_prompt
+from llmreg.prompts.fitting import fit_prompts
 from llmreg.tables.serialization import RowSerializer
 
 __all__ = ["VirtualFit"]
@@ -43,37 +42,41 @@ class VirtualFit:
     ----------
     params : dict
         The estimator's parameters.
-    frame : DataFrame of n rows
-    y : ndarray of shape (n,)
-    target_name : str or None
+    table : llmreg.config.checks.TrainingTable of n rows
     methods : (Method, Method or None)
         Of both stages.
     """
 
-    def __init__(self, params, frame, y, target_name, methods):
-        self.params = params
-        self.device = training_device(params["device"])
-        self.precision = precision_of(params, self.device)
+    def __init__(self, params, table, methods):
+        pretrained = as_pretrained(params["model"])
+        self.device = training_device(as_device(params["device"]).name)
+        computing = computing_of(
+            as_device(params["device"]), self.device, pretrained, params["adapters"]
+        )
+        target = pd.Series(table.y, table.frame.index, name=table.target)
         serializer = RowSerializer() if params["serializer"] is None else params["serializer"]
-        serializer = clone(serializer).fit(frame, pd.Series(y, frame.index, name=target_name))
+        serializer = clone(serializer).fit(table.frame, target)
         codec = DigitCodec() if params["codec"] is None else clone(params["codec"])
-        dtype = self.precision.training[0]
+        dtype, _ = computing.formats("training")
         with own_draws(), torch.device("meta"):
+            rows = serializer.serialize(table.frame)
+            codec.fit(table.y)
             # Cells are hidden by drawn numbers, of which there are none.
-            rows = serializer.serialize(frame)
-            codec.fit(y)
-            moments = axis_moments(codec, y, np.ones(len(y)))
-            estimates = row_estimates(params, len(y), codec, *moments, 0)
-            if estimates is not None:
-                rows = estimates.fit_extend(rows, y, np.ones(len(y)))
-            built = params | {"dropout": 0.0, "model": _without_weights(params, dtype)}
-            _, self.encoded, self.model = assemble(
-                built, rows, codec, serializer.max_text_tokens, 0, dtype,
-                verify=False, methods=methods,
-            )  # fmt: skip
+            still = params | {"dropout": 0.0}
+            self.plan = resolve(still, methods, rows, serializer, codec, {}, computing, 0)
+            if self.plan.reading.estimates:
+                moments = axis_moments(codec, table.y, table.weight)
+                estimates = RowEstimates(self.plan.reading.estimates, codec, *moments, 0)
+                rows = estimates.fit_extend(rows, table.y, table.weight)
+            if pretrained is None:
+                base = fresh_base(params["model"], self.plan.reading, rows, codec)
+            else:
+                base = pretrained_base(_without_weights(pretrained, dtype), codec, dtype)
+            prompts, self.encoded = fit_prompts(self.plan, base, rows, codec)
+            self.model = build_model(self.plan, base, prompts, self.encoded, codec, verify=False)
             self.model.place("meta", dtype)
         self._require_packing()
-        self.packed = _quantised(params, self.model)
+        self.packed = _quantised(pretrained, self.model)
 
     def _require_packing(self):
         if not self.model.packs:
@@ -89,26 +92,15 @@ class VirtualFit:
         """tuple of (int, float): longest and mean prompt."""
         return int(self.encoded.lengths.max()), float(self.encoded.lengths.mean())
 
-    def stages(self, methods):
-        """Fields of :class:`llmreg.memory.estimate.StageMemory`, or None, for each of both stages.
-
-        Parameters
-        ----------
-        methods : (Method, Method or None)
-        """
-        n_rows = len(self.encoded)
-        fraction = auto_validation(
-            self.params["validation_fraction"], n_rows, self.model.pretrained
-        )
-        n_train = n_rows - int(np.ceil(fraction * n_rows))
-        settings = stage_settings(self.params, n_train, self.model.pretrained)
-        return [
-            self._stage(method, setting, fraction > 0) if method and setting.epochs else None
-            for method, setting in zip(methods, settings, strict=True)
-        ]
+    def stages(self):
+        """Fields of :class:`llmreg.memory.estimate.StageMemory` by the names of the stages."""
+        return {
+            settings.name: self._stage(method, settings, self.plan.n_held_out > 0)
+            for method, settings in self.plan.stages
+        }
 
     def _stage(self, method, settings, validates):
-        config = lora_config(self.params, self.model.transformer.config.model_type)
+        config = adapter_config(self.plan.adapters, self.model.transformer.config.model_type)
         if method.stage == "align" and not self.model.pretrained and config is not None:
             with torch.device("meta"):
                 self.model.add_lora(config)
@@ -122,7 +114,7 @@ class VirtualFit:
             return [*virtual.step(method, FEW), *virtual.step(method, MORE), virtual.predict(rows)]
 
         saved, peak, more_saved, more_peak, predicting = self._measured(
-            measure, self.precision.training, self.params["gradient_checkpointing"]
+            measure, "training", self.plan.computing.gradient_checkpointing
         )
         saved_per_row = (more_saved - saved) // (MORE - FEW)
         working_per_row = max(0, (more_peak - peak) // (MORE - FEW) - saved_per_row)
@@ -134,15 +126,15 @@ class VirtualFit:
         return dict(
             method=type(method).__name__,
             rows=min(settings.micro_batch_size or settings.batch_size, settings.batch_size),
-            weights=weights, adapters=adapters, gradients=trained, optimizer=self._moments(trained),
+            weights=weights, adapters=adapters, gradients=trained, optimizer=self._moments(trained, settings.optimizer),
             copies=copies, activations_per_row=saved_per_row,
             working_per_row=working_per_row, working=working + self._unpacked(),
             update=self._update(trained), validation=validation,
         )  # fmt: skip
 
-    def _moments(self, trained):
+    def _moments(self, trained, optimizer):
         """Two numbers per weight for AdamW; sums over rows and over columns for Adafactor."""
-        if self.params["optimizer"] == "adamw":
+        if optimizer == "adamw":
             return 2 * trained
         matrices = [p for p in self.model.trainable().values() if p.ndim > 1 and p.numel()]
         sums = sum(p[..., 0, :].nbytes + p[..., 0].nbytes for p in matrices)
@@ -159,21 +151,22 @@ class VirtualFit:
         with torch.device("meta"):
             if not self.model.pretrained:
                 self.model.merge_lora()
-            self.model.place("meta", self.precision.prediction[0])
+            self.model.place("meta", self.plan.computing.formats("prediction")[0])
         weights, adapters = self._weights()
         rows = self._rows_of_a_prediction()
-        (working,) = self._measured(lambda v: [v.predict(rows)], self.precision.prediction)
+        (working,) = self._measured(lambda v: [v.predict(rows)], "prediction")
         return sum(weights.values()) + adapters, working + self._unpacked()
 
     def _rows_of_a_prediction(self):
         tokens = self.prompt_tokens[0] + tokens_after_prompt(self.model)
         return max(1, TOKENS_PER_BATCH // tokens)
 
-    def _measured(self, measure, precision, checkpointing=False):
+    def _measured(self, measure, purpose, checkpointing=False):
         """What ``measure`` tells of a :class:`VirtualModel`: a list of bytes.
 
         Equal layers add equal amounts: two shallow models tell of a deep one.
         """
+        _, autocast = self.plan.computing.formats(purpose)
         layers = equal_layers(self.model.lm)
         depth = 0 if layers is None else len(layers)
         depths = SHALLOW if depth > SHALLOW[1] else (None,)
@@ -181,7 +174,7 @@ class VirtualFit:
             np.array(
                 measure(
                     VirtualModel(
-                        self.model, self.encoded, self._kernels, precision[1],
+                        self.model, self.encoded, self._kernels, autocast,
                         checkpointing=checkpointing, n_layers=n_layers,
                     )
                 )
@@ -220,11 +213,11 @@ def _bytes(tensors):
     return sum(t.numel() * t.element_size() for t in tensors)
 
 
-def _quantised(params, model):
+def _quantised(pretrained, model):
     """Formats and bytes of quantised weights by their ``id``; adapters never are."""
-    if not is_pretrained(params["model"]):
+    if pretrained is None:
         return {}
-    asked = (params["model_kwargs"] or {}).get("quantization_config")
+    asked = (pretrained.model_kwargs or {}).get("quantization_config")
     own = getattr(model.transformer.config, "quantization_config", None)
     packed = quantised_bytes(model.transformer, own if asked is None else asked)
     added = adapter_weights(model.lm).values() if model.has_lora else ()
@@ -233,22 +226,20 @@ def _quantised(params, model):
     return packed
 
 
-def _without_weights(params, dtype):
-    """A pair of a model of the right shape and its tokenizer, in place of pretrained weights."""
+def _without_weights(pretrained, dtype):
+    """A :class:`PretrainedModel` of a model of the right shape, in place of one with weights."""
     from transformers import AutoModelForCausalLM
 
-    given = params["model"]
-    if not is_pretrained(given):
-        return given
-    if isinstance(given, tuple):
-        if len(given) != 2 or not hasattr(given[0], "config"):
-            return given  # for the error that a fit gives
-        lm, tokenizer = given
+    if isinstance(pretrained.source, tuple):
+        if len(pretrained.source) != 2 or not hasattr(pretrained.source[0], "config"):
+            return pretrained  # for the error that a fit gives
+        lm, tokenizer = pretrained.source
         base = lm.get_base_model() if hasattr(lm, "get_base_model") else lm
-        return type(base)(copy.deepcopy(base.config)).to(dtype), tokenizer
-    source = model_source(params)
-    tokenizer, config = load_tokenizer(source), load_config(source)
-    lm = AutoModelForCausalLM.from_config(
-        config, dtype=dtype, trust_remote_code=source.trust_remote_code
-    )
-    return lm, tokenizer
+        lm = type(base)(copy.deepcopy(base.config)).to(dtype)
+    else:
+        source = model_source(pretrained)
+        tokenizer, config = load_tokenizer(source), load_config(source)
+        lm = AutoModelForCausalLM.from_config(
+            config, dtype=dtype, trust_remote_code=source.trust_remote_code
+        )
+    return PretrainedModel((lm, tokenizer))

@@ -25,7 +25,7 @@ from llmreg.methods.policy_gradient import PolicyGradient
 from llmreg.numbers.tree import leaf_log_probs, step_log_probs
 from llmreg.training.policy import NumberPolicy, Targets, ZScale
 
-__all__ = ["PeakBytes", "SavedBytes", "VirtualModel", "WorstCasePolicy", "equal_layers"]
+__all__ = ["PeakBytes", "VirtualModel", "WorstCasePolicy", "equal_layers"]
 
 
 def equal_layers(lm):
@@ -122,13 +122,12 @@ class VirtualModel:
         with self.mode, torch.device(model.device):
             for p in model.trainable().values():
                 p.grad = torch.zeros_like(p)
-            policy, targets = self._policy(objective, n_rows)
-            saved, peak = SavedBytes(model), PeakBytes(model)
-            with peak:
-                with saved, self._autocasting():
-                    total = loss(policy, targets)[0].sum()
+            with PeakBytes(model) as memory:
+                with self._autocasting():
+                    total = loss(*self._policy(objective, n_rows))[0].sum()
+                saved = memory.live  # what the backward pass is waiting for
                 total.backward()
-        return saved.total, peak.peak
+        return saved, memory.peak
 
     def _policy(self, objective, n_rows):
         model, tree = self.model, self.model.tree
@@ -230,42 +229,6 @@ def _level_sizes(sequences):
             for depth in range(sequences.shape[1])]  # fmt: skip
 
 
-def _storages(model):
-    """Storages of the weights and their gradients: these are counted apart."""
-    tensors = [*model.parameters(), *model.buffers()]
-    tensors += [p.grad for p in model.parameters() if p.grad is not None]
-    return {t.untyped_storage()._cdata for t in tensors}
-
-
-class SavedBytes:
-    """Within this context, the distinct storages that autograd keeps for the backward pass.
-
-    Parameters
-    ----------
-    model : Module
-        Its weights don't count.
-    """
-
-    def __init__(self, model):
-        self._known = _storages(model)
-        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor)
-        self.total = 0
-
-    def __enter__(self):
-        self._hooks.__enter__()
-        return self
-
-    def __exit__(self, *error):
-        self._hooks.__exit__(*error)
-
-    def _pack(self, tensor):
-        storage = tensor.untyped_storage()
-        if storage._cdata not in self._known:  # stays alive, so no other gets this identity
-            self._known.add(storage._cdata)
-            self.total += storage.nbytes()
-        return tensor
-
-
 class PeakBytes(TorchDispatchMode):
     """Within this context, the most bytes of new storages that live at the same time.
 
@@ -277,7 +240,9 @@ class PeakBytes(TorchDispatchMode):
 
     def __init__(self, model):
         super().__init__()
-        self._known = _storages(model)
+        tensors = [*model.parameters(), *model.buffers()]
+        tensors += [p.grad for p in model.parameters() if p.grad is not None]
+        self._known = {t.untyped_storage()._cdata for t in tensors}
         self.live = self.peak = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):

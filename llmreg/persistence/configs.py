@@ -26,14 +26,6 @@ ADAPTERS = (
     "LoraConfig", "IA3Config", "LoHaConfig", "LoKrConfig", "LNTuningConfig", "OFTConfig",
     "BOFTConfig", "HRAConfig",
 )  # fmt: skip
-NUMBERS = {
-    "r", "lora_alpha", "lora_dropout", "fan_in_fan_out", "use_rslora", "use_dora", "lora_bias",
-    "inference_mode", "alpha", "rank_dropout", "module_dropout", "use_effective_conv2d",
-    "rank_dropout_scale", "decompose_both", "decompose_factor", "init_weights", "init_ia3_weights",
-    "oft_block_size", "coft", "eps", "block_share", "use_cayley_neumann",
-    "num_cayley_neumann_terms", "boft_block_size", "boft_block_num", "boft_n_butterfly_factor",
-    "boft_dropout", "apply_GS", "ensure_weight_tying",
-}  # fmt: skip
 LAYERS = {
     "target_modules", "exclude_modules", "feedforward_modules", "modules_to_save", "layers_pattern",
 }  # fmt: skip
@@ -140,17 +132,16 @@ def _adapter_config(kind, values):
 def _legal_field(name, value):
     if name in WORDS and type(value) is str:
         return re.fullmatch(WORDS[name], value) is not None
-    if name in NUMBERS or name == "init_lora_weights":
-        return value is None or _is_number(value)
+    if value is None or _is_number(value):
+        return True
     if name in LAYERS:
-        return value is None or names_layers(value)
+        return names_layers(value)
     if name in PATTERNS:
         return len(value) <= MOST_LAYERS and all(
             _is_layer(key) and _is_number(item) for key, item in value.items()
         )
     if name == "layers_to_transform":
-        items = value if type(value) is list else [value]
-        return value is None or (len(items) <= MOST_LAYERS and all(map(_is_number, items)))
+        return len(value) <= MOST_LAYERS and all(map(_is_number, value))
     return False
 
 

@@ -1,4 +1,4 @@
-"""A fitted model as parts that can be stored, and back: what pickles and saved folders share.
+"""A fitted model taken apart, and put together: what pickles and saved folders share.
 
 What can be loaded again from where it came is not kept: a model with adapters on a pretrained base
 keeps the base's name and checksum instead of its weights.
@@ -6,66 +6,64 @@ keeps the base's name and checksum instead of its weights.
 
 import copy
 import os
+import re
 from dataclasses import replace
 
 import torch
 
 __all__ = [
-    "adapter_state",
+    "GROUPS",
     "base_model",
-    "cell_state",
-    "cpu_state",
-    "describe",
-    "is_whole",
+    "check_shapes",
+    "load_transformer",
     "model_class",
-    "model_state",
-    "part_state",
+    "on_cpu",
+    "put_together",
     "rebuild",
     "refuse_quantised",
+    "small_weights",
+    "take_apart",
 ]
 
+# Weights beside the transformer's own: what training adds to it, and to an ensemble.
+GROUPS = ("adapters", "cells", "heads", "members")
 # Starts of adapters that leave the base's weights alone; others (PiSSA, OLoRA, LoftQ ...) move a
 # part of them into the adapter.
 GENTLE_STARTS = ("gaussian", "orthogonal", "eva")
 
 
-def is_whole(model):
-    """Whether a model's own weights must be kept, because nothing else could give them again.
-
-    So it is with fresh weights, with tuned ones, with those of a model in memory, and with adapters
-    whose start has changed the base.
-    """
-    if model.source is None:
-        return True
-    if not model.has_lora:  # tuned, or frozen because nothing was to be trained
-        return any(p.requires_grad for p in model.lm.parameters())
-    start = getattr(_adapter_config(model), "init_lora_weights", True)
-    return isinstance(start, str) and start not in GENTLE_STARTS
+# -- taking it apart -------------------------------------------------------------------------
 
 
-def describe(model, whole):
-    """Everything about a model but its weights and its codec.
+def take_apart(model, keep_base=False):
+    """Everything of a model but its codec.
 
     Parameters
     ----------
     model : llmreg.lm.backbone.NumberLM
-    whole : bool
-        Whether the model's own weights are kept; see :func:`is_whole`.
+    keep_base : bool, default=False
+        Keep the weights beneath adapters in any case.
 
     Returns
     -------
-    dict
-        ``source`` is without the hub token; it, ``revision`` and ``checksum`` are None for a model
-        that is kept whole.
+    parts : dict
+        Plain values and configurations. ``source`` is without the hub token; it, ``revision`` and
+        ``checksum`` are None where the transformer's weights are kept.
+    weights : dict of str to (dict of str to Tensor)
+        On the CPU: "base" where it must be kept, and those of :data:`GROUPS` that there are.
 
     Raises
     ------
     ValueError
         If the weights would have to be kept whole and they are quantised.
     """
+    whole = keep_base or _is_whole(model)
+    weights = small_weights(model)
     if whole:
         refuse_quantised(model.transformer)
-    return {
+        lm = model.transformer
+        weights["base"] = _beneath_adapters(lm) if model.has_lora else lm.state_dict()
+    parts = {
         **_origin(model, whole),
         "pretrained": model.pretrained,
         "adapters": _adapter_config(model) if model.has_lora else None,
@@ -77,7 +75,23 @@ def describe(model, whole):
         "loaded_dtype": _dtype_name(model.transformer.config.dtype or model.dtype),
         "dtype": _dtype_name(model.dtype),
         "autocast": None if model._autocast is None else _dtype_name(model._autocast),
+        "n_members": len(model.others),
     }
+    return parts, {name: on_cpu(state) for name, state in weights.items() if state}
+
+
+def _is_whole(model):
+    """Whether a transformer's own weights must be kept, because nothing else could give them.
+
+    So it is with fresh weights, with tuned ones, with those of a model in memory, and with adapters
+    whose start has changed the base.
+    """
+    if model.source is None:
+        return True
+    if not model.has_lora:  # tuned, or frozen because nothing was to be trained
+        return any(p.requires_grad for p in model.lm.parameters())
+    start = getattr(_adapter_config(model), "init_lora_weights", True)
+    return isinstance(start, str) and start not in GENTLE_STARTS
 
 
 def refuse_quantised(lm):
@@ -115,10 +129,34 @@ def _dtype_name(dtype):
     return str(dtype).removeprefix("torch.")
 
 
+def model_class(lm):
+    """A language model's class in transformers."""
+    # FSDP puts a class of its own in front.
+    kinds = type(lm).__mro__
+    return next(kind for kind in kinds if not kind.__name__.startswith("FSDP"))
+
+
 # -- weights ---------------------------------------------------------------------------------
 
 
-def adapter_state(model):
+def small_weights(model):
+    """Weights beside the transformer's own, by group and name."""
+    parts = {
+        f"{name}.{key}": tensor
+        for name, part in model.parts.items()
+        for key, tensor in part.state_dict().items()
+    }
+    members = {
+        f"{member}.{name}": tensor
+        for member, weights in enumerate(model.others)
+        for name, tensor in weights.items()
+    }
+    cells = {} if model.cells is None else model.cells.state_dict()
+    groups = (_adapter_weights(model), cells, parts, members)
+    return dict(zip(GROUPS, groups, strict=True))
+
+
+def _adapter_weights(model):
     """What training changed on a pretrained base, in peft's names."""
     if not model.has_lora:
         return {}
@@ -130,33 +168,18 @@ def adapter_state(model):
     return get_peft_model_state_dict(model.lm, adapter_name=ADAPTER, save_embedding_layers=False)
 
 
-def model_state(model):
-    """All weights of the language model with its adapter, but not a second, frozen adapter."""
-    from llmreg.lm.adapters import ADAPTER
+def _beneath_adapters(lm):
+    """The weights that a model would have without adapters, under their plain names."""
+    from llmreg.lm.adapters import ADAPTER, REFERENCE
 
-    others = [name for name in model.lm.peft_config if name != ADAPTER] if model.has_lora else []
     return {
-        key: tensor
-        for key, tensor in model.lm.state_dict().items()
-        if not any(f".{name}." in f"{key}." for name in others)
+        re.sub(r"(\.(base_layer|original_module))+(?=\.)", "", name): tensor
+        for name, tensor in lm.state_dict().items()
+        if not {ADAPTER, REFERENCE} & set(name.split("."))
     }
 
 
-def cell_state(model):
-    """Weights of the cell vectors."""
-    return {} if model.cells is None else model.cells.state_dict()
-
-
-def part_state(model):
-    """Weights of heads, leaf values and new tokens, with the part's name in front."""
-    return {
-        f"{name}.{key}": tensor
-        for name, part in model.parts.items()
-        for key, tensor in part.state_dict().items()
-    }
-
-
-def cpu_state(state):
+def on_cpu(state):
     """CPU copies, stored once where two names share one tensor (tied embeddings)."""
     seen, kept = set(), {}
     for name, tensor in state.items():
@@ -174,18 +197,11 @@ def cpu_state(state):
     return kept
 
 
-def model_class(lm):
-    """A language model's class in transformers."""
-    # FSDP puts a class of its own in front.
-    kinds = type(lm).__mro__
-    return next(kind for kind in kinds if not kind.__name__.startswith("FSDP"))
-
-
 # -- putting it together ---------------------------------------------------------------------
 
 
 def base_model(parts):
-    """The pretrained base of :func:`describe`, at the very revision that was trained on."""
+    """The pretrained base of :func:`take_apart`, at the very revision that was trained on."""
     from llmreg.lm.loading.hub import load_lm
 
     return load_lm(_pinned(parts), getattr(torch, parts["loaded_dtype"]))
@@ -196,29 +212,42 @@ def _pinned(parts):
     return source if parts["revision"] is None else replace(source, revision=parts["revision"])
 
 
-def rebuild(parts, lm, weights, cell_weights, part_weights, others=()):
-    """A model on the CPU, ready to predict, from :func:`describe`'s parts and its weights.
+def load_transformer(kind, config, weights, dtype):
+    """A transformer with given weights, on the CPU, with nothing opened.
+
+    Parameters
+    ----------
+    kind : type
+        transformers' class.
+    config : transformers.PreTrainedConfig
+    weights : dict of str to Tensor
+    dtype : str
+
+    Raises
+    ------
+    ValueError
+        If weights are missing.
+    """
+    from llmreg.lm.loading.hub import _without_progress_bars
+
+    with _without_progress_bars():
+        lm, report = kind.from_pretrained(
+            None, config=config, state_dict=weights, dtype=getattr(torch, dtype),
+            output_loading_info=True,
+        )  # fmt: skip
+    if report["missing_keys"]:
+        raise ValueError(f"the saved model lacks weights: {sorted(report['missing_keys'])[:3]}.")
+    return lm
+
+
+def put_together(parts, lm):
+    """A model of :func:`take_apart`'s parts around a transformer, with fresh small weights.
 
     Parameters
     ----------
     parts : dict
         With the fitted ``codec`` besides.
     lm : transformers.PreTrainedModel
-        The base, or a model of the same shape to load ``weights`` into.
-    weights : dict of str to Tensor
-        From :func:`adapter_state` where ``lm`` has the base's weights, from :func:`model_state`
-        where it has none yet; empty where it has all that there are.
-    cell_weights, part_weights : dict of str to Tensor
-        From :func:`cell_state` and :func:`part_state`.
-    others : sequence of dict of str to Tensor, default=()
-        Weights of an ensemble's further members.
-
-    Raises
-    ------
-    OSError
-        If the base's weights are not those that the adapters were trained on.
-    ValueError
-        If weights are missing or don't fit.
     """
     from llmreg.lm.backbone import NumberLM
     from llmreg.lm.parts import restore_parts
@@ -234,22 +263,8 @@ def rebuild(parts, lm, weights, cell_weights, part_weights, others=()):
             model.cells.requires_grad_(True)  # as after fit, for warm_start
     elif source is not None:
         model.lm.requires_grad_(False)  # nothing was trained
-    autocast = parts["autocast"] and getattr(torch, parts["autocast"])
     model.packs = parts["packs"]
     restore_parts(model, parts["parts"], parts["bidirectional"])
-    # In the final dtype before loading: weights trained in float64 keep all their digits.
-    model.place("cpu", getattr(torch, parts["dtype"]), autocast).eval()
-    _load_weights(model, weights)
-    if cells is not None:
-        cells.load_state_dict(cell_weights)
-    for name, part in model.parts.items():
-        part.load_state_dict(
-            {key.removeprefix(f"{name}."): tensor for key, tensor in part_weights.items()
-             if key.startswith(f"{name}.")}
-        )  # fmt: skip
-    model.keep_others(others)
-    if source is not None:
-        _check_base(model, parts)
     return model
 
 
@@ -262,31 +277,71 @@ def _without_start(config):
     return config
 
 
-def _load_weights(model, weights):
-    if model.has_lora and weights.keys() == adapter_state(model).keys():
+def rebuild(parts, lm, weights):
+    """A model on the CPU, ready to predict, from what :func:`take_apart` gave.
+
+    Parameters
+    ----------
+    parts : dict
+        With the fitted ``codec`` besides.
+    lm : transformers.PreTrainedModel
+        The base, from :func:`base_model` or :func:`load_transformer`.
+    weights : dict of str to (dict of str to Tensor)
+        Those of :data:`GROUPS` that there are.
+
+    Raises
+    ------
+    OSError
+        If the base's weights are not those that the adapters were trained on.
+    ValueError
+        If weights are missing or don't fit.
+    """
+    model = put_together(parts, lm)
+    check_shapes(model, weights)
+    # In the final dtype before loading: weights trained in float64 keep all their digits.
+    autocast = parts["autocast"] and getattr(torch, parts["autocast"])
+    model.place("cpu", getattr(torch, parts["dtype"]), autocast).eval()
+    _load(model, weights)
+    members = [{} for _ in range(parts["n_members"])]
+    for key, tensor in weights.get("members", {}).items():
+        member, _, name = key.partition(".")
+        members[int(member)][name] = tensor
+    model.keep_others(members)
+    if parts["source"] is not None:
+        _check_base(model, parts)
+    return model
+
+
+def check_shapes(model, weights):
+    """ValueError for weights of other names or shapes than a model has; members are left out."""
+    wanted = small_weights(model)
+    for group in GROUPS[:-1]:
+        here, there = (
+            {name: tuple(tensor.shape) for name, tensor in state.get(group, {}).items()}
+            for state in (wanted, weights)
+        )
+        odd = sorted(n for n in here.keys() | there.keys() if here.get(n) != there.get(n))
+        if odd:
+            raise ValueError(
+                f"the saved {group} do not fit the model that they are for: of {odd[0]!r:.200} "
+                f"there is {there.get(odd[0], 'nothing: it is missing')}, not "
+                f"{here.get(odd[0], 'nothing')}. Open them with the versions of llmreg, "
+                "transformers and peft that saved them."
+            )
+
+
+def _load(model, weights):
+    if model.has_lora:
         from peft import set_peft_model_state_dict
 
         from llmreg.lm.adapters import ADAPTER
 
-        result = set_peft_model_state_dict(model.lm, weights, adapter_name=ADAPTER)
-        return _refuse_misfit([], result.unexpected_keys)
-    if not weights and not model.has_lora:
-        return None
-    result = model.lm.load_state_dict(weights, strict=False)
-    state = model.lm.state_dict()
-    # Tied weights are stored once, under one of their names.
-    loaded = {state[name].data_ptr() for name in weights if name in state}
-    missing = [name for name in result.missing_keys if state[name].data_ptr() not in loaded]
-    return _refuse_misfit(missing, result.unexpected_keys)
-
-
-def _refuse_misfit(missing, unexpected):
-    if missing or unexpected:
-        raise ValueError(
-            "The saved weights don't fit the model that they are for: missing "
-            f"{list(missing)[:3]}, unexpected {list(unexpected)[:3]}. Open them with the versions "
-            "of llmreg, transformers and peft that saved them."
-        )
+        set_peft_model_state_dict(model.lm, weights["adapters"], adapter_name=ADAPTER)
+    if model.cells is not None:
+        model.cells.load_state_dict(weights["cells"])
+    for name, part in model.parts.items():
+        own = {key: weights["heads"][f"{name}.{key}"] for key in part.state_dict()}
+        part.load_state_dict(own)
 
 
 def _check_base(model, parts):

@@ -5,28 +5,26 @@ device that they were on when it is opened.
 """
 
 import copy
+from dataclasses import replace
 
 import pandas as pd
-import torch
 from safetensors.torch import load, save
 
 from llmreg.config.process_state import own_draws
-from llmreg.lm.placement import place_language_model
 from llmreg.persistence.model_parts import (
-    adapter_state,
     base_model,
-    cell_state,
-    cpu_state,
-    describe,
-    is_whole,
+    load_transformer,
     model_class,
-    model_state,
-    part_state,
+    on_cpu,
     rebuild,
     refuse_quantised,
+    take_apart,
 )
+from llmreg.persistence.tokenizer_files import pack_tokenizer, unpack_tokenizer
 
-__all__ = ["PackedPair", "pack_model", "unpack_model"]
+__all__ = ["PackedPair", "pack_model", "pack_state", "unpack_model", "unpack_state"]
+
+FORMAT = 4  # that of saved folders, which hold the same parts
 
 
 def pack_model(model):
@@ -46,15 +44,10 @@ def pack_model(model):
     ValueError
         If all weights would have to be packed and they are quantised.
     """
-    whole = is_whole(model)
-    parts = describe(model, whole)
-    parts["shape"] = _shape(model.transformer) if whole else None
-    parts["codec"] = model.codec
-    parts["weights"] = save(cpu_state(model_state(model) if whole else adapter_state(model)))
-    parts["cell_weights"] = save(cpu_state(cell_state(model)))
-    parts["part_weights"] = save(cpu_state(part_state(model)))
-    parts["others"] = [save(cpu_state(weights)) for weights in model.others]
-    return parts
+    parts, weights = take_apart(model)
+    shape = _shape(model.transformer) if "base" in weights else None
+    packed = {name: save(state) for name, state in weights.items()}
+    return parts | {"format": FORMAT, "shape": shape, "codec": model.codec, "weights": packed}
 
 
 def _shape(lm):
@@ -73,79 +66,50 @@ def unpack_model(parts):
     ------
     OSError
         If the pretrained base can't be loaded, or has other weights than it had.
+    ValueError
+        If another version of llmreg packed it in another format.
     """
+    if parts.get("format") != FORMAT:
+        raise ValueError(
+            f"This pickle is of format {parts.get('format')}, made by another version of llmreg; "
+            f"this one reads format {FORMAT}. Open it with that version, or fit again."
+        )
+    weights = {name: load(packed) for name, packed in parts["weights"].items()}
     # Building draws initial weights, which the packed ones replace: leave the caller's random
     # state as it was.
     with own_draws():
-        lm = base_model(parts) if parts["shape"] is None else _untrained(parts["shape"])
-        names = ("weights", "cell_weights", "part_weights")
-        others = [load(weights) for weights in parts["others"]]
-        return rebuild(parts, lm, *(load(parts[name]) for name in names), others)
+        if parts["shape"] is None:
+            lm = base_model(parts)
+        else:
+            lm = _filled(parts["shape"], weights["base"], parts["dtype"])
+        return rebuild(parts, lm, weights)
 
 
-def _untrained(shape):
+def _filled(shape, weights, dtype):
     kind, values = shape["config"]
     config = kind.from_dict(copy.deepcopy(values), attn_implementation=shape["attention"])
-    return shape["class"](config)
+    return load_transformer(shape["class"], config, weights, dtype)
 
 
 def pack_state(state):
     """A fitted estimator's attributes without what only pickle can hold (skops, for one, cannot):
-    the model as plain parts (:func:`pack_model`), the tokenizer as the text of its file, the
+    the model as plain parts (:func:`pack_model`), the tokenizer as the texts of its files, the
     history as lists."""
-    prompts = copy.copy(state["prompts_"])
-    prompts.tokenizer = _pack_tokenizer(prompts.tokenizer)
-    history = {name: column.tolist() for name, column in state["history_"].items()}
-    model = pack_model(state["model_"])
-    return state | {"model_": model, "prompts_": prompts, "history_": history}
+    fitted, history = state["fitted_"], state["history_"]
+    prompts = copy.copy(fitted.prompts)
+    prompts.tokenizer = pack_tokenizer(prompts.tokenizer)
+    fitted = replace(fitted, model=pack_model(fitted.model), prompts=prompts)
+    history = {name: column.tolist() for name, column in history.items()}
+    return state | {"fitted_": fitted, "history_": history}
 
 
 def unpack_state(state):
     """The attributes of :func:`pack_state`."""
-    prompts = copy.copy(state["prompts_"])
-    prompts.tokenizer = _unpack_tokenizer(prompts.tokenizer)
-    model, history = unpack_model(state["model_"]), pd.DataFrame(state["history_"])
-    return state | {"model_": model, "prompts_": prompts, "history_": history}
-
-
-RULES = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
-
-
-def _pack_tokenizer(tokenizer):
-    """(class, text of the tokenizer's file, its other attributes)."""
-    state = {name: value for name, value in vars(tokenizer).items() if name != "_tokenizer"}
-    return type(tokenizer), tokenizer.backend_tokenizer.to_str(), _mapped(state, _as_rules)
-
-
-def _unpack_tokenizer(packed):
-    from tokenizers import Tokenizer
-
-    kind, text, state = packed
-    tokenizer = kind.__new__(kind)
-    vars(tokenizer).update(_mapped(state, _as_token), _tokenizer=Tokenizer.from_str(text))
-    return tokenizer
-
-
-def _mapped(value, change):
-    """A nested value with some of its leaves changed."""
-    changed = change(value)
-    if changed is not None:
-        return changed
-    if type(value) is dict:
-        return {key: _mapped(item, change) for key, item in value.items()}
-    return type(value)(_mapped(v, change) for v in value) if type(value) in (list, tuple) else value
-
-
-def _as_rules(value):
-    rules = type(value).__name__ == "AddedToken"
-    return {"AddedToken": {rule: getattr(value, rule) for rule in RULES}} if rules else None
-
-
-def _as_token(value):
-    from tokenizers import AddedToken
-
-    rules = type(value) is dict and [*value] == ["AddedToken"]
-    return AddedToken(**value["AddedToken"]) if rules else None
+    fitted = state["fitted_"]
+    prompts = copy.copy(fitted.prompts)
+    prompts.tokenizer = unpack_tokenizer(prompts.tokenizer)
+    fitted = replace(fitted, model=unpack_model(fitted.model), prompts=prompts)
+    return state | {"fitted_": fitted, "history_": pd.DataFrame(state["history_"])}
 
 
 class PackedPair:
@@ -158,13 +122,10 @@ class PackedPair:
     def __reduce__(self):
         refuse_quantised(self.lm)
         dtype = str(self.lm.dtype).removeprefix("torch.")
-        weights = save(cpu_state(self.lm.state_dict()))
+        weights = save(on_cpu(self.lm.state_dict()))
         return _unpack_pair, (_shape(self.lm), dtype, weights, self.tokenizer)
 
 
 def _unpack_pair(shape, dtype, weights, tokenizer):
     with own_draws():
-        lm = _untrained(shape)
-    place_language_model(lm, "cpu", getattr(torch, dtype), ())
-    lm.load_state_dict(load(weights), strict=False)  # tied weights have one name of two
-    return lm.eval(), tokenizer
+        return _filled(shape, load(weights), dtype).eval(), tokenizer

@@ -14,7 +14,7 @@ import numpy as np
 from llmreg.persistence import configs
 from llmreg.persistence.schema import check_state, name_of
 
-__all__ = ["dump", "load", "parse"]
+__all__ = ["MOST_BYTES", "Writer", "dump", "load", "parse"]
 
 MOST_BYTES = 2**24  # of a JSON text
 MOST_ITEMS = 10**6  # in a JSON text, each of which takes up to a hundred bytes
@@ -29,37 +29,13 @@ REMEDY = (
 
 
 def dump(value, name):
-    """Take an object apart.
-
-    Parameters
-    ----------
-    value : object
-        None, bool, int, float, str; list, tuple, set, frozenset, range and dict of legal values;
-        numpy's arrays and scalars of numbers, types and RandomState; configurations of
-        transformers and peft; instances of the schema's classes.
-    name : str
-        What errors call the object.
-
-    Returns
-    -------
-    structure : object
-        For ``json.dumps(structure, allow_nan=False)``.
-    arrays : dict of str to ndarray
-        For ``safetensors.numpy.save_file``. The keys begin with ``name``.
-
-    Raises
-    ------
-    TypeError
-        For anything else; the message says where it sits.
-    ValueError
-        If the object contains itself, or holds what the schema does not allow.
-    """
-    writer = _Writer()
+    """The structure of one object, and its arrays: see :class:`Writer`."""
+    writer = Writer()
     return writer.write(value, name), writer.arrays
 
 
 def load(structure, arrays):
-    """Put the object of :func:`dump` together again.
+    """Put an object of a :class:`Writer` together again.
 
     Parameters
     ----------
@@ -83,20 +59,8 @@ def load(structure, arrays):
 
 
 def parse(text, what, most_items=MOST_ITEMS):
-    """JSON of strangers: of bounded size, with each key once, and numbers that are numbers.
-
-    Parameters
-    ----------
-    text : bytes
-    what : str
-        What errors call it.
-    most_items : int
-        Of lists and dicts together.
-
-    Raises
-    ------
-    ValueError
-    """
+    """JSON of strangers (bytes, which errors call ``what``): of at most so many items in lists and
+    dicts, with each key once, and numbers that are numbers; else ValueError."""
     n_items = sum(text.count(mark) for mark in (b",", b"[", b"{"))
     if n_items > most_items:
         raise ValueError(f"{what} has {n_items:,} entries, more than the {most_items:,} allowed.")
@@ -117,24 +81,49 @@ def _no_number(name):
     raise ValueError(f"{name} is no JSON number")
 
 
-class _Writer:
+class Writer:
+    """Take objects apart.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        Of all that was written, for ``safetensors.numpy.save_file``.
+    """
+
     def __init__(self):
         self.arrays = {}
-        self.open = set()
+        self._open = set()
 
     def write(self, value, path):
-        """The structure of a value; ``path`` says where it sits."""
+        """The structure of a value, for ``json.dumps(structure, allow_nan=False)``.
+
+        Parameters
+        ----------
+        value : object
+            None, bool, int, float, str; list, tuple, set, frozenset, range and dict of legal
+            values; numpy's arrays and scalars of numbers, types and RandomState; configurations of
+            transformers and peft; instances of the schema's classes.
+        path : str
+            What errors call it.
+
+        Raises
+        ------
+        TypeError
+            For anything else; the message says where it sits.
+        ValueError
+            If the object contains itself, or holds what the schema does not allow.
+        """
         if value is None or type(value) in (bool, int, str):
             return value
         if type(value) is float:
             return value if math.isfinite(value) else {"float": repr(value)}
-        if id(value) in self.open:
+        if id(value) in self._open:
             raise ValueError(f"{path} contains itself, which a saved model cannot hold.")
-        self.open.add(id(value))
+        self._open.add(id(value))
         try:
             return self._write_rich(value, path)
         finally:
-            self.open.remove(id(value))
+            self._open.remove(id(value))
 
     def _write_rich(self, value, path):
         kind = type(value)
@@ -168,23 +157,20 @@ class _Writer:
         return {"items": [keys, self._list(list(value.values()), path)]}
 
     def _list(self, items, path):
-        if len(items) > LONG and {*map(type, items)} == {str}:
-            return {"texts": self._texts(items, path)}
+        if len(items) > LONG and {*map(type, items)} == {str}:  # end to end, and their lengths
+            text = "".join(items).encode("utf-8", "surrogatepass")
+            lengths = np.array(list(map(len, items)), dtype=np.int64)
+            stored = self._store(np.frombuffer(text, np.uint8), path), self._store(lengths, path)
+            return {"texts": list(stored)}
         if len(items) > LONG and _are_whole(items):
             return {"whole": self._store(np.array(items), path)}
         return [self.write(item, f"{path}[{i}]") for i, item in enumerate(items)]
-
-    def _texts(self, items, path):
-        """Strings end to end as bytes, and the length of each."""
-        text = "".join(items).encode("utf-8", "surrogatepass")
-        lengths = np.array([len(item) for item in items], dtype=np.int64)
-        return [self._store(np.frombuffer(text, np.uint8), path), self._store(lengths, path)]
 
     def _array(self, array, path):
         if array.dtype.kind == "O" and array.ndim == 1:
             return {"objects": self._list(array.tolist(), path)}
         if array.dtype.name not in SCALARS:
-            raise self._illegal(array, f"{path} (an array of {array.dtype})")
+            raise _illegal(array, f"{path} (an array of {array.dtype})")
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
         # The order in memory decides the last bits of a matrix product.
         turned = array.ndim > 1 and not array.flags.c_contiguous
@@ -198,19 +184,19 @@ class _Writer:
     def _object(self, value, path):
         name = name_of(type(value))
         if name is None:
-            raise self._illegal(value, path)
+            raise _illegal(value, path)
         # scikit-learn's note of which list of stop words it has already looked at: an address.
         state = {k: v for k, v in (value.__getstate__() or {}).items() if k != "_stop_words_id"}
         written = {k: self.write(v, f"{path}.{k}") for k, v in state.items()}
         check_state(name, state)
         return {"object": [name, written]}
 
-    @staticmethod
-    def _illegal(value, path):
-        kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        return TypeError(
-            f"{path} is a {kind} ({value!r:.80}), which can't be saved without pickle. {REMEDY}"
-        )
+
+def _illegal(value, path):
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    return TypeError(
+        f"{path} is a {kind} ({value!r:.80}), which can't be saved without pickle. {REMEDY}"
+    )
 
 
 def _are_whole(items):
@@ -220,65 +206,67 @@ def _are_whole(items):
 
 
 class _Reader:
+    """The way back; a method for each type that JSON lacks, which gets what is beneath its key."""
+
     def __init__(self, arrays):
-        self.arrays = arrays
+        self._arrays = arrays
 
     def read(self, structure):
-        """The value of a structure."""
         if structure is None or type(structure) in (bool, int, float, str):
             return structure
         if type(structure) is list:
             return [self.read(item) for item in structure]
-        [(tag, parts)] = structure.items()
-        return READERS[tag](self, parts)
+        [(kind, parts)] = structure.items()
+        return READERS[kind](self, parts)
 
-    def list(self, structure):
-        """A list; a range would grow when it becomes something else."""
+    def _list(self, structure):
         items = self.read(structure)
-        if type(items) is not list:
+        if type(items) is not list:  # a range would grow when it becomes something else
             raise ValueError(f"{items!r:.50} is no list")
         return items
 
-    def take(self, name):
+    def _take(self, name):
         """A stored array, which no other value shares: what is there once is used once."""
-        if type(name) is not str or name not in self.arrays:
+        if type(name) is not str or name not in self._arrays:
             raise ValueError(f"the array {name!r} is missing, or used twice")
-        return self.arrays.pop(name)
+        return self._arrays.pop(name)
 
     def whole(self, name):
-        """Whole numbers."""
-        numbers = self.take(name)
+        numbers = self._take(name)
         if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
             raise ValueError(f"{name} is not a list of whole numbers")
         return numbers.tolist()
 
     def texts(self, parts):
-        """Strings of bytes and lengths."""
-        text, lengths = self.take(parts[0]), self.whole(parts[1])
+        text, lengths = self._take(parts[0]), self.whole(parts[1])
         text = text.tobytes().decode("utf-8", "surrogatepass")
         if any(length < 0 for length in lengths) or sum(lengths) != len(text):
             raise ValueError(f"the texts {parts[0]} and their lengths don't fit")
         return [text[a:b] for a, b in pairwise(np.cumsum([0, *lengths]).tolist())]
 
     def array(self, parts):
-        """An array of numbers."""
         name, turned = parts
-        return self.take(name).T if turned else self.take(name)
+        return self._take(name).T if turned else self._take(name)
 
     def objects(self, parts):
-        """A 1-D array of objects."""
-        items = self.list(parts)
+        items = self._list(parts)
         array = np.empty(len(items), dtype=object)
         for place, item in enumerate(items):
             array[place] = item
         return array
 
-    def items(self, parts):
-        """A dict of its keys and values."""
-        return dict(zip(*map(self.list, parts), strict=True))
+    def range(self, parts):
+        found = range(*parts)
+        if len(found) > MOST_ITEMS:
+            raise ValueError(f"{found} is too long")
+        return found
+
+    def type(self, name):
+        if name not in SCALARS:
+            raise ValueError(f"{name!r} is no type of numbers")
+        return getattr(np, "bool_" if name == "bool" else name)
 
     def random_state(self, parts):
-        """A generator that goes on with the same numbers."""
         name, keys, place, *rest = self.read(parts)
         legal = getattr(keys, "dtype", None) == np.uint32 and keys.shape == (624,)
         if name != "MT19937" or not legal or type(place) is not int or not 0 <= place <= 624:
@@ -288,7 +276,6 @@ class _Reader:
         return state
 
     def object(self, parts):
-        """An instance of one of the schema's classes with the attributes it had."""
         name, written = parts
         state = {attribute: self.read(part) for attribute, part in written.items()}
         kind = check_state(name, state)
@@ -300,34 +287,16 @@ class _Reader:
         return value
 
 
-def _range(reader, parts):
-    found = range(*parts)
-    if len(found) > MOST_ITEMS:
-        raise ValueError(f"{found} is too long")
-    return found
-
-
-def _type(reader, name):
-    if name not in SCALARS:
-        raise ValueError(f"{name!r} is no type of numbers")
-    return getattr(np, "bool_" if name == "bool" else name)
-
-
 READERS = {
     "float": lambda reader, text: {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[text],
-    "tuple": lambda reader, parts: tuple(reader.list(parts)),
-    "set": lambda reader, parts: set(reader.list(parts)),
-    "frozenset": lambda reader, parts: frozenset(reader.list(parts)),
-    "range": _range,
+    "tuple": lambda reader, parts: tuple(reader._list(parts)),
+    "set": lambda reader, parts: set(reader._list(parts)),
+    "frozenset": lambda reader, parts: frozenset(reader._list(parts)),
     "dict": lambda reader, parts: {key: reader.read(part) for key, part in parts.items()},
-    "items": _Reader.items,
-    "texts": _Reader.texts,
-    "whole": _Reader.whole,
-    "scalar": lambda reader, parts: _type(reader, parts[0])(reader.read(parts[1])),
-    "type": _type,
-    "array": _Reader.array,
-    "objects": _Reader.objects,
-    "RandomState": _Reader.random_state,
+    "items": lambda reader, parts: dict(zip(*map(reader._list, parts), strict=True)),
+    "scalar": lambda reader, parts: reader.type(parts[0])(reader.read(parts[1])),
     "config": lambda reader, parts: configs.load(*parts[:2], reader.read(parts[2])),
-    "object": _Reader.object,
-}
+    "RandomState": _Reader.random_state,
+    **{kind: getattr(_Reader, kind)
+       for kind in ("whole", "texts", "array", "objects", "range", "type", "object")},
+}  # fmt: skip

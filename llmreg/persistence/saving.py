@@ -7,33 +7,33 @@ from typing import Self
 
 from sklearn.utils.validation import check_is_fitted
 
-from llmreg.integrations.masking import MaskedParameter
-from llmreg.persistence import saved_folder
+from llmreg.config.pretrained_model import PretrainedModel
+from llmreg.persistence.folders import NAMES, find, replacing
 
-__all__ = ["SavingMixin", "load", "push_to_hub", "save"]
+__all__ = ["SavingMixin"]
 
 
 class SavingMixin:
     """``save``, ``load`` and ``push_to_hub``, and pickles without live weights and hub tokens."""
 
-    token = MaskedParameter()
-
     def __getstate__(self):
         state = dict(super().__getstate__())
-        if "model_" in state:
+        if "fitted_" in state:
             from llmreg.persistence.pickling import pack_state
 
-            # What is handed on does not carry its owner's key. Estimators without a fit keep it: a
-            # grid search sends them to processes that have to load the model.
-            state = pack_state(state | {"token": None})
-        if isinstance(state["model"], tuple):
-            from llmreg.persistence.pickling import PackedPair
-
-            state["model"] = PackedPair(*state["model"])
+            state = pack_state(state)
+        # What is handed on does not carry its owner's key. Estimators without a fit keep it: a
+        # grid search sends them to processes that have to load the model.
+        state["model"] = _handed_on(self.model, keyless="fitted_" in state)
         return state
 
     def __setstate__(self, state):
         if "model_" in state:
+            raise ValueError(
+                "This pickle was made by an earlier version of llmreg, which kept what it had "
+                "fitted in other places. Open it with that version, or fit again."
+            )
+        if "fitted_" in state:
             from llmreg.persistence.pickling import unpack_state
 
             state = unpack_state(state)
@@ -44,7 +44,7 @@ class SavingMixin:
 
         Of a model with adapters on a pretrained base it keeps the base's name, revision and
         checksum, the adapters in peft's format and the vectors of cells: a few megabytes. Fresh
-        weights, tuned ones (``lora_r=None``) and those of a model given in memory are saved whole
+        weights, tuned ones (``adapters=None``) and those of a model given in memory are saved whole
         in transformers' format. The hub token and ``checkpoint_dir`` are never saved.
 
         Parameters
@@ -52,7 +52,7 @@ class SavingMixin:
         path : str or os.PathLike
             The folder, created with its parents. The files of a saved llmreg model in its place are
             replaced as soon as the new ones are complete; others in the folder stay. What a killed
-            save has left beside it is swept.
+            save has left beside it is swept when it is a day old.
         merge : bool, default=False
             True: add the adapters to a copy of the base and save that whole, a plain model that
             any engine which reads transformers' format can serve. In half precision the sums are
@@ -79,7 +79,12 @@ class SavingMixin:
         --------
         load : The way back.
         """
-        save(self, path, merge=merge)
+        from llmreg.persistence.saved_folder import write
+
+        check_is_fitted(self, "model_")
+        model = _merged(self.model_) if merge else self.model_
+        with replacing(path) as (folder, target):
+            write(self, model, folder, target)
 
     @classmethod
     def load(cls, path, *, device=None, token=None, revision=None, local_files_only=False,
@@ -97,14 +102,14 @@ class SavingMixin:
             looks like a path ("./x", "a/b/c", "x.d", an owner that is a folder here) is never asked
             of the hub.
         device : str or None, default=None
-            Replaces the parameter ``device``; None keeps the saved one.
+            Replaces the saved device; None keeps it.
         token : str, bool or None, default=None
-            Hub token for a private model or base; becomes the parameter ``token``.
+            Hub token for a private model or base; becomes that of the parameter ``model``.
         revision : str or None, default=None
             Branch, tag or commit of the saved model on the hub; None: the main branch. The
             base's own revision was saved and is used in any case.
         local_files_only : bool, default=False
-            True: never go online; becomes the parameter ``local_files_only``.
+            True: never go online; becomes that of the parameter ``model``.
         trust_remote_code : bool, default=False
             Whether a saved model that asks for code from elsewhere, or for arguments of
             ``from_pretrained`` that read and write elsewhere, may have it.
@@ -125,10 +130,12 @@ class SavingMixin:
             If a file is damaged, was written by another version of the format, holds what is not
             on the list, or asks for code without ``trust_remote_code``.
         """
-        estimator = load(
-            path, device=device, token=token, revision=revision,
-            local_files_only=local_files_only, trust_remote_code=trust_remote_code,
-        )  # fmt: skip
+        from llmreg.persistence.saved_folder import read
+
+        folder = find(path, revision, token, local_files_only)
+        given = {"device": device, "token": token, "local_files_only": local_files_only or None}
+        given = {name: value for name, value in given.items() if value is not None}
+        estimator = read(folder, given, trust_remote_code)
         if not isinstance(estimator, cls):
             raise TypeError(
                 f"{path} holds a {type(estimator).__name__}, which is no {cls.__name__}. Use "
@@ -166,44 +173,33 @@ class SavingMixin:
         NotFittedError, TypeError, ValueError
             As :meth:`save`.
         """
-        return push_to_hub(
-            self, repo_id, merge=merge, private=private, token=token, commit_message=commit_message
-        )
+        from huggingface_hub import HfApi
+
+        with tempfile.TemporaryDirectory() as parent:
+            folder = Path(parent) / "model"
+            self.save(folder, merge=merge)
+            api = HfApi(token=token)
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            commit = api.upload_folder(
+                repo_id=repo_id, folder_path=folder, commit_message=commit_message,
+                # Files of an earlier upload would be taken for parts of this one.
+                delete_patterns=list(NAMES),
+            )  # fmt: skip
+        return str(commit.commit_url)
 
 
-def save(estimator, path, *, merge=False):
-    """Save a fitted estimator; see :meth:`SavingMixin.save`."""
-    check_is_fitted(estimator, "model_")
-    model = _merged(estimator.model_) if merge else estimator.model_
-    with saved_folder.replacing(path) as (folder, target):
-        saved_folder.write(estimator, model, folder, target)
+def _handed_on(model, keyless):
+    """The parameter ``model`` without live weights and, if it is to be, without a hub token."""
+    if isinstance(model, tuple):
+        from llmreg.persistence.pickling import PackedPair
 
-
-def load(path, *, device=None, token=None, revision=None, local_files_only=False,
-         trust_remote_code=False):  # fmt: skip
-    """Load a saved estimator; see :meth:`SavingMixin.load`."""
-    folder = saved_folder.find(path, revision, token, local_files_only)
-    overrides = {"device": device, "token": token, "local_files_only": local_files_only or None}
-    overrides = {name: value for name, value in overrides.items() if value is not None}
-    return saved_folder.read(folder, overrides, trust_remote_code)
-
-
-def push_to_hub(estimator, repo_id, *, merge=False, private=None, token=None,
-                commit_message="Save the fitted model"):  # fmt: skip
-    """Upload a fitted estimator; see :meth:`SavingMixin.push_to_hub`."""
-    from huggingface_hub import HfApi
-
-    with tempfile.TemporaryDirectory() as parent:
-        folder = Path(parent) / "model"
-        save(estimator, folder, merge=merge)
-        api = HfApi(token=token)
-        api.create_repo(repo_id, private=private, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=repo_id, folder_path=folder, commit_message=commit_message,
-            # Files of an earlier upload would be taken for parts of this one.
-            delete_patterns=list(saved_folder.NAMES),
-        )  # fmt: skip
-    return str(commit.commit_url)
+        return PackedPair(*model)
+    if not isinstance(model, PretrainedModel):
+        return model
+    model = copy.copy(model)
+    model.source = _handed_on(model.source, keyless)
+    model.token = None if keyless else model.token
+    return model
 
 
 def _merged(model):

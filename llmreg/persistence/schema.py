@@ -2,7 +2,7 @@
 
 The one place to extend. A parameter of an estimator, codec or method needs no entry: it is
 checked by the class's own ``_parameter_constraints``, and a field of a dataclass by
-:func:`plain`. A new fitted attribute needs a line under its class: a function that says whether a
+:func:`sizes`. A new fitted attribute needs a line under its class: a function that says whether a
 value is legal, within :func:`maybe` if it is not always there. A new class needs an entry.
 Without, ``save`` names what is missing.
 """
@@ -18,10 +18,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import InvalidParameterError
 
-from llmreg.methods import METHODS
+from llmreg.config.device import as_device
+from llmreg.methods import METHODS, Method
 from llmreg.methods.parts import Part
 from llmreg.numbers.distribution import DECODINGS
-from llmreg.persistence.configs import names_layers
 
 __all__ = ["MODEL", "check_fields", "check_state", "name_of"]
 
@@ -36,6 +36,13 @@ def plain(value):
         return all(map(plain, value)) and all(map(plain, value.values()))
     simple = value is None or isinstance(value, bool | int | float | str | np.generic)
     return simple or (isinstance(value, np.ndarray) and value.dtype.kind in "biuf")
+
+
+def sizes(value):
+    """Plain values in which whole numbers are sizes that there can be."""
+    if type(value) in (list, dict):
+        return all(map(sizes, value if type(value) is list else value.values()))
+    return plain(value) and (type(value) is not int or 0 <= value <= 2**22)
 
 
 def maybe(test):
@@ -115,13 +122,16 @@ FLOATS = array("f")
 # -- rules across attributes -----------------------------------------------------------------
 
 
-def _regressor(estimator):
-    if not names_layers(estimator.target_modules):
-        raise ValueError(
-            f"target_modules={estimator.target_modules!r:.100} must be names of layers, and no "
-            "regular expression, in a saved model. List the names, or use pickle."
-        )
-    return re.fullmatch(r"(auto|cpu|cuda|mps|xpu|hpu|npu|mlu|musa)(:\d{1,3})?", estimator.device)
+def _device(name):
+    return re.fullmatch(r"(auto|cpu|cuda|mps|xpu|hpu|npu|mlu|musa)(:\d{1,3})?", name)
+
+
+def _of_peft(value):
+    return type(value).__module__.startswith("peft.")
+
+
+def _method(value):
+    return isinstance(value, Method)
 
 
 def _fitted_trees(trees):
@@ -131,12 +141,6 @@ def _fitted_trees(trees):
             return False
     ends = [end for side in (trees.left_, trees.right_) for end in (side.min(), side.max())]
     return trees.depth_ <= shape[1] and all(int(end) in places for end in ends)
-
-
-def _layout(layout):
-    # Slots of texts are a multiple of n_soft; the rest ascends.
-    places = [1, layout.category, layout.column, layout.soft, layout.n_slots]
-    return layout.number == 1 and places == sorted(places)
 
 
 def _digits(codec):
@@ -186,28 +190,6 @@ def _counts_words(vectorizer):
     return _reads_texts(vectorizer) and places and same and len(idf) == len(words)
 
 
-def _encodes(encoder):
-    """Places in the categories are columns of the matrix, which scipy does not check."""
-    if not hasattr(encoder, "categories_"):
-        return True
-    n_categories = [len(levels) for levels in encoder.categories_]
-    n_columns = getattr(encoder, "_n_features_outs", n_categories)
-    none = [None] * len(n_categories)
-    rare = getattr(encoder, "_infrequent_indices", none)
-    places = getattr(encoder, "_default_to_infrequent_mappings", none)
-    if not len(n_categories) == len(n_columns) == len(rare) == len(places):
-        return False
-    return all(
-        (known is None or _within(known, n)) and
-        (n_out >= n if moved is None else len(moved) == n and _within(moved, n_out))
-        for n, n_out, known, moved in zip(n_categories, n_columns, rare, places, strict=True)
-    )  # fmt: skip
-
-
-def _within(places, stop):
-    return len(places) > 0 and int(np.min(places)) >= 0 and int(np.max(places)) < stop
-
-
 def _no_cache(pipeline):
     return getattr(pipeline, "memory", None) is None
 
@@ -226,13 +208,6 @@ PROMPTS = {
     "number_input": one_of("text", "text+value", "value"),
 }  # fmt: skip
 COUNTERS = {"vocabulary_": maybe(each(dict, WHOLE)), "fixed_vocabulary_": maybe(flag)}
-ENCODER = {
-    "categories_": maybe(each(list, lambda value: texts(value) or array("bif")(value))),
-    "n_features_in_": maybe(SMALL), "feature_names_in_": maybe(texts),
-    "_infrequent_enabled": maybe(flag),
-    "_infrequent_indices": maybe(each(list, maybe(array("i")))),
-    "_default_to_infrequent_mappings": maybe(each(list, maybe(array("i")))),
-}  # fmt: skip
 TRANSFORMERS = (
     "CountVectorizer", "TfidfVectorizer", "TfidfTransformer", "HashingVectorizer", "TruncatedSVD",
     "Pipeline", "FeatureUnion", "Normalizer", "StandardScaler", "MaxAbsScaler",
@@ -246,13 +221,33 @@ def _class(module, attributes=None, rule=None):
 
 CLASSES = {
     "LLMRegressor": _class("llmreg.estimator", INPUT | {
-        "serializer_": a("RowSerializer"), "prompts_": a("CellPrompts", "TextPrompts"),
-        "codec_": lambda value: a(*_codecs())(value),
-        "y_mean_": FINITE, "y_std_": FINITE, "decoding_": one_of(*DECODINGS),
-        "target_scale_scores_": each(dict, number(0)),
-        "temperature_": number(1e-12, 1e12), "estimate_weight_": number(0, 1),
-        "history_": each(dict, each(list, plain)), "_built_with": each(dict, text),
-    }, _regressor),
+        "fitted_": a("Fitted"), "history_": each(dict, each(list, plain)),
+        "_built_with": each(dict, text),
+    }, lambda estimator: _device(as_device(estimator.device).name)),
+    "Fitted": _class("llmreg.prediction.fitted", {
+        "serializer": a("RowSerializer"), "prompts": a("CellPrompts", "TextPrompts"),
+        "codec": lambda value: a(*_codecs())(value), "model": lambda value: value is None,
+        "plan": a("Plan"), "mean": FINITE, "std": FINITE, "decoding": one_of(*DECODINGS),
+        "scale_scores": each(dict, number(0)), "temperature": number(1e-12, 1e12),
+        "estimate_weight": number(0, 1),
+    }),
+    "Plan": _class("llmreg.config.plan", {
+        "weights": one_of("fresh", "pretrained"), "n_train": WHOLE, "n_held_out": WHOLE,
+        "reading": a("Reading"), "computing": a("Computing"), "predicting": a("Predicting"),
+        "adapters": maybe(lambda value: SMALL(value) or _of_peft(value)),
+        "methods": each(tuple, maybe(_method)), "seed": SEED, "why": each(dict, text),
+        "stages": each(tuple, lambda pair: len(pair) == 2 and _method(pair[0])
+                       and a("StageSettings")(pair[1])),
+    }),
+    "Reading": _class("llmreg.config.plan", {
+        "text_features": lambda value: flag(value) or a(*TRANSFORMERS)(value),
+        "estimates": each(tuple, text),
+    }),
+    "Computing": _class("llmreg.config.plan", {"device": lambda value: _device(value)}),
+    "StageSettings": _class("llmreg.config.plan"),
+    "Predicting": _class("llmreg.config.plan"),
+    "PretrainedModel": _class("llmreg.config.pretrained_model"),
+    "Device": _class("llmreg.config.device"),
     "RowSerializer": _class("llmreg.tables.serialization", INPUT | {
         "columns_": each(list, column), "kinds_": each(dict, text),
         "plans_": each(dict, a("ColumnPlan")), "target_name_": maybe(text),
@@ -266,9 +261,7 @@ CLASSES = {
     }),
     "TextPrompts": _class("llmreg.prompts.text_prompts", PROMPTS | {"frame": a("Frame")}),
     "Frame": _class("llmreg.prompts.chat"),
-    "SlotLayout": _class("llmreg.prompts.cell_encoder", dict.fromkeys(
-        ("n_soft", "number", "category", "column", "soft", "n_slots"), SMALL,
-    ), _layout),
+    "SlotLayout": _class("llmreg.prompts.cell_encoder"),
     "CellFeaturizer": _class("llmreg.prompts.cells", {
         **dict.fromkeys(("numbers", "categories", "texts"), flag),
         **dict.fromkeys(("n_knots", "n_edges", "n_components", "n_estimates_"), SMALL),
@@ -289,8 +282,8 @@ CLASSES = {
         "spread_": each(tuple, number(0, 1e308)),
     }),
     "RowFeatures": _class("llmreg.estimates.row_features", {
-        "scaler_": a("NumberScaler"), "gaps_": array("b"), "one_hot_": maybe(a("OneHotEncoder")),
-        "codes_": maybe(a("OrdinalEncoder")), "components_": each(list, maybe(a("TruncatedSVD"))),
+        "scaler_": a("NumberScaler"), "gaps_": array("b"), "levels_": each(list, each(dict, WHOLE)),
+        "frequent_": each(list, array("b")), "components_": each(list, maybe(a("TruncatedSVD"))),
         "counters_": each(list, each(list, a("TfidfVectorizer"))),
     }),
     "BoostedTrees": _class("llmreg.estimates.boosted_trees", {
@@ -318,13 +311,6 @@ CLASSES = {
     "TokenRows": _class("llmreg.methods.new_tokens"),
     "TokenValues": _class("llmreg.methods.learnable_raft"),
     "Ridge": _class("sklearn.linear_model"),
-    "OneHotEncoder": _class("sklearn.preprocessing", ENCODER | {
-        "drop_idx_": maybe(lambda value: False), "_drop_idx_after_grouping": maybe(lambda _: False),
-        "_n_features_outs": maybe(each(list, WHOLE)),
-    }, _encodes),
-    "OrdinalEncoder": _class("sklearn.preprocessing", ENCODER | {
-        "_missing_indices": maybe(each(dict, WHOLE)),
-    }, _encodes),
     "CountVectorizer": _class("sklearn.feature_extraction.text", COUNTERS, _counts_words),
     "TfidfVectorizer": _class("sklearn.feature_extraction.text", COUNTERS | {
         "_tfidf": maybe(a("TfidfTransformer")),
@@ -347,19 +333,19 @@ SOURCE = {
     "model_kwargs": maybe(lambda value: type(value) is dict),
 }  # fmt: skip
 PART = {
-    "part": lambda value: isinstance(value, Part), "sizes": each(dict, WHOLE), "mean": FINITE,
+    "part": lambda value: isinstance(value, Part), "sizes": sizes, "mean": FINITE,
     "std": FINITE,
 }  # fmt: skip
 # The model beside its weights: llmreg.persistence.model_parts.describe, and what saving adds.
 MODEL = {
     "source": maybe(lambda value: check_fields("source", value, SOURCE)),
     "revision": maybe(text), "checksum": maybe(text), "pretrained": flag,
-    "adapters": maybe(lambda value: type(value).__module__.startswith("peft.")),
-    "cells": maybe(each(dict, lambda value: plain(value) or a("SlotLayout")(value))),
+    "adapters": maybe(_of_peft),
+    "cells": maybe(each(dict, lambda value: sizes(value) or a("SlotLayout")(value))),
     "parts": each(dict, lambda recipe: check_fields("part", recipe, PART)), "bidirectional": flag,
     "symbol_ids": each(list, WHOLE), "packs": flag,
     "loaded_dtype": DTYPES, "dtype": DTYPES, "autocast": maybe(DTYPES), "class": maybe(text),
-    "attention": maybe(text), "folder": maybe(one_of(".", "base")), "n_others": SMALL,
+    "attention": maybe(text), "folder": maybe(one_of(".", "base")), "n_members": SMALL,
 }  # fmt: skip
 
 
@@ -463,7 +449,7 @@ def _is_fitted(value):
 def _declared(kind):
     """What a class says of itself: parameters of an estimator, fields of a dataclass."""
     if dataclasses.is_dataclass(kind):
-        return {field.name: plain for field in dataclasses.fields(kind)}
+        return {field.name: sizes for field in dataclasses.fields(kind)}
     names = kind._get_param_names() if issubclass(kind, BaseEstimator) else ()
     return dict.fromkeys(names, _parameter)
 

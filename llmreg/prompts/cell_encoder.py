@@ -1,11 +1,14 @@
 """Cells as vectors: what the language model's input embeddings get on top of their tokens."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
 __all__ = ["CellEncoder", "NumberEmbedding", "PiecewiseLinear", "SlotLayout"]
 
 
+@dataclass(frozen=True)
 class SlotLayout:
     """Numbering of the cell vectors of a row; prompts say which vector a token carries.
 
@@ -13,13 +16,29 @@ class SlotLayout:
     is written as tokens, and ``n_soft`` per text column with features.
     """
 
-    def __init__(self, n_numbers, n_categories, n_columns, n_texts, n_soft):
-        self.n_soft = n_soft
-        self.number = 1
-        self.category = self.number + n_numbers
-        self.column = self.category + n_categories
-        self.soft = self.column + n_columns
-        self.n_slots = self.soft + n_texts * n_soft
+    n_numbers: int
+    n_categories: int
+    n_columns: int
+    n_texts: int
+    n_soft: int
+
+    number = 1  # the first slot of numbers; and so on
+
+    @property
+    def category(self):
+        return self.number + self.n_numbers
+
+    @property
+    def column(self):
+        return self.category + self.n_categories
+
+    @property
+    def soft(self):
+        return self.column + self.n_columns
+
+    @property
+    def n_slots(self):
+        return self.soft + self.n_texts * self.n_soft
 
 
 class PiecewiseLinear(nn.Module):
@@ -160,7 +179,7 @@ class CellEncoder(nn.Module):
         """An untrained encoder of a known shape, to load weights into."""
         recipe = dict(recipe)
         layout = recipe["layout"]
-        n_numbers = layout.category - layout.number
+        n_numbers = layout.n_numbers
         knots = torch.zeros(n_numbers, recipe.pop("n_knots"))
         edges = torch.zeros(n_numbers, recipe.pop("n_edges"))
         return cls(knots=knots, edges=edges, std=0.0, **recipe)

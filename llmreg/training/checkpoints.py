@@ -124,10 +124,9 @@ class Checkpoints:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(f".{os.getpid()}.partial")
         try:
-            with partial.open("wb") as file:
-                sealed = _Sealing(file)
-                torch.save(state, sealed)
-                file.write(SEAL.format(FORMAT, sealed.digest.hexdigest()).encode())
+            with partial.open("w+b") as file:
+                torch.save(state, file)
+                file.write(SEAL.format(FORMAT, _digest(file, file.tell())).encode())
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(self.path)
@@ -147,34 +146,23 @@ class Checkpoints:
                     left.unlink()
 
 
-class _Sealing:
-    """A file to write to that takes the digest of what is written."""
-
-    def __init__(self, file):
-        self.file = file
-        self.digest = hashlib.sha256()
-
-    def write(self, data):
-        self.digest.update(data)
-        return self.file.write(data)
-
-    def flush(self):
-        self.file.flush()
-
-
 def _check_seal(file):
     """The format of a sealed file, which is then at its beginning; ValueError if it is damaged."""
-    size = file.seek(0, os.SEEK_END) - SEAL_SIZE
-    file.seek(max(size, 0))
+    size = max(file.seek(0, os.SEEK_END) - SEAL_SIZE, 0)
+    file.seek(size)
     seal = SEALED.fullmatch(file.read())
     if seal is None:
         raise ValueError(f"damaged, or of a format before {FORMAT}")
-    file.seek(0)
-    digest, left = hashlib.sha256(), size
-    while left:
-        digest.update(chunk := file.read(min(left, 2**20)))
-        left -= len(chunk)
-    if digest.hexdigest() != seal[2].decode():
+    if _digest(file, size) != seal[2].decode():
         raise ValueError("damaged: its digest is another")
     file.seek(0)
     return int(seal[1])
+
+
+def _digest(file, size):
+    """Of a file's first bytes, behind which it is then."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    for start in range(0, size, 2**20):
+        digest.update(file.read(min(2**20, size - start)))
+    return digest.hexdigest()

@@ -26,6 +26,11 @@ import torch
 __all__ = ["fingerprint"]
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, range, type(...))
+# What pickle refuses, and what it stands around.
+WRAPPED = {
+    staticmethod: ("__func__",), classmethod: ("__func__",), property: ("fget", "fset", "fdel"),
+    functools.cached_property: ("func",), functools._lru_cache_wrapper: ("__wrapped__",),
+}  # fmt: skip
 # Of a class, what says nothing of how it acts, or says again what the rest does.
 UNTOLD = {
     "__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__firstlineno__",
@@ -192,15 +197,9 @@ class _Namer:
     def _other(self, part):
         """What pickle would keep; and the insides of what it only knows by where it is found."""
         kind = type(part).__name__
-        if isinstance(part, types.MethodType | staticmethod | classmethod):
-            owner = getattr(part, "__self__", None)
-            return _digest(kind, self(part.__func__), self(owner))
-        if isinstance(part, property):
-            return _digest(kind, *map(self, (part.fget, part.fset, part.fdel)))
-        if isinstance(part, functools.cached_property):
-            return _digest(kind, self(part.func))
-        if hasattr(type(part), "cache_info"):  # functools.lru_cache
-            return _digest(kind, self(part.__wrapped__))
+        for wrapper, names in WRAPPED.items():
+            if isinstance(part, wrapper):
+                return _digest(kind, *(self(getattr(part, name)) for name in names))
         if type(part) is object or isinstance(part, types.ModuleType):
             raise _NamelessError(part)
         try:

@@ -23,6 +23,7 @@ from llmreg.assembly import assemble, lora_config
 from llmreg.lm.adapters import adapter_weights
 from llmreg.memory.estimate import MemoryEstimate, StageMemory, estimate_memory
 from llmreg.memory.quantised import quantised_bytes
+from llmreg.memory.virtual_model import PeakBytes
 from llmreg.methods import resolve_method
 from llmreg.training.policy import NumberPolicy, Targets, ZScale
 from llmreg.training.steps import draw_noise
@@ -65,30 +66,22 @@ def real_model(estimator, X):
 
 
 def really_saved(estimator, X, stage="sft"):
-    """Bytes that autograd really keeps for a row of a stage's loss."""
+    """Bytes that a real forward pass keeps for a row, for its backward pass."""
     model, encoded = real_model(estimator, X)
     method = resolve_method(estimator.fit_method if stage == "align" else "ce", "fit_method")
     if stage == "align" and not model.pretrained:
         model.add_lora(lora_config(estimator.get_params(deep=False), model.lm.config.model_type))
     model.checkpointing(estimator.gradient_checkpointing)
     model.train_mode(dropout=stage == "sft")
-    weights = {p.data_ptr() for p in model.parameters()}
-    saved = {}
-
-    def keep(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            saved[storage.data_ptr()] = tensor, storage.nbytes()
-        return tensor
-
     z = torch.zeros(ROWS)
     noise = draw_noise(ROWS, method.num_draws, model.tree.n_levels, torch.Generator())
     scale = ZScale.from_tree(model.tree, 0.5, 0.3, "cpu", torch.float32)
-    policy = NumberPolicy(model, encoded.batch(np.arange(ROWS), "cpu", torch.float32), scale, noise)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss, _ = method.loss(policy, Targets(z=z, leaf=z.long(), weight=z + 1))
+    batch = encoded.batch(np.arange(ROWS), "cpu", torch.float32)
+    targets = Targets(z=z, leaf=z.long(), weight=z + 1)
+    with PeakBytes(model) as memory:
+        loss = method.loss(NumberPolicy(model, batch, scale, noise), targets)[0]
     assert loss.requires_grad
-    return sum(size for _, size in saved.values()) / ROWS
+    return memory.live / ROWS
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

@@ -20,6 +20,7 @@ from transformers import BitsAndBytesConfig
 
 from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer
 from llmreg.lm.loading.hub import ModelSource, load_lm, load_tokenizer, weights_checksum
+from llmreg.persistence.pickling import pack_model, unpack_model
 
 WAYS = {
     "pickle": lambda model: pickle.loads(pickle.dumps(model)),
@@ -206,6 +207,13 @@ def test_a_fully_tuned_model_survives_a_warm_start_with_adapters_asked_for(
     model.set_params(lora_r=8).fit(table.X, table.y)
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.predict(table.X), model.predict(table.X))
+
+
+def test_a_model_of_another_format_is_refused(fitted):
+    packed = pack_model(fitted.model_)
+    for format_ in ({"format": 2}, {"format": None}):
+        with pytest.raises(ValueError, match="made by another version of llmreg"):
+            unpack_model(packed | format_)
 
 
 def test_a_constant_targets_model_survives(table, quick_fit):

@@ -15,8 +15,6 @@ from sklearn.preprocessing import (
     FunctionTransformer,
     MaxAbsScaler,
     Normalizer,
-    OneHotEncoder,
-    OrdinalEncoder,
 )
 
 from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer
@@ -113,24 +111,6 @@ def test_fitted_estimators_of_scikit_learn_give_the_same_numbers():
     np.testing.assert_array_equal(through_a_file(both).transform(TEXTS).toarray(), matrix)
 
 
-@pytest.mark.parametrize("rare", [None, 2])
-def test_encoders_of_categories_give_the_same_codes(rare):
-    levels = np.array([["a", "x"], ["b", "x"], ["a", "y"], ["c", "y"]], dtype=object)
-    unseen = np.array([["d", "y"], ["c", "x"]], dtype=object)
-    one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=rare).fit(levels)
-    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1).fit(levels)
-    for encoder in (one_hot, codes):
-        again = through_a_file(encoder)
-        for rows in (levels, unseen):
-            found, expected = again.transform(rows), encoder.transform(rows)
-            np.testing.assert_array_equal(
-                *(
-                    getattr(m, "A", m) if not hasattr(m, "toarray") else m.toarray()
-                    for m in (found, expected)
-                )
-            )
-
-
 def test_our_own_estimators_keep_parameters_and_what_they_learnt(table):
     serializer = RowSerializer(column_kinds={"city": "text"}).fit(table.X, table.y)
     again = through_a_file(serializer)
@@ -176,8 +156,8 @@ class StrangeEstimator(TfidfVectorizer):
 
 ILLEGAL = {
     "reward": (GRPO(reward=lambda samples, y: -abs(samples - y)), r"model\.reward is a .*function"),
-    "user's class": ({"a": [0, Stranger()]}, r"model\['a'\]\[1\] is a test_record\.Stranger"),
-    "user's estimator": (StrangeEstimator(), "is a test_record.StrangeEstimator"),
+    "user's class": ({"a": [0, Stranger()]}, r"model\['a'\]\[1\] is a \S*test_record\.Stranger"),
+    "user's estimator": (StrangeEstimator(), r"is a \S*test_record\.StrangeEstimator"),
     "another estimator": (FunctionTransformer(np.log), "FunctionTransformer.*docs/guide.md lists"),
     "lambda inside": (TfidfVectorizer(analyzer=lambda text: text), r"model\.analyzer is a"),
     "generator": (np.random.default_rng(0), "is a numpy.random"),

@@ -1,10 +1,12 @@
 """Saved folders: the same predictions anywhere, no pickle, nothing secret, nothing half-written."""
 
 import json
+import os
 import pickle
 import shutil
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,10 +26,10 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig
 
 from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer
+from llmreg.persistence.folders import DAY, replacing
 from llmreg.persistence.pickling import pack_model
-from llmreg.persistence.saved_folder import replacing
-from llmreg.persistence.saving import load, save
 
+load = LLMRegressor.load
 EVERYTHING = dict(
     r=4, use_dora=True, bias="lora_only", modules_to_save=["lm_head"], task_type="CAUSAL_LM",
     target_modules=["q_proj", "v_proj"],
@@ -115,9 +117,9 @@ def test_another_process_predicts_bit_identically(fit, table, tmp_path):
     table.X.to_pickle(tmp_path / "X.pickle")
     script = (
         "import sys, numpy, pandas\n"
-        "from llmreg.persistence.saving import load\n"
+        "from llmreg import LLMRegressor\n"
         "X, out, folders = pandas.read_pickle(sys.argv[1]), sys.argv[2], sys.argv[3:]\n"
-        "numpy.save(out, [load(folder).predict(X) for folder in folders])\n"
+        "numpy.save(out, [LLMRegressor.load(folder).predict(X) for folder in folders])\n"
     )
     arguments = [str(tmp_path / name) for name in ("X.pickle", "found.npy", *ways)]
     subprocess.run([sys.executable, "-c", script, *arguments], check=True, capture_output=True)
@@ -221,7 +223,7 @@ def test_a_second_adapter_is_never_saved(fit, tmp_path):
     assert files(tmp_path / "a") == files_of(fit("LoRA"), tmp_path / "b")
     whole = pickle.loads(pickle.dumps(fit("pair"))).model_
     whole.keep_reference()
-    names = load_bytes(pack_model(whole)["weights"])
+    names = load_bytes(pack_model(whole)["weights"]["adapters"])
     assert names and not any("reference" in name for name in names)
 
 
@@ -247,7 +249,7 @@ def test_the_hub_token_is_in_no_file(fit, table, tmp_path, quick_fit, pretrained
 def test_the_record_says_what_it_is_and_where_the_base_came_from(fit, tmp_path, pretrained_folder):
     fit("LoRA").save(tmp_path / "a")
     record = json.loads((tmp_path / "a" / "estimator.json").read_text())
-    assert record["format"] == 2 and record["class"] == "LLMRegressor"
+    assert record["format"] == 3 and record["class"] == "LLMRegressor"
     assert {"llmreg", "torch", "transformers", "peft", "scikit-learn"} <= record["versions"].keys()
     model = model_parts(record)
     assert model["source"]["dict"]["name"] == pretrained_folder
@@ -313,7 +315,7 @@ def test_classes_of_others_are_not_saved(fit, tmp_path):
     mine = Mine()
     vars(mine).update(vars(fit("tiny")))
     with pytest.raises(TypeError, match=r"Mine is not one of llmreg's own classes.*pickle"):
-        save(mine, tmp_path / "a")
+        mine.save(tmp_path / "a")
     fit("tiny").save(tmp_path / "a")
     with pytest.raises(TypeError, match=r"holds a LLMRegressor, which is no .*Mine"):
         Mine.load(tmp_path / "a")
@@ -393,20 +395,25 @@ def test_files_of_others_stay_where_a_model_is_saved_again(fit, tmp_path, table)
 
 
 def killed_save(target, at):
-    """Save from a process that is killed before, between or after its last two renames."""
+    """Save from a process that is killed before a complete model moves in, while, or after."""
     script = (
         "import os, sys, shutil, pathlib\n"
-        "from llmreg.persistence import saved_folder\n"
+        "from llmreg.persistence import folders\n"
         "target, at = pathlib.Path(sys.argv[1]), sys.argv[2]\n"
-        "rename = pathlib.Path.rename\n"
+        "rename, replace, moved = pathlib.Path.rename, pathlib.Path.replace, []\n"
         "def die(path, to):\n"
-        "    if at == 'before' or str(path).endswith('.part') and at == 'between':\n"
+        "    if at == 'before':\n"
         "        os.kill(os.getpid(), 9)\n"
         "    rename(path, to)\n"
-        "    if str(path).endswith('.part'):\n"
+        "    if at == 'complete':\n"
         "        os.kill(os.getpid(), 9)\n"
-        "pathlib.Path.rename = die\n"
-        "with saved_folder.replacing(target) as (folder, _):\n"
+        "def die_later(path, to):\n"
+        "    replace(path, to)\n"
+        "    moved.append(path.name)\n"
+        "    if len(moved) == 4 and at == 'moving' or path.name == 'SHA256SUMS':\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "pathlib.Path.rename, pathlib.Path.replace = die, die_later\n"
+        "with folders.replacing(target) as (folder, _):\n"
         "    shutil.copytree(sys.argv[3], folder, dirs_exist_ok=True)\n"
     )
     source = str(target.parent / "other")
@@ -414,7 +421,8 @@ def killed_save(target, at):
 
 
 @pytest.mark.parametrize(
-    ("at", "found"), [("before", "LoRA"), ("between", "LoRA"), ("after", "tiny")]
+    ("at", "found"),
+    [("before", "LoRA"), ("complete", "tiny"), ("moving", "tiny"), ("after", "tiny")],
 )
 def test_a_killed_save_leaves_the_old_model_or_the_new_one(at, found, fit, tmp_path, table):
     target = tmp_path / "model"
@@ -422,18 +430,27 @@ def test_a_killed_save_leaves_the_old_model_or_the_new_one(at, found, fit, tmp_p
     (target / "README.md").write_text("mine")
     fit("tiny").save(tmp_path / "other")
     killed_save(target, at)
-    assert any(path.name.startswith(".model.") for path in tmp_path.iterdir())
-    if at == "between":
-        with pytest.raises(FileNotFoundError, match=r"interrupted.*\.old") as error:
-            load(target)
-        aside = next(path for path in tmp_path.iterdir() if path.suffix == ".old")
-        assert str(aside) in str(error.value)
-        np.testing.assert_array_equal(load(aside).predict(table.X), fit("LoRA").predict(table.X))
-    else:
-        np.testing.assert_array_equal(load(target).predict(table.X), fit(found).predict(table.X))
-    fit("tiny").save(target)
+    left = [path for path in tmp_path.iterdir() if path.suffix == ".part"]
+    assert len(left) == (at == "before")
+    assert (target / ".new").exists() == (at != "before")
+    np.testing.assert_array_equal(load(target).predict(table.X), fit(found).predict(table.X))
+    for path in left:
+        os.utime(path, (time.time() - DAY - 60,) * 2)
+    fit("LoRA").save(target)
     assert {path.name for path in tmp_path.iterdir()} == {"model", "other"}
+    assert files(target) == files_of(fit("LoRA"), tmp_path / "alone") | {"README.md"}
     assert (target / "README.md").read_text() == "mine"
+    np.testing.assert_array_equal(load(target).predict(table.X), fit("LoRA").predict(table.X))
+
+
+def test_files_are_not_moved_to_where_a_link_leads(fit, tmp_path):
+    fit("pair").save(tmp_path / "model")
+    shutil.move(tmp_path / "model" / "base", tmp_path / "elsewhere")
+    (tmp_path / "model" / "base").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "config.json").write_text("mine")
+    fit("pair").save(tmp_path / "model")
+    assert (tmp_path / "elsewhere" / "config.json").read_text() == "mine"
+    load(tmp_path / "model")
 
 
 def test_a_save_that_still_runs_is_left_alone(fit, tmp_path):
@@ -500,23 +517,19 @@ def test_a_newer_format_and_unknown_parameters_ask_for_a_newer_version(fit, tmp_
     change_record(tmp_path / "a", lambda record: record["state"].update(new_one=1))
     with pytest.raises(ValueError, match=r"LLMRegressor\.new_one is 1, which is not legal"):
         load(tmp_path / "a")
-    change_record(tmp_path / "a", lambda record: record.update(format=3))
-    with pytest.raises(ValueError, match=r"of format 3, saved by another version.*reads format 2"):
+    change_record(tmp_path / "a", lambda record: record.update(format=4))
+    with pytest.raises(ValueError, match=r"of format 4, saved by another version.*reads format 3"):
         load(tmp_path / "a")
 
 
-def test_a_folder_of_an_earlier_version_says_so_and_can_be_replaced(fit, tmp_path):
+def test_a_folder_of_an_earlier_version_says_so(fit, tmp_path):
     fit("tiny").save(tmp_path / "a")
+    change_record(tmp_path / "a", lambda record: record.update(format=2))
+    with pytest.raises(ValueError, match=r"of format 2, saved by an earlier version of llmreg"):
+        load(tmp_path / "a")
     (tmp_path / "a" / "SHA256SUMS").unlink()
-    old = {"format": 1, "versions": {"llmreg": "0.1"}, "files": {"cells.safetensors": "0" * 64}}
-    (tmp_path / "a" / "estimator.json").write_text(json.dumps(old))
     with pytest.raises(OSError, match=r"saved by an earlier version of llmreg.*save it again"):
         load(tmp_path / "a")
-    fit("LoRA").save(tmp_path / "b")
-    for name in files(tmp_path / "a") - {"estimator.json", "cells.safetensors"}:
-        (tmp_path / "a" / name).unlink()
-    fit("LoRA").save(tmp_path / "a")
-    assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
 def test_weights_that_do_not_fit_are_an_error(fit, tmp_path):

@@ -318,8 +318,8 @@ def test_classes_and_parts_of_other_names(name, folder):
 # -- what would take memory, time, or the process down ---------------------------------------
 
 OBJECTS = {
-    "an encoder's columns": ("OneHotEncoder", {"_n_features_outs": [1]}),
-    "an encoder's rare levels": ("OneHotEncoder", {"_infrequent_indices": [10**6]}),
+    "levels": ("RowFeatures", {"levels_": [{"dict": {"a": -(10**6)}}]}),
+    "frequent levels": ("RowFeatures", {"frequent_": [[1, 2]]}),
     "a pattern": ("TfidfVectorizer", {"token_pattern": "(a+)+$"}),
     "files as texts": ("TfidfVectorizer", {"input": "filename"}),
     "an analyser": ("TfidfVectorizer", {"analyzer": {"object": ["Ridge", {}]}}),
@@ -333,7 +333,7 @@ OBJECTS = {
     "no ends": ("DigitCodec", {"edges_": {"objects": []}}),
     "heaps": ("DigitCodec", {"heaps_": None}),
     "slots": ("SlotLayout", {"n_soft": 10**9}),
-    "slots in disorder": ("SlotLayout", {"category": 0}),
+    "slots in disorder": ("SlotLayout", {"n_numbers": -3}),
     "a format": ("RowSerializer", {"number_format": ".999999999f"}),
     "fields": ("RowSerializer", {"fields_": {"tuple": [{"tuple": ["size", ".999999f"]}]}}),
     "a plan": ("ColumnPlan", {"whole": {"object": ["Ridge", {}]}}),
@@ -414,9 +414,9 @@ def test_a_random_state_goes_on_from_a_legal_place_only(folder, table, quick_fit
 
 
 @pytest.mark.parametrize("text", [
-    b"[" * 10**6, b'{"format": 2, "state": ' + b"9" * 10**6 + b"}", b'{"format": NaN}',
-    b'{"format": 2, "format": 2}', b"[" + b"{}," * 5 * 10**6 + b"1]", b" " * 10**8, b"",
-    b"null", b"[]", b'"x"', b'{"format": 2}', b'{"format": "2"}', b"\xff\xfe",
+    b"[" * 10**6, b'{"format": 3, "state": ' + b"9" * 10**6 + b"}", b'{"format": NaN}',
+    b'{"format": 3, "format": 3}', b"[" + b"{}," * 5 * 10**6 + b"1]", b" " * 10**8, b"",
+    b"null", b"[]", b'"x"', b'{"format": 3}', b'{"format": "3"}', b"\xff\xfe",
 ], ids=lambda text: f"{len(text)} bytes {text[:12]!r}")  # fmt: skip
 def test_records_of_strangers(text, folder):
     path = folder("tiny")
@@ -518,8 +518,8 @@ def test_heads_are_as_large_as_their_weights(changes, folder):
 
 
 @pytest.mark.parametrize("changes", [
-    {"symbol_ids": [10**6] * 10}, {"symbol_ids": [-1] * 10}, {"symbol_ids": []}, {"n_others": 3},
-    {"n_others": 10**9}, {"dtype": "complex128"}, {"dtype": "load"}, {"folder": "../base"},
+    {"symbol_ids": [10**6] * 10}, {"symbol_ids": [-1] * 10}, {"symbol_ids": []}, {"n_members": 3},
+    {"n_members": 10**9}, {"dtype": "complex128"}, {"dtype": "load"}, {"folder": "../base"},
     {"folder": "/etc"}, {"packs": "yes"}, {"parts": {"dict": {"evil": {"dict": {}}}}},
     {"source": {"dict": {"name": "x"}}},
 ], ids=str)  # fmt: skip
