@@ -126,7 +126,8 @@ class VirtualFit:
         return dict(
             method=type(method).__name__,
             rows=min(settings.micro_batch_size or settings.batch_size, settings.batch_size),
-            weights=weights, adapters=adapters, gradients=trained, optimizer=self._moments(trained, settings.optimizer),
+            weights=weights, adapters=adapters, gradients=trained,
+            optimizer=self._moments(trained, settings.optimizer),
             copies=copies, activations_per_row=saved_per_row,
             working_per_row=working_per_row, working=working + self._unpacked(),
             update=self._update(trained), validation=validation,
