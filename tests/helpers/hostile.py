@@ -28,6 +28,11 @@ def model_parts(record):
     return record["model"]["dict"]
 
 
+def fitted_parts(record):
+    """What the record says of the fitted parts, by name; a part of the record."""
+    return record["state"]["fitted_"]["object"][1]
+
+
 def change_model(folder, /, **changes):
     """Give entries of the model's record other structures."""
     change_record(folder, lambda record: model_parts(record).update(changes))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from plans import plan_of
 from transformers import (
     BitsAndBytesConfig,
     GemmaConfig,
@@ -18,13 +19,25 @@ from transformers import (
     MambaConfig,
 )
 
-from llmreg import GRPO, DigitCodec, LLMRegressor, Method, RowSerializer
-from llmreg.assembly import assemble, lora_config
-from llmreg.lm.adapters import adapter_weights
+from llmreg import (
+    GRPO,
+    Device,
+    DigitCodec,
+    LLMRegressor,
+    Method,
+    PretrainedModel,
+    RowSerializer,
+)
+from llmreg.config.device import as_device
+from llmreg.config.pretrained_model import as_pretrained
+from llmreg.lm.adapters import adapter_config, adapter_weights
+from llmreg.lm.building import build_model
+from llmreg.lm.loading.base import fresh_base, pretrained_base
 from llmreg.memory.estimate import MemoryEstimate, StageMemory, estimate_memory
 from llmreg.memory.quantised import quantised_bytes
 from llmreg.memory.virtual_model import PeakBytes
 from llmreg.methods import resolve_method
+from llmreg.prompts.fitting import fit_prompts
 from llmreg.training.policy import NumberPolicy, Targets, ZScale
 from llmreg.training.steps import draw_noise
 
@@ -49,7 +62,7 @@ def texts(n_words, n_rows=24):
 
 def regressor(model="tiny", method="ce", **params):
     params = dict(validation_fraction=None, dropout=0.0, text_features=False) | params
-    return LLMRegressor(model, method, device="cpu", sft_method="ce", **params)
+    return LLMRegressor(model, method, sft_method="ce", **dict(device="cpu") | params)
 
 
 def real_model(estimator, X):
@@ -58,10 +71,17 @@ def real_model(estimator, X):
     serializer = RowSerializer().fit(X, pd.Series(y))
     codec = DigitCodec() if estimator.codec is None else estimator.codec
     rows = serializer.serialize(X)
-    params = estimator.get_params(deep=False)
+    codec.fit(y)
+    plan = plan_of(estimator, rows, codec)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        _, encoded, model = assemble(params, rows, codec.fit(y), serializer.max_text_tokens, 0)
+        known = as_pretrained(estimator.model)
+        if known is None:
+            base = fresh_base(estimator.model, plan.reading, rows, codec)
+        else:
+            base = pretrained_base(known, codec)
+        prompts, encoded = fit_prompts(plan, base, rows, codec)
+        model = build_model(plan, base, prompts, encoded, codec)
     return model, encoded
 
 
@@ -70,8 +90,8 @@ def really_saved(estimator, X, stage="sft"):
     model, encoded = real_model(estimator, X)
     method = resolve_method(estimator.fit_method if stage == "align" else "ce", "fit_method")
     if stage == "align" and not model.pretrained:
-        model.add_lora(lora_config(estimator.get_params(deep=False), model.lm.config.model_type))
-    model.checkpointing(estimator.gradient_checkpointing)
+        model.add_lora(adapter_config(estimator.adapters, model.lm.config.model_type))
+    model.checkpointing(as_device(estimator.device).gradient_checkpointing)
     model.train_mode(dropout=stage == "sft")
     z = torch.zeros(ROWS)
     noise = draw_noise(ROWS, method.num_draws, model.tree.n_levels, torch.Generator())
@@ -87,7 +107,7 @@ def really_saved(estimator, X, stage="sft"):
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_activations_are_those_that_a_real_forward_pass_keeps(shape, checkpointing):
-    estimator = regressor(SHAPES[shape], gradient_checkpointing=checkpointing)
+    estimator = regressor(SHAPES[shape], device=Device("cpu", gradient_checkpointing=checkpointing))
     told = estimate_memory(estimator, texts(20)).sft.activations_per_row
     assert told == pytest.approx(really_saved(estimator, texts(20)), rel=0.1)
 
@@ -97,7 +117,7 @@ def test_activations_are_those_that_a_real_forward_pass_keeps(shape, checkpointi
 def test_activations_of_sampled_numbers_are_bounded_closely(num_generations, checkpointing):
     estimator = regressor(
         SHAPES["llama"], GRPO(num_generations, scale_rewards=False),
-        gradient_checkpointing=checkpointing,
+        device=Device("cpu", gradient_checkpointing=checkpointing),
     )  # fmt: skip
     told = estimate_memory(estimator, texts(20)).align.activations_per_row
     real = really_saved(estimator, texts(20), "align")
@@ -129,7 +149,9 @@ def test_grpo_grows_with_prompt_plus_numbers_not_with_their_product(source):
 def test_checkpointing_keeps_a_fraction_of_the_activations():
     X = texts(40)
     whole, less = (
-        estimate_memory(regressor(SHAPES["llama"], gradient_checkpointing=on), X).sft
+        estimate_memory(
+            regressor(SHAPES["llama"], device=Device("cpu", gradient_checkpointing=on)), X
+        ).sft
         for on in (False, True)
     )
     assert less.activations_per_row < whole.activations_per_row / 5
@@ -167,7 +189,7 @@ def moments(kind, parameters):
 @pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
 def test_adapters_and_optimizer_are_counted_exactly(optimizer, pretrained_folder):
     estimator = regressor(
-        pretrained_folder, lora_r=4, number_input="text+value", optimizer=optimizer
+        pretrained_folder, adapters=4, number_input="text+value", optimizer=optimizer
     )
     X = pd.DataFrame({"size": np.arange(24.0), "words": texts(5)["words"]})
     told = estimate_memory(estimator, X).sft
@@ -238,7 +260,9 @@ def test_layers_that_stay_unquantised_are_left_out():
 
 def test_quantised_weights_take_the_place_of_whole_ones(pretrained_folder):
     quantised = {"quantization_config": {"load_in_4bit": True}}
-    told = estimate_memory(regressor(pretrained_folder, model_kwargs=quantised), texts(5)).sft
+    told = estimate_memory(
+        regressor(PretrainedModel(pretrained_folder, model_kwargs=quantised)), texts(5)
+    ).sft
     plain = estimate_memory(regressor(pretrained_folder), texts(5)).sft
     freed = plain.weights["float32"] - told.weights["float32"]
     assert told.weights["4-bit"] == freed / 32 * 4.5
@@ -248,7 +272,9 @@ def test_quantised_weights_take_the_place_of_whole_ones(pretrained_folder):
 def test_a_quantisation_that_does_not_tell_its_size_is_warned_about(pretrained_folder):
     unknown = {"quantization_config": {"quant_method": "novel"}}
     with pytest.warns(UserWarning, match="'novel' does not say"):
-        told = estimate_memory(regressor(pretrained_folder, model_kwargs=unknown), texts(5))
+        told = estimate_memory(
+            regressor(PretrainedModel(pretrained_folder, model_kwargs=unknown)), texts(5)
+        )
     assert not any("bit" in kind for kind in told.sft.weights)
 
 
@@ -384,8 +410,10 @@ def test_a_real_training_step_takes_what_was_told():
 def test_a_fit_on_a_gpu_takes_what_was_told(dtype):
     config = LlamaConfig(**SIZES | dict(hidden_size=512, intermediate_size=2048))
     X = texts(200)
-    estimator = regressor(config, "grpo", dtype=dtype, sft_epochs=1, align_epochs=1)
-    estimator.set_params(device="cuda", random_state=0)
+    estimator = regressor(
+        config, "grpo", device=Device("cuda", dtype=dtype), sft_epochs=1, align_epochs=1
+    )
+    estimator.set_params(random_state=0)
     told = estimate_memory(estimator, X).fit
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()

@@ -18,7 +18,7 @@ import torch
 from peft import LoraConfig
 from transformers import BitsAndBytesConfig
 
-from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer
+from llmreg import GRPO, Device, DigitCodec, LLMRegressor, PretrainedModel, RowSerializer
 from llmreg.lm.loading.hub import ModelSource, load_lm, load_tokenizer, weights_checksum
 from llmreg.persistence.pickling import pack_model, unpack_model
 
@@ -49,7 +49,7 @@ def test_a_copy_predicts_bit_identically(way, fitted, table):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 def test_every_dtype_survives_bit_by_bit(dtype, table, quick_fit):
-    model = quick_fit(table.X, table.y, dtype=dtype)
+    model = quick_fit(table.X, table.y, device=Device("cpu", dtype=dtype))
     again = pickle.loads(pickle.dumps(model))
     assert again.model_.dtype == model.model_.dtype == getattr(torch, dtype)
     np.testing.assert_array_equal(again.predict(table.X), model.predict(table.X))
@@ -136,7 +136,7 @@ def test_no_way_of_giving_a_model_puts_live_tensors_into_a_pickle(
     model = quick_fit(
         table.X, table.y, number_input="text+value", fit_method=GRPO(beta=0.1),
         model=(lm, tokenizer) if way == "in memory" else pretrained_folder,
-        lora_r=None if way == "all weights" else 8,
+        adapters=None if way == "all weights" else 8,
     )  # fmt: skip
     kinds, _, _ = live_objects(model)
     forbidden = (torch.Tensor, torch.nn.Module, torch.Generator, torch.storage.TypedStorage)
@@ -170,7 +170,7 @@ def test_unfitted_estimators_are_pickled_without_torch():
     assert repr(pickle.loads(pickle.dumps(model))) == repr(model)
     script = (
         "import pickle, sys\n"
-        "from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer\n"
+        "from llmreg import GRPO, Device, DigitCodec, LLMRegressor, PretrainedModel, RowSerializer\n"
         "model = LLMRegressor(fit_method=GRPO(), codec=DigitCodec(), serializer=RowSerializer())\n"
         "pickle.loads(pickle.dumps(model)).set_params(sft_method__sigma=0.3)\n"
         "print(sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))\n"
@@ -180,12 +180,12 @@ def test_unfitted_estimators_are_pickled_without_torch():
 
 
 @pytest.mark.parametrize("pretrained", [False, True])
-@pytest.mark.parametrize("lora_r", [8, None])
+@pytest.mark.parametrize("adapters", [8, None])
 def test_a_warm_start_after_unpickling_goes_on_like_one_without(
-    pretrained, lora_r, table, quick_fit, pretrained_folder
+    pretrained, adapters, table, quick_fit, pretrained_folder
 ):
     model = quick_fit(
-        table.X, table.y, model=pretrained_folder if pretrained else "tiny", lora_r=lora_r,
+        table.X, table.y, model=pretrained_folder if pretrained else "tiny", adapters=adapters,
         number_input="text+value", warm_start=True,
     )  # fmt: skip
     again = pickle.loads(pickle.dumps(model))
@@ -201,10 +201,10 @@ def test_a_fully_tuned_model_survives_a_warm_start_with_adapters_asked_for(
     table, quick_fit, pretrained_folder
 ):
     model = quick_fit(
-        table.X, table.y, model=pretrained_folder, lora_r=None, warm_start=True,
+        table.X, table.y, model=pretrained_folder, adapters=None, warm_start=True,
         sft_learning_rate=1e-3,
     )  # fmt: skip
-    model.set_params(lora_r=8).fit(table.X, table.y)
+    model.set_params(adapters=8).fit(table.X, table.y)
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.predict(table.X), model.predict(table.X))
 
@@ -242,7 +242,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_whatever_an_adapter_trains_survives(kind, table, quick_fit, pretrained_folder):
     config = LoraConfig(**KINDS[kind])
-    model = quick_fit(table.X, table.y, model=pretrained_folder, peft_config=config)
+    model = quick_fit(table.X, table.y, model=pretrained_folder, adapters=config)
     again = pickle.loads(pickle.dumps(model))
     twice = pickle.loads(pickle.dumps(again))
     for copied in (again, twice):
@@ -253,9 +253,9 @@ def test_whatever_an_adapter_trains_survives(kind, table, quick_fit, pretrained_
 @pytest.mark.parametrize("kind", ["tuned", "in memory", "PiSSA"])
 def test_what_is_packed_whole_needs_no_base(kind, table, quick_fit, base):
     params = {
-        "tuned": dict(model=str(base), lora_r=None),
+        "tuned": dict(model=str(base), adapters=None),
         "in memory": dict(model=(load_lm(str(base)), load_tokenizer(str(base)))),
-        "PiSSA": dict(model=str(base), peft_config=LoraConfig(**KINDS["PiSSA"])),
+        "PiSSA": dict(model=str(base), adapters=LoraConfig(**KINDS["PiSSA"])),
     }
     model = quick_fit(table.X, table.y, fit_method="ce", **params[kind])
     packed = pickle.dumps(model)
@@ -291,13 +291,14 @@ def test_the_source_is_found_from_any_directory_and_never_brings_its_token(
     table, quick_fit, base, monkeypatch
 ):
     monkeypatch.chdir(base.parent)
-    model = quick_fit(table.X, table.y, model="base", token="hf_secret", fit_method="ce")
+    base_ = PretrainedModel("base", token="hf_secret")
+    model = quick_fit(table.X, table.y, model=base_, fit_method="ce")
     packed = pickle.dumps(model)
     assert b"hf_secret" not in packed
     monkeypatch.chdir(base)
     again = pickle.loads(packed)
     assert again.model_.source == ModelSource(str(base))
-    assert again.model_.source.token is again.token is None
+    assert again.model_.source.token is again.model.token is None
     assert model.token == "hf_secret"
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hostile import change_record, model_parts
+from hostile import change_record, fitted_parts, model_parts
 from peft import LoraConfig, PeftModel
 from safetensors.torch import load as load_bytes
 from safetensors.torch import load_file, save_file
@@ -25,7 +25,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import HashingVectorizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig
 
-from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer
+from llmreg import GRPO, Device, DigitCodec, LLMRegressor, PretrainedModel, RowSerializer
 from llmreg.persistence.folders import DAY, replacing
 from llmreg.persistence.pickling import pack_model
 
@@ -58,17 +58,17 @@ def fit(table, quick_fit, pretrained_folder, pair):
             model=GPT2Config(n_embd=32, n_layer=1, n_head=2), text_features=False
         ),
         "another text transformer": dict(text_features=HashingVectorizer(n_features=8)),
-        "float64": dict(dtype="float64", fit_method="ce"),
-        "bfloat16": dict(dtype="bfloat16", fit_method="ce"),
+        "float64": dict(device=Device("cpu", dtype="float64"), fit_method="ce"),
+        "bfloat16": dict(device=Device("cpu", dtype="bfloat16"), fit_method="ce"),
         "LoRA": dict(model=pretrained_folder),
         "LoRA and cells": dict(model=pretrained_folder, number_input="text+value"),
-        "LoRA in bfloat16": dict(model=pretrained_folder, dtype="bfloat16"),
-        "DoRA": dict(model=pretrained_folder, peft_config=LoraConfig(**EVERYTHING)),
-        "PiSSA": dict(model=pretrained_folder, peft_config=pissa),
-        "tuned": dict(model=pretrained_folder, lora_r=None),
+        "LoRA in bfloat16": dict(model=pretrained_folder, device=Device(dtype="bfloat16")),
+        "DoRA": dict(model=pretrained_folder, adapters=LoraConfig(**EVERYTHING)),
+        "PiSSA": dict(model=pretrained_folder, adapters=pissa),
+        "tuned": dict(model=pretrained_folder, adapters=None),
         "pair": dict(model=pair, number_input="text+value"),
-        "pair with DoRA": dict(model=pair, peft_config=LoraConfig(**EVERYTHING)),
-        "pair, tuned": dict(model=pair, lora_r=None),
+        "pair with DoRA": dict(model=pair, adapters=LoraConfig(**EVERYTHING)),
+        "pair, tuned": dict(model=pair, adapters=None),
     }
     fitted = {}
 
@@ -233,23 +233,26 @@ def files_of(model, folder):
 
 
 def test_the_hub_token_is_in_no_file(fit, table, tmp_path, quick_fit, pretrained_folder):
-    model = quick_fit(table.X, table.y, model=pretrained_folder, token="hf_secret", warm_start=True)
-    assert clone(model).token == "hf_secret"
+    model = quick_fit(
+        table.X, table.y, model=PretrainedModel(pretrained_folder, token="hf_secret"),
+        warm_start=True,
+    )  # fmt: skip
+    assert clone(model).model.token == "hf_secret"
     model.save(tmp_path / "saved")
     joblib.dump(model, tmp_path / "saved" / "model.joblib")
     for name in files(tmp_path / "saved"):
         assert b"hf_secret" not in (tmp_path / "saved" / name).read_bytes(), name
     (tmp_path / "saved" / "model.joblib").unlink()
-    assert model.token == "hf_secret" and model.model_.source.token == "hf_secret"
-    assert load(tmp_path / "saved").token is None
+    assert model.model.token == "hf_secret" and model.model_.source.token == "hf_secret"
+    assert load(tmp_path / "saved").model.token is None
     again = load(tmp_path / "saved", token="hf_other")
-    assert again.token == again.model_.source.token == "hf_other"
+    assert again.model.token == again.model_.source.token == "hf_other"
 
 
 def test_the_record_says_what_it_is_and_where_the_base_came_from(fit, tmp_path, pretrained_folder):
     fit("LoRA").save(tmp_path / "a")
     record = json.loads((tmp_path / "a" / "estimator.json").read_text())
-    assert record["format"] == 3 and record["class"] == "LLMRegressor"
+    assert record["format"] == 4 and record["class"] == "LLMRegressor"
     assert {"llmreg", "torch", "transformers", "peft", "scikit-learn"} <= record["versions"].keys()
     model = model_parts(record)
     assert model["source"]["dict"]["name"] == pretrained_folder
@@ -573,15 +576,17 @@ def test_a_malicious_record_cannot_choose_its_classes(name, fit, tmp_path):
         load(tmp_path / "a")
     fit("tiny").save(tmp_path / "a")
     evil = {"object": ["os.system", {"command": "true"}]}
-    change_record(tmp_path / "a", lambda record: record["state"].update(codec_=evil))
+    change_record(tmp_path / "a", lambda record: fitted_parts(record).update(codec=evil))
     with pytest.raises(ValueError, match=r"names the class 'os\.system'"):
         load(tmp_path / "a")
 
 
 def test_harmless_arguments_need_no_trust(table, quick_fit, pretrained_folder, tmp_path):
     model = quick_fit(
-        table.X, table.y, model=pretrained_folder, fit_method="ce",
-        model_kwargs={"attn_implementation": "eager"}, checkpoint_dir=tmp_path / "checkpoints",
+        table.X, table.y, fit_method="ce", checkpoint_dir=tmp_path / "checkpoints",
+        model=PretrainedModel(
+            pretrained_folder, model_kwargs={"attn_implementation": "eager"}
+        ),
     )  # fmt: skip
     model.save(tmp_path / "a")
     again = load(tmp_path / "a")
@@ -636,6 +641,6 @@ def test_push_to_hub_and_back(fit, table, tmp_path, monkeypatch):
     again = LLMRegressor.load("me/cars", revision="v1", token="hf_read", local_files_only=True)
     asked = hub.calls[-1]
     assert (asked["revision"], asked["token"], asked["local_files_only"]) == ("v1", "hf_read", True)
-    assert again.local_files_only is again.model_.source.local_files_only is True
-    assert again.revision is None and again.model_.source.revision is None  # the base's own
+    assert again.model.local_files_only is again.model_.source.local_files_only is True
+    assert again.model.revision is None and again.model_.source.revision is None  # the base's own
     np.testing.assert_array_equal(again.predict(table.X), fit("LoRA").predict(table.X))

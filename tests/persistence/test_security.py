@@ -14,11 +14,12 @@ import time
 
 import numpy as np
 import pytest
-from hostile import change_model, change_record, model_parts, seal
+from hostile import change_model, change_record, fitted_parts, model_parts, seal
+from peft import LoraConfig
 from safetensors.numpy import load_file, save_file
 from sklearn.feature_extraction.text import CountVectorizer
 
-from llmreg import LLMRegressor
+from llmreg import LLMRegressor, PretrainedModel
 from llmreg.persistence.record import dump
 
 pytestmark = pytest.mark.security
@@ -31,8 +32,8 @@ def saved(table, quick_fit, pretrained_folder, tmp_path_factory):
     """``saved(way)``: the folder of a saved model, made once."""
     ways = {
         "tiny": dict(fit_method="ce", estimates="both"),
-        "LoRA": dict(model=pretrained_folder, fit_method="ce"),
-        "tuned": dict(model=pretrained_folder, fit_method="ce", lora_r=None),
+        "LoRA": dict(model=PretrainedModel(pretrained_folder), fit_method="ce"),
+        "tuned": dict(model=pretrained_folder, fit_method="ce", adapters=None),
         "head": dict(model=pretrained_folder, fit_method="pointwise"),
         "two": dict(fit_method="ce", estimates=None, n_estimators=2),
     }
@@ -168,7 +169,8 @@ def test_code_needs_consent_unless_the_answer_is_false(value, place, folder):
 
     def change(record):
         source = model_parts(record)["source"]["dict"]
-        (source if place == "source" else record["state"])["trust_remote_code"] = value
+        given = record["state"]["model"]["object"][1]
+        (source if place == "source" else given)["trust_remote_code"] = value
 
     change_record(path, change)
     assert "trust_remote_code=True" in refused(path)
@@ -195,7 +197,8 @@ def test_arguments_of_strangers_are_not_handed_on(arguments, place, folder, monk
 
     def change(record):
         source = model_parts(record)["source"]["dict"]
-        (source if place == "source" else record["state"])["model_kwargs"] = {"dict": arguments}
+        given = record["state"]["model"]["object"][1]
+        (source if place == "source" else given)["model_kwargs"] = {"dict": arguments}
 
     change_record(path, change)
     refused(path)
@@ -253,14 +256,14 @@ def test_the_class_of_the_weights(kind, folder):
 @pytest.mark.parametrize("layers", ["(a+)+$", ".*", ["(.*)*x"], ["q_proj"] * 5000, {"tuple": []}])
 def test_layers_are_named_and_not_searched_for(layers, folder):
     path = folder("LoRA")
-    change_record(path, lambda record: record["state"].update(target_modules=layers))
+    config = {"config": ["peft", "LoraConfig", {"dict": {"target_modules": layers}}]}
+    change_record(path, lambda record: record["state"].update(adapters=config))
     refused(path, "target_modules")
 
 
 def test_regular_expressions_are_refused_when_saving(table, quick_fit, pretrained_folder, tmp_path):
-    model = quick_fit(
-        table.X, table.y, model=pretrained_folder, fit_method="ce", target_modules=r".*\.q_proj"
-    )
+    adapters = LoraConfig(target_modules=r".*\.q_proj")
+    model = quick_fit(table.X, table.y, model=pretrained_folder, fit_method="ce", adapters=adapters)
     with pytest.raises(
         ValueError, match=r"target_modules='.*q_proj'.*List the names, or use pickle"
     ):
@@ -311,7 +314,7 @@ def test_classes_and_parts_of_other_names(name, folder):
     change_record(path, lambda record: record.update({"class": name}))
     refused(path)
     change_record(path, lambda record: record.update({"class": "LLMRegressor"}))
-    change_record(path, lambda record: record["state"].update(codec_={"object": [name, {}]}))
+    change_record(path, lambda record: fitted_parts(record).update(codec={"object": [name, {}]}))
     refused(path)
 
 
@@ -383,14 +386,14 @@ STRUCTURES = {
 @pytest.mark.parametrize("case", STRUCTURES)
 def test_structures_of_strangers(case, folder):
     path = folder("tiny")
-    for key in ("y_mean_", "model"):
-        change_record(path, lambda record, key=key: record["state"].update({key: STRUCTURES[case]}))
+    for part, key in ((fitted_parts, "mean"), (lambda record: record["state"], "model")):
+        change_record(path, lambda record, p=part, k=key: p(record).update({k: STRUCTURES[case]}))
         refused(path)
 
 
 def test_deep_structures(folder):
     path = folder("tiny")
-    change_record(path, lambda record: record["state"].update(y_mean_="here"))
+    change_record(path, lambda record: fitted_parts(record).update(mean="here"))
     text = (path / "estimator.json").read_text()
     for depth in (300, 3000, 10**5):
         deep = '{"tuple": [' * depth + "1" + "]}" * depth
@@ -414,9 +417,9 @@ def test_a_random_state_goes_on_from_a_legal_place_only(folder, table, quick_fit
 
 
 @pytest.mark.parametrize("text", [
-    b"[" * 10**6, b'{"format": 3, "state": ' + b"9" * 10**6 + b"}", b'{"format": NaN}',
-    b'{"format": 3, "format": 3}', b"[" + b"{}," * 5 * 10**6 + b"1]", b" " * 10**8, b"",
-    b"null", b"[]", b'"x"', b'{"format": 3}', b'{"format": "3"}', b"\xff\xfe",
+    b"[" * 10**6, b'{"format": 4, "state": ' + b"9" * 10**6 + b"}", b'{"format": NaN}',
+    b'{"format": 4, "format": 4}', b"[" + b"{}," * 5 * 10**6 + b"1]", b" " * 10**8, b"",
+    b"null", b"[]", b'"x"', b'{"format": 4}', b'{"format": "3"}', b"\xff\xfe",
 ], ids=lambda text: f"{len(text)} bytes {text[:12]!r}")  # fmt: skip
 def test_records_of_strangers(text, folder):
     path = folder("tiny")
@@ -433,11 +436,13 @@ def test_every_entry_of_the_record_may_be_anything(way, folder):
     record, values = json.loads(text), [None, -1, "../x", [], {"dict": {}}, {"float": "nan"}]
     places = [("state", name) for name in record["state"] if name.endswith("_")]
     places += [("model", name) for name in model_parts(record)]
+    places += [("fitted", name) for name in fitted_parts(record)]
     rng = random.Random(0)
-    for group, name in rng.sample(places, min(12, len(places))):
+    for group, name in rng.sample(places, min(16, len(places))):
         changed = json.loads(text)
-        entries = changed["state"] if group == "state" else model_parts(changed)
-        entries[name] = rng.choice(values)
+        entries = {"state": changed["state"], "model": model_parts(changed)}
+        entries["fitted"] = fitted_parts(changed)
+        entries[group][name] = rng.choice(values)
         (path / "estimator.json").write_text(json.dumps(changed))
         seal(path)
         try:
