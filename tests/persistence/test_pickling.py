@@ -170,7 +170,7 @@ def test_unfitted_estimators_are_pickled_without_torch():
     assert repr(pickle.loads(pickle.dumps(model))) == repr(model)
     script = (
         "import pickle, sys\n"
-        "from llmreg import GRPO, Device, DigitCodec, LLMRegressor, PretrainedModel, RowSerializer\n"
+        "from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer\n"
         "model = LLMRegressor(fit_method=GRPO(), codec=DigitCodec(), serializer=RowSerializer())\n"
         "pickle.loads(pickle.dumps(model)).set_params(sft_method__sigma=0.3)\n"
         "print(sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))\n"
