@@ -10,10 +10,10 @@ from llmreg.config.device import as_device
 from llmreg.config.devices import computing_of, training_device
 from llmreg.config.plan import resolve
 from llmreg.config.pretrained_model import as_pretrained
-from llmreg.config.process_state import own_draws, survive_forks
 from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.estimates.target_scale import axis_moments, fit_codec, warn_clipped
 from llmreg.integrations.autologging import unlogged
+from llmreg.integrations.process_state import own_draws, survive_forks
 from llmreg.lm.building import build_model
 from llmreg.lm.loading.base import fresh_base, pretrained_base
 from llmreg.lm.parts import check_parts

@@ -33,7 +33,7 @@ ELSEWHERE = {
     "methods/untrained.py": "methods/test_zero_shot.py",
     "numbers/trie.py": "numbers/test_tree.py",
     "persistence/configs.py": "persistence/test_security.py",
-    "persistence/model_parts.py": "persistence/test_saving.py",
+    "lm/stored.py": "persistence/test_saving.py",
     "persistence/saved_folder.py": "persistence/test_saving.py",
     "persistence/saved_model.py": "persistence/test_saving.py",
     "persistence/schema.py": "persistence/test_security.py",

@@ -102,7 +102,7 @@ class NumberLM(PassModes, TrainableWeights):
         self._pass_lock = threading.RLock()
 
     def __reduce__(self):
-        from llmreg.persistence.pickling import pack_model, unpack_model
+        from llmreg.lm.packing import pack_model, unpack_model
 
         return unpack_model, (pack_model(self),)
 

@@ -16,9 +16,9 @@ from llmreg.config.device import as_device
 from llmreg.config.devices import computing_of, training_device
 from llmreg.config.plan import resolve
 from llmreg.config.pretrained_model import PretrainedModel, as_pretrained
-from llmreg.config.process_state import own_draws
 from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.estimates.target_scale import axis_moments
+from llmreg.integrations.process_state import own_draws
 from llmreg.lm.adapters import adapter_config, adapter_weights
 from llmreg.lm.building import build_model
 from llmreg.lm.loading.base import fresh_base, model_source, pretrained_base

@@ -10,10 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from llmreg.config.pretrained_model import PretrainedModel
-from llmreg.config.process_state import own_draws
+from llmreg.integrations.process_state import own_draws
 from llmreg.lm.loading.hub import ModelSource, _without_progress_bars
-from llmreg.persistence import configs
-from llmreg.persistence.model_parts import (
+from llmreg.lm.stored import (
     base_model,
     check_shapes,
     load_transformer,
@@ -22,6 +21,7 @@ from llmreg.persistence.model_parts import (
     rebuild,
     take_apart,
 )
+from llmreg.persistence import configs
 from llmreg.persistence.record import MOST_BYTES, parse
 from llmreg.persistence.tokenizer_files import unpack_tokenizer
 

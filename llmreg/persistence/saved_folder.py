@@ -14,9 +14,9 @@ import pandas as pd
 
 from llmreg.config.device import Device
 from llmreg.config.pretrained_model import PretrainedModel, as_pretrained, built_from
+from llmreg.lm.packing import FORMAT
 from llmreg.persistence import record
 from llmreg.persistence.folders import RECORD, Files, is_saved, seal
-from llmreg.persistence.pickling import FORMAT
 from llmreg.persistence.schema import MODEL, check_fields, check_state
 from llmreg.version import __version__
 

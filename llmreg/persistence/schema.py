@@ -336,7 +336,7 @@ PART = {
     "part": lambda value: isinstance(value, Part), "sizes": sizes, "mean": FINITE,
     "std": FINITE,
 }  # fmt: skip
-# The model beside its weights: llmreg.persistence.model_parts.describe, and what saving adds.
+# The model beside its weights: llmreg.lm.stored.describe, and what saving adds.
 MODEL = {
     "source": maybe(lambda value: check_fields("source", value, SOURCE)),
     "revision": maybe(text), "checksum": maybe(text), "pretrained": flag,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from llmreg.config.devices import resolve_device
-from llmreg.config.process_state import survive_forks
+from llmreg.integrations.process_state import survive_forks
 from llmreg.lm.backbone import NumberLM
 from llmreg.numbers.calibration import UNTOUCHED, calibrated
 from llmreg.numbers.decoding import (

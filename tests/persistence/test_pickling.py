@@ -20,7 +20,7 @@ from transformers import BitsAndBytesConfig
 
 from llmreg import GRPO, Device, DigitCodec, LLMRegressor, PretrainedModel, RowSerializer
 from llmreg.lm.loading.hub import ModelSource, load_lm, load_tokenizer, weights_checksum
-from llmreg.persistence.pickling import pack_model, unpack_model
+from llmreg.lm.packing import pack_model, unpack_model
 
 WAYS = {
     "pickle": lambda model: pickle.loads(pickle.dumps(model)),

@@ -26,8 +26,8 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig
 
 from llmreg import GRPO, Device, DigitCodec, LLMRegressor, PretrainedModel, RowSerializer
+from llmreg.lm.packing import pack_model
 from llmreg.persistence.folders import DAY, replacing
-from llmreg.persistence.pickling import pack_model
 
 load = LLMRegressor.load
 EVERYTHING = dict(

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from llmreg import LLMRegressor
-from llmreg.config.process_state import own_draws
+from llmreg.integrations.process_state import own_draws
 
 
 def test_draws_are_the_threads_own_and_leave_no_trace():
