@@ -11,7 +11,7 @@ from llmreg.codecs.scientific import ScientificCodec
 from llmreg.config.device import Device
 from llmreg.config.pretrained_model import PretrainedModel
 from llmreg.estimator import LLMRegressor
-from llmreg.memory.estimate import MemoryEstimate, StageMemory, estimate_memory
+from llmreg.memory.needs import MemoryEstimate, StageMemory, estimate_memory
 from llmreg.methods import (
     CE,
     CRPS,

@@ -61,7 +61,7 @@ class LLMRegressor(
     ----------
     model : str, PretrainedModel, transformers.PretrainedConfig or (model, tokenizer), \
             default="tiny"
-        "tiny": the embedded model, a small Llama trained from scratch; no download. A transformers
+        "tiny": a small Llama with fresh weights; no download. A transformers
         configuration: a model of that shape from fresh weights. Any other string: a Hugging Face
         hub id or a local folder, tuned through adapters. A pair of a loaded causal language model
         and its tokenizer is tuned likewise, as a copy; what is saved holds all of its weights.

@@ -1,4 +1,4 @@
-"""What simple regressors make of a row: as further cells of it, and together as an opinion.
+"""What simple regressors make of a row: as further cells of it, and together as an estimate.
 
 What a ridge regression finds at once (slopes, the worth of each word) and what boosted trees find
 (steps, interactions) a small network with fresh weights finds only with many rows. So it is told,
@@ -15,7 +15,7 @@ from sklearn.model_selection import KFold
 
 from llmreg.estimates.boosted_trees import BoostedTrees
 from llmreg.estimates.row_features import RowFeatures
-from llmreg.estimates.stacking import Opinion, Spread, fit_spread, stacking_weights
+from llmreg.estimates.stacking import Estimate, Spread, fit_spread, stacking_weights
 from llmreg.tables.serialization import Field
 
 __all__ = ["KINDS", "RowEstimates"]
@@ -83,7 +83,7 @@ class RowEstimates(BaseEstimator):
             self.regressors_[kind].fit(design, z, sample_weight=weight)
         return self._extended(rows, estimates)
 
-    def held_out_opinion(self, designs, y, weight, n_folds):
+    def held_out_estimate(self, designs, y, weight, n_folds):
         """What regressors say of rows that they have not seen; nothing else is fitted.
 
         Parameters
@@ -95,9 +95,9 @@ class RowEstimates(BaseEstimator):
 
         Returns
         -------
-        Opinion
+        Estimate
         """
-        return self._opinion(self._stacked(designs, y, weight, n_folds))
+        return self._estimate(self._stacked(designs, y, weight, n_folds))
 
     def _stacked(self, designs, y, weight, n_folds=None):
         """Choose regressors, and learn from held-out estimates (n, n_kinds) how good they are."""
@@ -172,11 +172,11 @@ class RowEstimates(BaseEstimator):
     def _extended(self, rows, estimates):
         for kind, z in zip(self.kinds, estimates.T, strict=True):
             rows = self._with_field(rows, f"{kind} estimate", self.mean + self.std * z)
-        return replace(rows, opinion=self._opinion(estimates))
+        return replace(rows, estimate=self._estimate(estimates))
 
-    def _opinion(self, estimates):
+    def _estimate(self, estimates):
         centre = self.mean + self.std * (estimates @ self.weights_)
-        return Opinion(centre, Spread(*self.spread_).times(self.std))
+        return Estimate(centre, Spread(*self.spread_).times(self.std))
 
     def _with_field(self, rows, name, estimate):
         text = np.empty(len(estimate), dtype=object)

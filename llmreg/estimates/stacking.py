@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import minimize, nnls
 from scipy.special import expit
 
-__all__ = ["Opinion", "Spread", "fit_spread", "stacking_weights"]
+__all__ = ["Estimate", "Spread", "fit_spread", "stacking_weights"]
 
 LEAST_SCALE = 1e-3  # of a logistic, in the units of the errors: finer than digits tell apart
 LEAST_SHARE, MOST_SHARE = 0.01, 0.5
@@ -30,7 +30,7 @@ class Spread(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Opinion:
+class Estimate:
     """A distribution for each of some rows: :class:`Spread` around a number of its own."""
 
     centre: object  # (n,) ndarray or Tensor, on the codec's axis

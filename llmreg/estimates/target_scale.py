@@ -136,13 +136,13 @@ def _score(codec, designs, y, weight, seed):
     import torch
 
     from llmreg.numbers.decoding import tree_distribution
-    from llmreg.numbers.opinion import opinion_on, opinion_steps
+    from llmreg.numbers.estimate import estimate_on, estimate_steps
     from llmreg.numbers.tree import NumberTree
 
     estimates = RowEstimates(KINDS, codec, *axis_moments(codec, y, weight), seed)
-    opinion = estimates.held_out_opinion(designs, y, weight, N_FOLDS)
+    estimate = estimates.held_out_estimate(designs, y, weight, N_FOLDS)
     tree = NumberTree.from_codec(codec)
-    steps = opinion_steps(opinion_on(opinion, "cpu"), tree, torch.arange(tree.n_open))
+    steps = estimate_steps(estimate_on(estimate, "cpu"), tree, torch.arange(tree.n_open))
     found = tree_distribution(tree, steps)
     crps = np.average(found.crps(y), weights=weight)
     return float(np.sqrt(root_mean_square(found.mean() - y, weight)) * np.sqrt(crps))

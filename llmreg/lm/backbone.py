@@ -195,7 +195,7 @@ class NumberLM(PassModes, TrainableWeights):
         for part in small:
             part.to(device=device, dtype=None if dtype is None else precise(dtype))
         self.tree = self.tree.to(device)
-        self.keep_others(self.others)
+        self.keep_further_members(self.further_members)
         if dtype is not None or autocast is not None:
             self._autocast = autocast
         return self

@@ -59,9 +59,9 @@ class HeadModule(PartModule):
         """int: K, what :meth:`forward` gives for each row."""
         return self.part.n_outputs(self)
 
-    def opinion(self, opinion, tree):
+    def estimate(self, estimate, tree):
         """What simple regressors say, in the terms of :meth:`forward`."""
-        return self.part.opinion(self, opinion, tree)
+        return self.part.estimate(self, estimate, tree)
 
     def distribution(self, output, tree):
         """The :class:`NumericDistribution` of a :meth:`forward`'s output."""

@@ -75,7 +75,7 @@ def take_apart(model, keep_base=False):
         "loaded_dtype": _dtype_name(model.transformer.config.dtype or model.dtype),
         "dtype": _dtype_name(model.dtype),
         "autocast": None if model._autocast is None else _dtype_name(model._autocast),
-        "n_members": len(model.others),
+        "n_members": len(model.further_members),
     }
     return parts, {name: on_cpu(state) for name, state in weights.items() if state}
 
@@ -148,7 +148,7 @@ def small_weights(model):
     }
     members = {
         f"{member}.{name}": tensor
-        for member, weights in enumerate(model.others)
+        for member, weights in enumerate(model.further_members)
         for name, tensor in weights.items()
     }
     cells = {} if model.cells is None else model.cells.state_dict()
@@ -306,7 +306,7 @@ def rebuild(parts, lm, weights):
     for key, tensor in weights.get("members", {}).items():
         member, _, name = key.partition(".")
         members[int(member)][name] = tensor
-    model.keep_others(members)
+    model.keep_further_members(members)
     if parts["source"] is not None:
         _check_base(model, parts)
     return model

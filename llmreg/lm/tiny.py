@@ -1,4 +1,4 @@
-"""Shape of the embedded model."""
+"""The shape of the model that is called tiny."""
 
 from transformers import LlamaConfig
 

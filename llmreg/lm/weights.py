@@ -26,7 +26,7 @@ class TrainableWeights(nn.Module):
     def __init__(self, lm):
         super().__init__()
         self.lm = lm
-        self.others = ()
+        self.further_members = ()
         self._reference = None
 
     @property
@@ -76,10 +76,10 @@ class TrainableWeights(nn.Module):
         for name, p in self.trainable().items():
             p.copy_(snapshot[name])
 
-    def keep_others(self, snapshots):
+    def keep_further_members(self, snapshots):
         """Keep the weights of an ensemble's further members, in the formats of the model's own."""
         own = dict(self.named_parameters())
-        self.others = tuple(
+        self.further_members = tuple(
             {name: tensor.to(own[name]) for name, tensor in snapshot.items()}
             for snapshot in snapshots
         )
@@ -87,7 +87,7 @@ class TrainableWeights(nn.Module):
     def members(self):
         """Go through the ensemble: within each turn of the loop the weights are a member's."""
         yield self
-        for weights in self.others:
+        for weights in self.further_members:
             with self._swapped(weights):
                 yield self
 

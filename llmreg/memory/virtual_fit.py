@@ -93,7 +93,7 @@ class VirtualFit:
         return int(self.encoded.lengths.max()), float(self.encoded.lengths.mean())
 
     def stages(self):
-        """Fields of :class:`llmreg.memory.estimate.StageMemory` by the names of the stages."""
+        """Fields of :class:`llmreg.memory.needs.StageMemory` by the names of the stages."""
         return {
             settings.name: self._stage(method, settings, self.plan.n_held_out > 0)
             for method, settings in self.plan.stages

@@ -88,12 +88,12 @@ class VirtualModel:
             if checkpointing:
                 self.model.checkpointing()
 
-    def step(self, objective, n_rows):
+    def step(self, method, n_rows):
         """Bytes of a training step of some rows, on top of weights and gradients.
 
         Parameters
         ----------
-        objective : llmreg.methods.Method
+        method : llmreg.methods.Method
         n_rows : int
 
         Returns
@@ -103,42 +103,42 @@ class VirtualModel:
         peak : int
             The most that is held at once, in either pass.
         """
-        objective = _on_any_numbers(objective)
+        method = _on_any_numbers(method)
         try:
-            return self._step(objective.loss, objective, n_rows)
+            return self._step(method.loss, method, n_rows)
         except Exception as error:
             # A loss of the user's own may look at its numbers, of which there are none.
             warnings.warn(
-                f"{type(objective).__name__} cannot be followed without data ({error}): the "
+                f"{type(method).__name__} cannot be followed without data ({error}): the "
                 "whole number tree is counted in its place.",
                 UserWarning,
                 stacklevel=2,
             )
-            return self._step(_whole_tree, objective, n_rows)
+            return self._step(_whole_tree, method, n_rows)
 
-    def _step(self, loss, objective, n_rows):
+    def _step(self, loss, method, n_rows):
         model = self.model
-        model.train_mode(dropout=objective.stage == "sft")
+        model.train_mode(dropout=method.stage == "sft")
         with self.mode, torch.device(model.device):
             for p in model.trainable().values():
                 p.grad = torch.zeros_like(p)
             with PeakBytes(model) as memory:
                 with self._autocasting():
-                    total = loss(*self._policy(objective, n_rows))[0].sum()
+                    total = loss(*self._policy(method, n_rows))[0].sum()
                 saved = memory.live  # what the backward pass is waiting for
                 total.backward()
         return saved, memory.peak
 
-    def _policy(self, objective, n_rows):
+    def _policy(self, method, n_rows):
         model, tree = self.model, self.model.tree
         batch = self.encoded.batch(np.full(n_rows, self.longest), model.device, model.dtype)
         scale = ZScale.from_tree(tree, 0.0, 1.0, model.device, model.dtype)
         z = torch.zeros(n_rows, dtype=scale.leaf.dtype)
         targets = Targets(z=z, leaf=torch.zeros(n_rows, dtype=torch.long), weight=z + 1)
         noise = None
-        if objective.num_draws:
+        if method.num_draws:
             kind = torch.float32 if model.device.type == "mps" else torch.float64
-            noise = torch.rand(n_rows, objective.num_draws, tree.n_levels, dtype=kind)
+            noise = torch.rand(n_rows, method.num_draws, tree.n_levels, dtype=kind)
         return WorstCasePolicy(model, batch, scale, noise, self.sizes), targets
 
     def predict(self, n_rows):
@@ -167,15 +167,15 @@ def _fake(tensor):
     return nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
 
 
-def _on_any_numbers(objective):
-    """The objective with options that need the same memory and don't read numbers on the host."""
-    objective = clone(objective)
-    if isinstance(objective, PolicyGradient):
-        if objective.scale_rewards == "batch":
-            objective.scale_rewards = "group"
-        if callable(objective.reward):
-            objective.reward = "mse"
-    return objective
+def _on_any_numbers(method):
+    """The method with options that need the same memory and don't read numbers on the host."""
+    method = clone(method)
+    if isinstance(method, PolicyGradient):
+        if method.scale_rewards == "batch":
+            method.scale_rewards = "group"
+        if callable(method.reward):
+            method.reward = "mse"
+    return method
 
 
 def _whole_tree(policy, targets):

@@ -116,15 +116,15 @@ class HistogramHead(Head):
         """Log-probabilities (B, n_bins + 2)."""
         return module.mlp(states).log_softmax(-1)
 
-    def opinion(self, module, opinion, tree):
+    def estimate(self, module, estimate, tree):
         """Its log-probabilities (B, n_bins + 2) of bins and tails."""
         import torch
 
-        from llmreg.numbers.opinion import interval_log_mass
+        from llmreg.numbers.estimate import interval_log_mass
 
-        edges = torch.from_numpy(self._edges(module)).to(opinion.centre)
+        edges = torch.from_numpy(self._edges(module)).to(estimate.centre)
         spans = torch.stack([edges[:-1], edges[1:]], -1).unsqueeze(0)
-        return interval_log_mass(opinion, spans).log_softmax(-1)
+        return interval_log_mass(estimate, spans).log_softmax(-1)
 
     def distribution(self, module, output, tree):
         """Bins and tails on the axis; its mean is the expectation over their centres."""

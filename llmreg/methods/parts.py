@@ -83,15 +83,15 @@ class Head(Part):
         """int: K, what :meth:`forward` gives for each row."""
         return 1
 
-    def opinion(self, module, opinion, tree):
+    def estimate(self, module, estimate, tree):
         """What simple regressors say, in the terms of :meth:`forward`: by default their centres.
 
         Parameters
         ----------
-        opinion : llmreg.estimates.stacking.Opinion of B rows
+        estimate : llmreg.estimates.stacking.Estimate of B rows
         tree : llmreg.numbers.tree.NumberTree
         """
-        return (opinion.centre - module.mean) / module.std
+        return (estimate.centre - module.mean) / module.std
 
     def distribution(self, module, output, tree):
         """The :class:`llmreg.NumericDistribution` of a :meth:`forward`'s output.

@@ -78,13 +78,13 @@ class GridHead(Head):
         rest = 1 - shares.sum(1)
         return shares @ z.squeeze(0) - rest * (module.mean / module.std)
 
-    def opinion(self, module, opinion, tree):
+    def estimate(self, module, estimate, tree):
         """Its log-probabilities (B, L) of the numbers' bins, or its centres."""
         if not self.spreads:
-            return super().opinion(module, opinion, tree)
-        from llmreg.numbers.opinion import interval_log_mass
+            return super().estimate(module, estimate, tree)
+        from llmreg.numbers.estimate import interval_log_mass
 
-        return interval_log_mass(opinion, tree.leaf_span.unsqueeze(0)).log_softmax(-1)
+        return interval_log_mass(estimate, tree.leaf_span.unsqueeze(0)).log_softmax(-1)
 
     def distribution(self, module, output, tree):
         """Mass in the codec's cells; greedy writes the symbol that the most mass is behind."""

@@ -5,7 +5,7 @@ the errors on new rows warrant. Dividing their logarithms by one temperature for
 (Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv 1706.04599, section 4.2) mends
 the width and leaves the order of the symbols alone.
 
-The **weight of the estimates**: where regressors have an opinion of a row too, the two
+The **weight of the estimates**: where regressors have an estimate of a row too, the two
 distributions are pooled, by as much as each has earned.
 
 Guo et al. choose the temperature by the likelihood; here both are chosen by the CRPS of the
@@ -53,9 +53,9 @@ class Calibration:
 UNTOUCHED = Calibration()
 
 
-def calibrated(log_probs, others, calibration):
-    """:func:`pooled` with others by the estimates' weight, then :func:`tempered`."""
-    together = pooled(log_probs, others, calibration.estimate_weight)
+def calibrated(log_probs, estimated, calibration):
+    """:func:`pooled` with the estimates by their weight, then :func:`tempered`."""
+    together = pooled(log_probs, estimated, calibration.estimate_weight)
     return tempered(together, calibration.temperature)
 
 
@@ -84,7 +84,7 @@ def tempered(log_probs, temperature):
     return log_probs if temperature == 1 else (log_probs / temperature).log_softmax(-1)
 
 
-def pooled(log_probs, others, weight):
+def pooled(log_probs, estimated, weight):
     """The logarithmic opinion pool of two distributions, ∝ p^(1 − w) · q^w.
 
     Genest & Zidek 1986, "Combining Probability Distributions", Statistical Science 1. Where both
@@ -94,10 +94,10 @@ def pooled(log_probs, others, weight):
     ----------
     log_probs : Tensor of shape (..., S)
         Each row sums to one in probability. Stand-ins for -inf, such as -1e30, stay impossible.
-    others : Tensor of the same shape, or None
+    estimated : Tensor of the same shape, or None
         Log-probabilities of the other distribution; None: there is none.
     weight : float in [0, 1]
-        Of the others; 0 returns the very tensor.
+        Of the estimates; 0 returns the very tensor.
 
     Returns
     -------
@@ -111,9 +111,9 @@ def pooled(log_probs, others, weight):
     >>> [round(p, 3) for p in pooled(sure, unsure, 0.5).exp().tolist()]  # 3 : 1
     [0.75, 0.25]
     """
-    if others is None or not weight:
+    if estimated is None or not weight:
         return log_probs
-    together = log_probs.lerp(others.to(log_probs), weight)
+    together = log_probs.lerp(estimated.to(log_probs), weight)
     # At weight 1 nothing is left of a stand-in.
     return log_probs.where(log_probs < IMPOSSIBLE, together).log_softmax(-1)
 
@@ -161,7 +161,7 @@ def best_temperature(score):
 
 
 def best_weight(score, n_rows, temperatures=TEMPERATURES):
-    """The weight of the others' distribution, as much as so many rows can tell.
+    """The weight of the estimates' distribution, as much as so many rows can tell.
 
     Not the weight with the smallest score, which few rows leave to chance, but the mean of all
     weights and temperatures on a grid, each counted by exp(−n / 2 · (score / smallest − 1)): a

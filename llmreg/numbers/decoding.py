@@ -5,7 +5,7 @@ import torch
 
 from llmreg.numbers.calibration import UNTOUCHED, calibrated
 from llmreg.numbers.distribution import NumericDistribution
-from llmreg.numbers.opinion import opinion_steps
+from llmreg.numbers.estimate import estimate_steps
 from llmreg.numbers.tree import greedy_leaf, keep_nodes, leaf_log_probs, step_log_probs
 
 __all__ = ["bounded_distribution", "calibrated_steps", "open_steps", "tree_distribution"]
@@ -20,25 +20,25 @@ def _numpy(tensor):
     return tensor.double().cpu().numpy()
 
 
-def calibrated_steps(steps, tree, nodes, opinion, calibration):
-    """Log-probabilities of the next symbols, pooled with an opinion and at a temperature.
+def calibrated_steps(steps, tree, nodes, estimate, calibration):
+    """Log-probabilities of the next symbols, pooled with an estimate and at a temperature.
 
     Parameters
     ----------
     steps : Tensor of shape (B, K, S)
     tree : llmreg.numbers.tree.NumberTree
     nodes : LongTensor of shape (K,) or (B, K)
-    opinion : llmreg.estimates.stacking.Opinion of B rows, or None
+    estimate : llmreg.estimates.stacking.Estimate of B rows, or None
     calibration : llmreg.numbers.calibration.Calibration
 
     Returns
     -------
     Tensor of shape (B, K, S)
     """
-    others = None
-    if opinion is not None and calibration.estimate_weight:
-        others = opinion_steps(opinion, tree, nodes)
-    return calibrated(steps, others, calibration)
+    estimated = None
+    if estimate is not None and calibration.estimate_weight:
+        estimated = estimate_steps(estimate, tree, nodes)
+    return calibrated(steps, estimated, calibration)
 
 
 def tree_distribution(tree, steps, values=None):
@@ -147,7 +147,7 @@ def bounded_distribution(model, batch, tolerance, calibration=UNTOUCHED):
     share = tolerance / unit / max(tree.n_levels - 1, 1)
     for level in range(tree.n_levels):
         steps = step_log_probs(logits, tree, nodes)
-        steps = calibrated_steps(steps, tree, nodes, batch.opinion, calibration)
+        steps = calibrated_steps(steps, tree, nodes, batch.estimate, calibration)
         probs = steps.exp() * mass.unsqueeze(2)  # (B, K, S)
         # The greedy path is always expanded, so that greedy decoding is exact.
         symbol = probs[rows, greedy].argmax(-1)  # (B, 1)

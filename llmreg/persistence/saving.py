@@ -211,10 +211,10 @@ def _merged(model):
             "merge=False, or fit a pretrained model with number_input='text' and "
             "text_features=False."
         )
-    if model.others:
+    if model.further_members:
         raise ValueError(
             "merge=True gives one plain model, but this is an ensemble of "
-            f"{1 + len(model.others)}. Save with merge=False, or fit with n_estimators=1."
+            f"{1 + len(model.further_members)}. Save with merge=False, or fit with n_estimators=1."
         )
     if model.parts or model.bidirectional:
         added = ", ".join(model.parts) or "attention in both directions"

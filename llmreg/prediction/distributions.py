@@ -19,7 +19,7 @@ from llmreg.numbers.decoding import (
     tree_distribution,
 )
 from llmreg.numbers.distribution import NumericDistribution
-from llmreg.numbers.opinion import opinion_on, opinion_steps
+from llmreg.numbers.estimate import estimate_on, estimate_steps
 from llmreg.numbers.tree import mixed_steps
 from llmreg.training.steps import split_on_memory_error
 
@@ -79,7 +79,7 @@ def distributions(model, encoded, tolerance, calibration=UNTOUCHED):
         a histogram: its bins; greedy is the likeliest one's centre. Of learnt values: all mass on
         these, in ascending order, whatever bins they came from.
     """
-    writes = _head(model) is None and model.leaf_shift is None and not model.others
+    writes = _head(model) is None and model.leaf_shift is None and not model.further_members
     tree = model.tree
     bounded = tolerance > 0 and writes and tree.linear and tree.n_open > SMALL_TREE
 
@@ -87,8 +87,8 @@ def distributions(model, encoded, tolerance, calibration=UNTOUCHED):
         if bounded:
             return bounded_distribution(model, batch, tolerance, calibration)
         found = _output(model, batch)
-        others = _others(model, batch.opinion) if calibration.estimate_weight else None
-        return calibrated_distribution(model, found, others, calibration)
+        estimated = _estimated(model, batch.estimate) if calibration.estimate_weight else None
+        return calibrated_distribution(model, found, estimated, calibration)
 
     parts, place = _in_batches(model, encoded, compute)
     whole = parts[0] if len(parts) == 1 else NumericDistribution.concatenate(parts)
@@ -97,18 +97,18 @@ def distributions(model, encoded, tolerance, calibration=UNTOUCHED):
 
 @torch.inference_mode()
 def outputs(model, encoded):
-    """What the model, and what an opinion, says of rows before they are calibrated.
+    """What the model, and what an estimate, says of rows before they are calibrated.
 
     Returns
     -------
     found : Tensor of shape (n, ...)
         For :func:`calibrated_distribution`: log-probabilities (n, n_open, S) of all steps, or the
         head's output. On the model's device.
-    others : Tensor of the same shape, or None
-        What the rows' opinion says in the same terms, if they have one.
+    estimated : Tensor of the same shape, or None
+        What the rows' estimate says in the same terms, if they have one.
     """
     parts, place = _in_batches(model, encoded, lambda batch: _output(model, batch))
-    return torch.cat(parts)[place], _others(model, opinion_on(encoded.opinion, model.device))
+    return torch.cat(parts)[place], _estimated(model, estimate_on(encoded.estimate, model.device))
 
 
 def is_constant(model):
@@ -140,7 +140,7 @@ def has_spread(model):
 def _output(model, batch):
     """What the model says, or an ensemble together: the mixture of its members' distributions."""
     compute = open_steps if _head(model) is None else NumberLM.head_output
-    if not model.others:
+    if not model.further_members:
         return compute(model, batch)
     with model.alone(), closing(model.members()) as members:  # they take turns in one model
         found = torch.stack([compute(member, batch) for member in members])
@@ -149,23 +149,23 @@ def _output(model, batch):
     return found.logsumexp(0) - math.log(len(found)) if has_spread(model) else found.mean(0)
 
 
-def _others(model, opinion):
-    """What an opinion (None: there is none) says, in the terms of the model's output."""
-    if opinion is None:
+def _estimated(model, estimate):
+    """What an estimate (None: there is none) says, in the terms of the model's output."""
+    if estimate is None:
         return None
     if _head(model) is not None:
-        return model.head.opinion(opinion, model.tree)
+        return model.head.estimate(estimate, model.tree)
     nodes = torch.arange(model.tree.n_open, device=model.device)
-    return opinion_steps(opinion, model.tree, nodes)
+    return estimate_steps(estimate, model.tree, nodes)
 
 
-def calibrated_distribution(model, output, others, calibration):
+def calibrated_distribution(model, output, estimated, calibration):
     """The distributions of rows, in the units of y, from :func:`outputs`."""
     if not has_spread(model):
-        weight = 0.0 if others is None else calibration.estimate_weight
-        output = output.lerp(others.to(output), weight) if weight else output
+        weight = 0.0 if estimated is None else calibration.estimate_weight
+        output = output.lerp(estimated.to(output), weight) if weight else output
     else:
-        output = calibrated(output, others, calibration)
+        output = calibrated(output, estimated, calibration)
     if _head(model) is not None:
         found = model.head.distribution(output, model.tree)
         moves = model.head.on_axis and not model.codec.linear
@@ -204,7 +204,7 @@ def _shared(model, encoded):
     if model.shares_prefix and encoded.prefix is None:
         encoded = encoded.share_prefix(model.device)
     prefix = encoded.prefix
-    if prefix is None or model.others:  # each member reads it for itself
+    if prefix is None or model.further_members:  # each member reads it for itself
         return encoded
     return replace(encoded, prefix=replace(prefix, past=model.read_prefix(prefix.ids)))
 

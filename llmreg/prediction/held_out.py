@@ -69,13 +69,13 @@ def fitted_calibration(model, encoded, y, weight, *, scales, asked, estimate_wei
     asked : bool
         Whether to warn where there is nothing to scale.
     estimate_weight : float or "auto"
-        The weight of the rows' opinion, if they have one, or that it is to be found.
+        The weight of the rows' estimate, if they have one, or that it is to be found.
 
     Returns
     -------
     Calibration
         Temperature 1 with less than 30 rows, for a head that predicts one number per row, and for a
-        constant target. Weight "auto" is 0.5 with less than 30 rows, and 0 without an opinion.
+        constant target. Weight "auto" is 0.5 with less than 30 rows, and 0 without an estimate.
 
     Warns
     -----
@@ -84,7 +84,7 @@ def fitted_calibration(model, encoded, y, weight, *, scales, asked, estimate_wei
         estimates that are not there.
     """
     scales = scales and not _said_obstacle(model, len(y), asked)
-    share = _settled_weight(estimate_weight, encoded.opinion, len(y))
+    share = _settled_weight(estimate_weight, encoded.estimate, len(y))
     if not scales and share is not None:
         return Calibration(1.0, share)
     score, n_rows = _score(model, encoded, y, weight)
@@ -124,8 +124,8 @@ def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked):
         return found
     rows = held_out if len(held_out) >= MIN_ROWS else np.arange(len(y))
     rows = rows[calibration_rows(len(rows), _cells_per_row(model))]
-    output, others = outputs(model, encoded.take(rows))
-    distributions = calibrated_distribution(model, output, others, calibration)
+    output, estimated = outputs(model, encoded.take(rows))
+    distributions = calibrated_distribution(model, output, estimated, calibration)
     if steady_decoding(distributions, y[rows], weight[rows]) == "rail":
         return found
     warnings.warn(
@@ -146,26 +146,26 @@ def _score(model, encoded, y, weight):
     """The mean CRPS of rows by weight and temperature, and how many rows it is the mean of."""
     rows = calibration_rows(len(y), _cells_per_row(model))
     y, share = model.codec.to_axis(y[rows]), weight[rows] / weight[rows].sum()
-    found, others = outputs(model, encoded.take(rows))
+    found, estimated = outputs(model, encoded.take(rows))
 
     def score(weight, temperature):
         calibration = Calibration(temperature, weight)
-        distributions = calibrated_distribution(model, found, others, calibration)
+        distributions = calibrated_distribution(model, found, estimated, calibration)
         return on_axis(distributions, model.codec).crps(y) @ share
 
     return score, 1 / (share**2).sum()  # as many as unequal weights are worth
 
 
-def _settled_weight(asked, opinion, n_rows):
-    """The weight of an opinion, or None if it is to be found."""
-    if asked != "auto" and asked > 0 and opinion is None:
+def _settled_weight(asked, estimate, n_rows):
+    """The weight of an estimate, or None if it is to be found."""
+    if asked != "auto" and asked > 0 and estimate is None:
         warnings.warn(
             f"estimate_weight={asked} has no effect: there are no estimates. estimate_weight_ is "
             "0. Set estimates='both', or leave estimate_weight at 'auto'.",
             UserWarning,
             stacklevel=3,
         )
-    if opinion is None:
+    if estimate is None:
         return 0.0
     if asked != "auto":
         return float(asked)

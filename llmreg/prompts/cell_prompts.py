@@ -1,4 +1,4 @@
-"""Rows for the embedded model: cells alone, one token for each that is read as a vector.
+"""Rows for fresh weights: cells alone, one token for each that is read as a vector.
 
 Rows are tokenised once per fit, and equal cells once per table.
 """
@@ -23,7 +23,7 @@ __all__ = ["CellPrompts"]
 
 
 class CellPrompts(Prompts):
-    """Prompts of the embedded model: the cells in order, then ``<answer>``.
+    """Prompts for fresh weights: the cells in order, then ``<answer>``.
 
     The template's fixed texts are the same in every row; a model without pretraining learns
     nothing from them, so they are left out. Cells that are read as vectors take one token each.

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from llmreg.estimates.stacking import Opinion
-from llmreg.numbers.opinion import opinion_on
+from llmreg.estimates.stacking import Estimate
+from llmreg.numbers.estimate import estimate_on
 from llmreg.prompts.cell_encoder import SlotLayout
 from llmreg.prompts.cells import CellValues
 
@@ -48,7 +48,7 @@ class PromptBatch:
     numbers: torch.Tensor
     categories: torch.Tensor
     texts: torch.Tensor
-    opinion: Opinion | None = None  # what regressors make of the rows, as a tensor
+    estimate: Estimate | None = None  # what regressors make of the rows, as a tensor
     prefix: Prefix | None = None  # what stands before the P tokens
     unpadded: bool = False  # whether all tokens are known to be real
 
@@ -75,7 +75,7 @@ class EncodedRows:
     starts: np.ndarray  # (n,) int64
     lengths: np.ndarray  # (n,) int64
     cells: CellValues
-    opinion: Opinion | None = None  # what regressors make of the rows
+    estimate: Estimate | None = None  # what regressors make of the rows
     prefix: Prefix | None = None  # what stands before each row's tokens
 
     def __len__(self):
@@ -91,7 +91,7 @@ class EncodedRows:
             ``rows[kind]`` are rows equal to all.
         """
         cells = [self.cells.numbers, self.cells.categories, self.cells.texts]
-        cells += [] if self.opinion is None else [self.opinion.centre]
+        cells += [] if self.estimate is None else [self.estimate.centre]
         width = [np.ascontiguousarray(part).reshape(len(self), -1) for part in cells]
         keys = np.empty(len(self), dtype=object)
         for row, (start, length) in enumerate(zip(self.starts, self.lengths, strict=True)):
@@ -136,7 +136,7 @@ class EncodedRows:
         """These rows only; token arrays are shared, not copied."""
         return replace(
             self, starts=self.starts[rows], lengths=self.lengths[rows],
-            cells=self.cells.take(rows), opinion=self.opinion and self.opinion.take(rows),
+            cells=self.cells.take(rows), estimate=self.estimate and self.estimate.take(rows),
         )  # fmt: skip
 
     def batch(self, rows, device, dtype):
@@ -158,7 +158,7 @@ class EncodedRows:
             numbers=tensor(cells.numbers, dtype),
             categories=tensor(cells.categories, torch.long),
             texts=tensor(cells.texts, dtype),
-            opinion=opinion_on(self.opinion and self.opinion.take(rows), device),
+            estimate=estimate_on(self.estimate and self.estimate.take(rows), device),
             prefix=self.prefix,
             unpadded=bool(mask.all()),
         )
@@ -275,4 +275,4 @@ class Prompts:
     def _encode(self, rows, cells):
         ragged = self._tokens(rows)
         starts = ragged.lengths.cumsum() - ragged.lengths
-        return EncodedRows(ragged.ids, ragged.slots, starts, ragged.lengths, cells, rows.opinion)
+        return EncodedRows(ragged.ids, ragged.slots, starts, ragged.lengths, cells, rows.estimate)

@@ -1,4 +1,4 @@
-"""The embedded model's tokenizer: byte-level BPE fitted on the training cells."""
+"""A fresh model's tokenizer: byte-level BPE fitted on the training cells."""
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast

@@ -67,7 +67,7 @@ class SerializedRows:
         The fields in prompt order.
     n_rows : int
         Number of rows.
-    opinion : llmreg.estimates.stacking.Opinion or None, default=None
+    estimate : llmreg.estimates.stacking.Estimate or None, default=None
         What regressors make of the rows beside the language model.
     weight : ndarray of shape (n_rows,) or None, default=None
         How much training rows count in scales and quantiles of numbers; None: alike.
@@ -76,7 +76,7 @@ class SerializedRows:
     literals: tuple[str, ...]
     fields: tuple[Field, ...]
     n_rows: int
-    opinion: Any = None
+    estimate: Any = None
     weight: np.ndarray | None = None
 
     def to_text(self):
@@ -112,9 +112,9 @@ class SerializedRows:
             )
             for field in self.fields
         ]  # fmt: skip
-        opinion = self.opinion and self.opinion.take(rows)
+        estimate = self.estimate and self.estimate.take(rows)
         weight = None if self.weight is None else self.weight[rows]
-        return SerializedRows(self.literals, tuple(fields), len(rows), opinion, weight)
+        return SerializedRows(self.literals, tuple(fields), len(rows), estimate, weight)
 
 
 class RowSerializer(TransformerMixin, BaseEstimator):

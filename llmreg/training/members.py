@@ -29,13 +29,13 @@ def train_members(train, count, build=None):
         If there can't be several members.
     """
     model, seed = train.fitted.model, train.fitted.plan.seed
-    starts = model.others
+    starts = model.further_members
     count = count if build else 1 + len(starts)
     _check(count, model, train.processes)
     if count == 1:
         return train(0)
     first, finished, history = model.snapshot(), [], []
-    model.keep_others(())  # what is validated is the member alone
+    model.keep_further_members(())  # what is validated is the member alone
     try:
         for member in range(count):
             if member:
@@ -45,10 +45,10 @@ def train_members(train, count, build=None):
             history += [{"member": member, **record} for record in train(member)]
             finished.append(model.snapshot())
     except BaseException:
-        model.keep_others(starts)
+        model.keep_further_members(starts)
         raise
     model.restore(finished[0])
-    model.keep_others(finished[1:])
+    model.keep_further_members(finished[1:])
     return history
 
 

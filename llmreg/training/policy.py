@@ -1,4 +1,4 @@
-"""The model's distribution over numbers for one batch of rows, as the objectives see it."""
+"""The model's distribution over numbers for one batch of rows, as the methods see it."""
 
 from dataclasses import dataclass
 

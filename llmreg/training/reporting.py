@@ -25,9 +25,9 @@ def printer(plan, model, n_rows, n_validated, member=None):
     prefix = "" if member is None else f"{member} "
     validated = f"validated on {n_validated}" if n_validated else "no validation"
     place = f"{model.device}, {str(model.dtype).removeprefix('torch.')}"
-    for objective, chosen in plan:
+    for method, chosen in plan:
         print(
-            f"{prefix}[{chosen.name}] {type(objective).__name__}, {chosen.epochs} epochs: "
+            f"{prefix}[{chosen.name}] {type(method).__name__}, {chosen.epochs} epochs: "
             f"{n_rows} rows, {validated}, batch_size {chosen.batch_size}, learning_rate "
             f"{chosen.learning_rate:g}, weight_decay {chosen.weight_decay:.3g}, {place}"
         )

@@ -45,14 +45,14 @@ def train_stages(model, data, plan, checkpoints, *, lora=None, **common):
 def _train(model, data, plan, checkpoints, saved, signals, lora, **common):
     first, history = (saved["stage"], saved["history"]) if saved else (0, [])
     for index in range(first, len(plan)):
-        objective, settings = plan[index]
+        method, settings = plan[index]
         resumed = saved and index == first
-        if objective.stage == "align" and lora is not None:
+        if method.stage == "align" and lora is not None:
             model.add_lora(lora)
         if resumed:
             _put(model, saved["fixed"])
             _put(model, saved["start"])
-        reference = objective.needs_reference
+        reference = method.needs_reference
         given = {
             "stage": index, "history": history, "fixed": _fixed(model),
             "start": model.snapshot() if reference else {},
@@ -64,7 +64,7 @@ def _train(model, data, plan, checkpoints, saved, signals, lora, **common):
                 checkpoints.save({**given, "run": stage.state()})
             signals.deliver()
 
-        stage = Stage(model, data, objective, settings=settings, after_step=after_step, **common)
+        stage = Stage(model, data, method, settings=settings, after_step=after_step, **common)
         if resumed:
             stage.load(saved["run"])
         history = history + stage.run()

@@ -60,7 +60,7 @@ class TrainingData:
         return self.rows.batch(rows, device, dtype), targets
 
 
-def train_stage(model, data, objective, scale, settings, **kwargs):
+def train_stage(model, data, method, scale, settings, **kwargs):
     """Train a model's trainable weights; those of the epoch to keep are left in it.
 
     Parameters are those of :class:`Stage`.
@@ -70,7 +70,7 @@ def train_stage(model, data, objective, scale, settings, **kwargs):
     list of dict
         One record per epoch.
     """
-    return Stage(model, data, objective, scale, settings, **kwargs).run()
+    return Stage(model, data, method, scale, settings, **kwargs).run()
 
 
 class Stage:
@@ -83,7 +83,7 @@ class Stage:
     ----------
     model : llmreg.lm.backbone.NumberLM
     data : TrainingData
-    objective : llmreg.methods.Method
+    method : llmreg.methods.Method
     scale : llmreg.training.policy.ZScale
     settings : llmreg.config.plan.StageSettings
     validate : callable or None
@@ -102,11 +102,11 @@ class Stage:
     """
 
     def __init__(
-        self, model, data, objective, scale, settings, *, validate, rng, generator, report,
+        self, model, data, method, scale, settings, *, validate, rng, generator, report,
         processes=None, after_step=None,
     ):  # fmt: skip
         data = data.dealt()
-        self.model, self.data, self.objective = model, data, objective
+        self.model, self.data, self.method = model, data, method
         self.settings, self.report, self.after_step = settings, report, after_step
         self.rng, self.generator = rng, generator
         self.n_batches = -(-len(data) // settings.batch_size)
@@ -114,7 +114,7 @@ class Stage:
             model, settings, settings.epochs * self.n_batches
         )
         self.gradients = BatchGradients(
-            model, data, objective, scale, processes or Processes(), settings.micro_batch_size
+            model, data, method, scale, processes or Processes(), settings.micro_batch_size
         )
         self.clip = GradientClip(settings.max_grad_norm)
         self.average = RunningMean(model)
@@ -125,7 +125,7 @@ class Stage:
     def run(self):
         """Train until the end; returns the records of all epochs."""
         self.started = time.perf_counter() - self.seconds
-        if self.objective.stage == "align" and not self.records and self.batches is None:
+        if self.method.stage == "align" and not self.records and self.batches is None:
             self.best.begin()
         while len(self.records) < self.settings.epochs and not self.stopped:
             self._epoch()
@@ -135,8 +135,8 @@ class Stage:
             kept = -1 if self.best.epoch is None else self.best.epoch - 1
             self.records[kept]["kept"] = True
         if self.best.harmful:
-            _warn_if_worse(self.records, self.objective)
-        _warn_if_nothing_to_learn(self.records, self.objective)
+            _warn_if_worse(self.records, self.method)
+        _warn_if_nothing_to_learn(self.records, self.method)
         return self.records
 
     def _epoch(self):
@@ -144,7 +144,7 @@ class Stage:
         if self.batches is None:
             self.order_state = self.rng.get_state()
             self.batches, self.done, self.totals = self._shuffle(), 0, {"rows": 0}
-        self.model.train_mode(dropout=self.objective.stage == "sft")
+        self.model.train_mode(dropout=self.method.stage == "sft")
         while self.done < self.n_batches:
             self._step(self.batches[self.done])
             self.done += 1
@@ -161,7 +161,7 @@ class Stage:
 
     def _step(self, rows):
         noise = draw_noise(
-            len(rows), self.objective.num_draws, self.model.tree.n_levels, self.generator
+            len(rows), self.method.num_draws, self.model.tree.n_levels, self.generator
         )
         means = self.gradients(rows, noise)
         self._check("loss", means["loss"])
@@ -291,10 +291,10 @@ def _optimizer(model, settings, n_steps):
     return optimizer, schedule
 
 
-def _warn_if_worse(records, objective):
+def _warn_if_worse(records, method):
     best = min(record["validation_rmse"] for record in records)
     warnings.warn(
-        f"{type(objective).__name__} made the validation RMSE clearly worse in every epoch (at "
+        f"{type(method).__name__} made the validation RMSE clearly worse in every epoch (at "
         f"best {best:.4g}), so the first stage's weights are kept. Lower align_learning_rate, or "
         "choose a fit_method without a second stage.",
         UserWarning,
@@ -302,8 +302,8 @@ def _warn_if_worse(records, objective):
     )
 
 
-def _warn_if_nothing_to_learn(records, objective):
-    name = type(objective).__name__
+def _warn_if_nothing_to_learn(records, method):
+    name = type(method).__name__
     if _never(records, "sample_spread"):
         warnings.warn(
             f"All numbers that {name} drew for a row were equal in every epoch, so the rewards had "
@@ -312,10 +312,10 @@ def _warn_if_nothing_to_learn(records, objective):
             UserWarning,
             stacklevel=2,
         )
-    elif objective.reward is not None and _never(records, "advantage"):
+    elif method.reward is not None and _never(records, "advantage"):
         warnings.warn(
             f"All numbers that {name} compared for a row got the same reward in every epoch (to "
-            f"within 1e-6), so reward={objective.reward!r} taught nothing. It must be the higher "
+            f"within 1e-6), so reward={method.reward!r} taught nothing. It must be the higher "
             "the closer a number is to the target: look whether it is constant, overflows, or is "
             "measured in units that make it tiny.",
             UserWarning,

@@ -77,17 +77,17 @@ class BatchGradients:
     ----------
     model : llmreg.lm.backbone.NumberLM
     data : llmreg.training.stage.TrainingData
-    objective : llmreg.methods.Method
+    method : llmreg.methods.Method
     scale : llmreg.training.policy.ZScale
     processes : llmreg.training.parallel.Processes
     rows_at_once : int or None
         None: whole shares, until memory says otherwise.
     """
 
-    def __init__(self, model, data, objective, scale, processes, rows_at_once):
+    def __init__(self, model, data, method, scale, processes, rows_at_once):
         self.model = model
         self.data = data
-        self.objective = objective
+        self.method = method
         self.scale = scale
         self.processes = processes
         self.rows_at_once = rows_at_once
@@ -134,7 +134,7 @@ class BatchGradients:
         return (
             f"Training does not fit into the memory of {self.model.device}, with {size} row(s) at "
             f"a time: weights of {weights:.2f} GiB, prompts of up to {longest} tokens, "
-            f"{self.objective.num_draws or 'no'} sampled numbers per row, a number tree of "
+            f"{self.method.num_draws or 'no'} sampled numbers per row, a number tree of "
             f"{self.model.tree.n_open} nodes. Use Device(gradient_checkpointing=True), a lower "
             "RowSerializer(max_prompt_tokens=...), a codec with fewer digits, fewer "
             "num_generations, Device(dtype='bfloat16'), a smaller or quantised model"
@@ -150,7 +150,7 @@ class BatchGradients:
         for part in parts:
             policy, targets = first or self._policy(*part)
             first = None
-            loss, metrics = self.objective.loss(policy, targets, statistics)
+            loss, metrics = self.method.loss(policy, targets, statistics)
             ((targets.weight * loss).sum() / len(rows)).backward()
             for name, values in {"loss": loss, **metrics}.items():
                 value = (targets.weight * values.detach()).sum().cpu().double()
@@ -185,13 +185,13 @@ class BatchGradients:
         """
         first = self._policy(*parts[0])
         if len(parts) == 1:
-            statistics = self.objective.statistics(*first)
+            statistics = self.method.statistics(*first)
         else:
             states = random_states(self.model.device)
             with torch.no_grad():
-                statistics = self.objective.statistics(*first)
+                statistics = self.method.statistics(*first)
                 if statistics is not None:
-                    rest = [self.objective.statistics(*self._policy(*part)) for part in parts[1:]]
+                    rest = [self.method.statistics(*self._policy(*part)) for part in parts[1:]]
                     statistics = statistics + sum(rest)
             first = None  # without gradients
             set_random_states(states)

@@ -6,7 +6,7 @@ from scipy.integrate import quad
 from scipy.optimize import minimize
 from scipy.stats import logistic
 
-from llmreg.estimates.stacking import LEAST_SCALE, Opinion, Spread, fit_spread, stacking_weights
+from llmreg.estimates.stacking import LEAST_SCALE, Estimate, Spread, fit_spread, stacking_weights
 
 
 def _two(n=4000, noise=(0.3, 0.6), seed=0):
@@ -76,9 +76,9 @@ def test_errors_of_nothing_have_a_least_spread():
 
 
 def test_units_and_rows():
-    opinion = Opinion(np.arange(4.0), Spread(1.0, 2.0, 0.1).times(10))
-    assert opinion.spread == (10.0, 20.0, 0.1)
-    assert opinion.take(np.array([2, 0])).centre.tolist() == [2.0, 0.0]
+    estimate = Estimate(np.arange(4.0), Spread(1.0, 2.0, 0.1).times(10))
+    assert estimate.spread == (10.0, 20.0, 0.1)
+    assert estimate.take(np.array([2, 0])).centre.tolist() == [2.0, 0.0]
 
 
 def test_the_density_is_one():

@@ -1,4 +1,4 @@
-"""Policies whose parameters are their own logits: objectives without a language model below."""
+"""Policies whose parameters are their own logits: methods without a language model below."""
 
 from contextlib import contextmanager
 

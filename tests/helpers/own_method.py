@@ -54,12 +54,12 @@ class Laplace(HeadMethod):
         bins = (targets.z.unsqueeze(1) >= edges[1:-1]).sum(1, keepdim=True)
         return -log_probs.gather(1, bins).squeeze(1), {}
 
-    def opinion(self, module, opinion, tree):
+    def estimate(self, module, estimate, tree):
         """What simple regressors say of the bins."""
-        from llmreg.numbers.opinion import interval_log_mass
+        from llmreg.numbers.estimate import interval_log_mass
 
-        edges = _edges(opinion.centre) * module.std + module.mean
-        return interval_log_mass(opinion, edges.unfold(0, 2, 1).unsqueeze(0)).log_softmax(-1)
+        edges = _edges(estimate.centre) * module.std + module.mean
+        return interval_log_mass(estimate, edges.unfold(0, 2, 1).unsqueeze(0)).log_softmax(-1)
 
     def distribution(self, module, output, tree):
         """Bins on the codec's axis."""

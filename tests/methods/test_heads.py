@@ -355,7 +355,7 @@ def test_an_unknown_token_is_an_error(tiny, tokenizer):
 
 def test_the_special_token_is_one_that_prompts_do_not_hold(tiny, tokenizer):
     give_parts(tiny, tokenizer, (SpecialTokenHead(),))
-    assert tiny.head.token == tokenizer.unk_token_id  # the embedded model has no end of sequence
+    assert tiny.head.token == tokenizer.unk_token_id  # the fresh model has no end of sequence
     ended = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer.backend_tokenizer, unk_token="<unk>", eos_token="9"
     )

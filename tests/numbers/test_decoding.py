@@ -10,7 +10,7 @@ from codec_zoo import PlainCodec
 from llmreg.codecs.decimals import DecimalCodec
 from llmreg.codecs.digits import DigitCodec
 from llmreg.codecs.grids import GridCodec
-from llmreg.estimates.stacking import Opinion, Spread
+from llmreg.estimates.stacking import Estimate, Spread
 from llmreg.numbers import decoding
 from llmreg.numbers.calibration import UNTOUCHED, Calibration
 from llmreg.numbers.decoding import (
@@ -19,7 +19,7 @@ from llmreg.numbers.decoding import (
     open_steps,
     tree_distribution,
 )
-from llmreg.numbers.opinion import opinion_steps
+from llmreg.numbers.estimate import estimate_steps
 from llmreg.numbers.tree import greedy_leaf, leaf_log_probs, step_log_probs
 
 LENGTHS = (5, 1, 8)
@@ -63,7 +63,9 @@ def _steps(model, batch):
 def exact_distribution(model, batch, calibration=UNTOUCHED):
     tree, steps = model.tree, open_steps(model, batch)
     nodes = torch.arange(tree.n_open)
-    return tree_distribution(tree, calibrated_steps(steps, tree, nodes, batch.opinion, calibration))
+    return tree_distribution(
+        tree, calibrated_steps(steps, tree, nodes, batch.estimate, calibration)
+    )
 
 
 def _ascending(codec):
@@ -315,20 +317,20 @@ def test_a_model_in_half_precision_predicts_too(build_model, random_batch, toler
     assert found.mean() == pytest.approx(expected, abs=0.2)
 
 
-def _with_opinion(batch, codec):
-    """The batch with an opinion of each row, a tenth of the codec's range wide."""
+def _with_estimate(batch, codec):
+    """The batch with an estimate of each row, a tenth of the codec's range wide."""
     unit = float(np.ptp(codec.edges_)) or 1.0
     centre = codec.edges_[0] + unit * torch.tensor([0.13, 0.41, 0.97], dtype=torch.float64)
-    return replace(batch, opinion=Opinion(centre, Spread(0.03 * unit, 0.1 * unit, 0.1)))
+    return replace(batch, estimate=Estimate(centre, Spread(0.03 * unit, 0.1 * unit, 0.1)))
 
 
 @pytest.mark.parametrize("weight", [0.3, 1.0])
-def test_an_opinion_counts_by_its_weight_at_every_step_of_exact_and_bounded_trees(
+def test_an_estimate_counts_by_its_weight_at_every_step_of_exact_and_bounded_trees(
     weight, build_model, random_batch, codec
 ):
-    model, batch = build_model("llama", codec), _with_opinion(random_batch(LENGTHS), codec)
+    model, batch = build_model("llama", codec), _with_estimate(random_batch(LENGTHS), codec)
     tree, nodes = model.tree, torch.arange(model.tree.n_open)
-    mine, theirs = open_steps(model, batch), opinion_steps(batch.opinion, tree, nodes)
+    mine, theirs = open_steps(model, batch), estimate_steps(batch.estimate, tree, nodes)
     # In the model's precision, where neighbouring numbers may be equally likely.
     steps = step_log_probs(mine.lerp(theirs.to(mine), weight), tree, nodes)
     expected = leaf_log_probs(steps, tree).exp().double().numpy()
@@ -340,9 +342,9 @@ def test_an_opinion_counts_by_its_weight_at_every_step_of_exact_and_bounded_tree
     bounded = bounded_distribution(model, batch, tolerance, calibration)
     assert np.abs(bounded.mean() - found.mean()).max() <= tolerance + 1e-5
     assert bounded.greedy().tolist() == found.greedy().tolist()
-    # Without a weight it has no say; without an opinion a weight has none.
+    # Without a weight it has no say; without an estimate a weight has none.
     untouched = exact_distribution(model, batch)
-    alone = exact_distribution(model, replace(batch, opinion=None), calibration)
+    alone = exact_distribution(model, replace(batch, estimate=None), calibration)
     np.testing.assert_array_equal(untouched.probabilities, alone.probabilities)
 
 

@@ -109,7 +109,7 @@ def test_the_weight_counts_in_predictions_and_can_be_undone(table, quick_fit, mo
     assert (pooled.predict(X) != alone.predict(X)).any()
     rows = pooled.prompts_.extend(pooled.serializer_.serialize(X))
     # After one epoch the model knows little more than the mean.
-    error = [np.abs(m.predict(X) - rows.opinion.centre).mean() for m in (pooled, alone)]
+    error = [np.abs(m.predict(X) - rows.estimate.centre).mean() for m in (pooled, alone)]
     assert error[0] < 0.6 * error[1]
     with pytest.raises(ValueError, match="estimate_weight_=2 is not a number from 0 to 1"):
         _copy(pooled, estimate_weight_=2).predict(X)
@@ -151,7 +151,7 @@ def test_heads_and_other_numbers_are_pooled_too(method, table, quick_fit):
     alone = model.predict(table.X)
     model.estimate_weight_ = 0.25
     moved = model.predict(table.X)
-    centre = model.prompts_.extend(model.serializer_.serialize(table.X)).opinion.centre
+    centre = model.prompts_.extend(model.serializer_.serialize(table.X)).estimate.centre
     if method == "pointwise":
         np.testing.assert_allclose(moved, 0.75 * alone + 0.25 * centre)
     model.estimate_weight_ = 1.0
@@ -171,9 +171,9 @@ def test_a_head_without_a_width_has_a_weight_of_least_absolute_error(table, quic
 def test_members_are_mixed_first_and_pooled_then(table, quick_fit):
     model = quick_fit(table.X, table.y, fit_method="ce", n_estimators=2, estimate_weight=0.0)
     members = [_copy(model), _copy(model)]
-    members[1].model_.restore(members[1].model_.others[0])
+    members[1].model_.restore(members[1].model_.further_members[0])
     for member in members:
-        member.model_.keep_others(())
+        member.model_.keep_further_members(())
     mean = np.mean([m.predict(table.X) for m in members], axis=0)
     np.testing.assert_allclose(model.predict(table.X), mean)
     model.estimate_weight_ = 1.0

@@ -112,7 +112,7 @@ def test_texts_are_encoded_as_if_one_by_one_and_equal_ones_once(tokenizer):
     assert not part.slots.any()
 
 
-# -- the embedded model's tokenizer -----------------------------------------------------------
+# -- the fresh model's tokenizer -----------------------------------------------------------
 
 
 def test_digits_are_single_tokens(tokenizer):

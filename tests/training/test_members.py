@@ -19,8 +19,8 @@ def _alone(model, member):
     single = copy.copy(model)
     single.model_ = copy.deepcopy(model.model_)
     if member:
-        single.model_.restore(model.model_.others[member - 1])
-    single.model_.keep_others(())
+        single.model_.restore(model.model_.further_members[member - 1])
+    single.model_.keep_further_members(())
     return single
 
 
@@ -54,7 +54,7 @@ def test_members_of_a_pretrained_model_share_its_base(
     table, quick_fit, pretrained_folder, tmp_path
 ):
     model = quick_fit(table.X, table.y, model=pretrained_folder, n_estimators=2)
-    (other,) = model.model_.others
+    (other,) = model.model_.further_members
     assert all("lora" in name for name in other)
     expected = model.predict(table.X)
     assert np.abs(expected - _alone(model, 0).predict(table.X)).max() > 1e-4
@@ -67,7 +67,7 @@ def test_members_of_a_pretrained_model_share_its_base(
 def test_a_warm_start_goes_on_with_every_member(fitted, table):
     longer = copy.deepcopy(fitted).set_params(warm_start=True, align_epochs=0, sft_epochs=1)
     longer.fit(table.X, table.y)
-    assert len(longer.model_.others) == 2
+    assert len(longer.model_.further_members) == 2
     for member in range(3):
         before, after = (_alone(model, member).predict(table.X) for model in (fitted, longer))
         assert 1e-3 < np.abs(after - before).max() < 0.5 * np.ptp(table.y)
@@ -77,7 +77,7 @@ def test_a_warm_start_keeps_the_number_of_members(table, quick_fit):
     single = quick_fit(table.X, table.y, warm_start=True).set_params(n_estimators=2)
     with pytest.warns(UserWarning, match=r"n_estimators \(1 → 2\)"):
         single.fit(table.X, table.y)
-    assert not single.model_.others
+    assert not single.model_.further_members
 
 
 def test_a_failed_warm_start_leaves_all_members_as_they_were(
@@ -104,5 +104,5 @@ def test_what_cannot_be_averaged_or_need_not_is_said_or_done_once(table, quick_f
     with pytest.raises(ValueError, match=r"n_estimators=2 .*learnable_raft"):
         quick_fit(table.X, table.y, fit_method="learnable_raft", n_estimators=2)
     constant = quick_fit(table.X, np.full(len(table.X), 3.0), n_estimators=2)
-    assert not constant.model_.others
+    assert not constant.model_.further_members
     np.testing.assert_allclose(constant.predict(table.X), 3.0, rtol=1e-12)

@@ -1,4 +1,4 @@
-"""The training loop by itself, with objectives made for the purpose."""
+"""The training loop by itself, with methods made for the purpose."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""An opinion on intervals and on the number tree, against scipy's distributions."""
+"""An estimate on intervals and on the number tree, against scipy's distributions."""
 
 from itertools import pairwise
 
@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from scipy.stats import logistic
 
 from llmreg import DigitCodec
-from llmreg.estimates.stacking import Opinion, Spread
-from llmreg.numbers.opinion import interval_log_mass, opinion_on, opinion_steps
+from llmreg.estimates.stacking import Estimate, Spread
+from llmreg.numbers.estimate import estimate_on, estimate_steps, interval_log_mass
 from llmreg.numbers.tree import NumberTree, leaf_log_probs
 
 SPREAD = Spread(0.4, 2.0, 0.15)
@@ -24,22 +24,22 @@ def _mass(low, high, centre, spread=SPREAD):
     return (1 - spread.share) * share(spread.narrow) + spread.share * share(spread.wide)
 
 
-def _opinion(centres, spread=SPREAD):
-    return opinion_on(Opinion(np.array(centres, float), spread), "cpu")
+def _estimate(centres, spread=SPREAD):
+    return estimate_on(Estimate(np.array(centres, float), spread), "cpu")
 
 
 def test_intervals_have_the_mass_of_a_mixture_of_logistics():
     edges = np.array([-9.0, -1.0, 0.0, 0.5, 3.0, 8.0])
     spans = torch.tensor(np.stack([edges[:-1], edges[1:]], 1)).unsqueeze(0)
     centres = [-2.0, 0.3]
-    found = interval_log_mass(_opinion(centres), spans).exp().numpy()
+    found = interval_log_mass(_estimate(centres), spans).exp().numpy()
     expected = [[_mass(*span, c) for span in pairwise(edges)] for c in centres]
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
 def test_far_away_and_in_no_width_it_stays_finite_and_in_order():
     spans = torch.tensor([[[0.0, 1.0], [1e3, 1e3 + 1], [1e9, 1e9 + 1], [5.0, 5.0]]]).double()
-    found = interval_log_mass(_opinion([0.5]), spans)[0]
+    found = interval_log_mass(_estimate([0.5]), spans)[0]
     assert torch.isfinite(found).all()
     assert found[0] > found[1] > found[2] == found[3] == -1e4
     # In the tail, where a difference of two CDFs would be zero.
@@ -59,14 +59,14 @@ def test_steps_lead_to_numbers_as_often_as_their_bins_have_mass(drawn):
     spread = Spread(0.1 * unit, 0.5 * unit, 0.2)
     centres = [edges[0] + 0.3 * unit, edges[-1]]
     nodes = torch.arange(tree.n_open)
-    steps = opinion_steps(_opinion(centres, spread), tree, nodes)
+    steps = estimate_steps(_estimate(centres, spread), tree, nodes)
     expected = np.array([_mass(bins[:-1], bins[1:], c, spread) for c in centres])
     expected /= expected.sum(1, keepdims=True)
     np.testing.assert_allclose(leaf_log_probs(steps, tree).exp(), expected, rtol=1e-6, atol=1e-9)
     # The same asked row by row, with padding.
     by_row = torch.stack([nodes, nodes.flip(0)])
     by_row[1, 0] = -1
-    again = opinion_steps(_opinion(centres, spread), tree, by_row)
+    again = estimate_steps(_estimate(centres, spread), tree, by_row)
     torch.testing.assert_close(again[0], steps[0])
     torch.testing.assert_close(again[1, 1:], steps[1].flip(0)[1:])
 
@@ -74,7 +74,7 @@ def test_steps_lead_to_numbers_as_often_as_their_bins_have_mass(drawn):
 def test_beyond_the_codec_the_nearest_number_has_the_mass():
     codec = DigitCodec(10, 2).fit([0.0, 10.0])
     tree = NumberTree.from_codec(codec)
-    steps = opinion_steps(_opinion([-40.0, 1e6]), tree, torch.arange(tree.n_open))
+    steps = estimate_steps(_estimate([-40.0, 1e6]), tree, torch.arange(tree.n_open))
     leaf = leaf_log_probs(steps, tree).exp()
     assert leaf.argmax(1).tolist()[0] == 0
     np.testing.assert_allclose(leaf.sum(1), 1.0)
@@ -83,13 +83,13 @@ def test_beyond_the_codec_the_nearest_number_has_the_mass():
 def test_an_end_with_a_heap_has_all_that_lies_beyond_it():
     y = np.array([*range(11), 0, 0, 10, 10], float)
     tree = NumberTree.from_codec(DigitCodec(10, 2).fit(y))
-    steps = opinion_steps(_opinion([-3.0, 4.0, 9.0]), tree, torch.arange(tree.n_open))
+    steps = estimate_steps(_estimate([-3.0, 4.0, 9.0]), tree, torch.arange(tree.n_open))
     leaf = leaf_log_probs(steps, tree).exp()
     for row, centre in enumerate([-3.0, 4.0, 9.0]):
         assert float(leaf[row, 0]) == pytest.approx(_mass(-np.inf, 0.1, centre), rel=1e-6)
         assert float(leaf[row, -1]) == pytest.approx(_mass(9.9, np.inf, centre), rel=1e-6)
 
 
-def test_no_opinion_stays_none():
-    assert opinion_on(None, "cpu") is None
-    assert opinion_on(Opinion(np.zeros(2), SPREAD), "cpu").centre.dtype == torch.float64
+def test_no_estimate_stays_none():
+    assert estimate_on(None, "cpu") is None
+    assert estimate_on(Estimate(np.zeros(2), SPREAD), "cpu").centre.dtype == torch.float64

@@ -33,7 +33,7 @@ from llmreg.config.pretrained_model import as_pretrained
 from llmreg.lm.adapters import adapter_config, adapter_weights
 from llmreg.lm.building import build_model
 from llmreg.lm.loading.base import fresh_base, pretrained_base
-from llmreg.memory.estimate import MemoryEstimate, StageMemory, estimate_memory
+from llmreg.memory.needs import MemoryEstimate, StageMemory, estimate_memory
 from llmreg.memory.quantised import quantised_bytes
 from llmreg.memory.virtual_model import PeakBytes
 from llmreg.methods import resolve_method
@@ -371,7 +371,7 @@ import resource, sys, warnings
 import numpy as np, pandas as pd
 from transformers import LlamaConfig
 from llmreg import LLMRegressor
-from llmreg.memory.estimate import estimate_memory
+from llmreg.memory.needs import estimate_memory
 
 def peak():
     scale = 1 if sys.platform == "darwin" else 1024

@@ -23,7 +23,7 @@ class StageMemory:
     Attributes
     ----------
     method : str
-        The objective's class.
+        The method's class.
     rows : int
         Rows computed at once: ``batch_size``, or ``micro_batch_size`` where that is smaller.
     weights : dict of str to int
@@ -229,7 +229,7 @@ def estimate_memory(model, X, y=None) -> MemoryEstimate:
     Warns
     -----
     UserWarning
-        If texts or prompts are cut; if an objective of your own cannot run without data: then the
+        If texts or prompts are cut; if a method of your own cannot run without data: then the
         whole number tree is counted in its place.
 
     Examples

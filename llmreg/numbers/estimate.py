@@ -1,8 +1,8 @@
 """What regressors say of a number, as log-probabilities to pool with the language model's.
 
-Pure functions of tensors. An opinion (:class:`llmreg.estimates.stacking.Opinion`) is a distribution
-on the codec's axis; here it becomes one over intervals, and over the next symbols at a node of
-the number tree.
+Pure functions of tensors. An estimate (:class:`llmreg.estimates.stacking.Estimate`) is a
+distribution on the codec's axis; here it becomes one over intervals, and over the next symbols at
+a node of the number tree.
 """
 
 import math
@@ -11,39 +11,39 @@ from dataclasses import replace
 import torch
 from torch.nn.functional import logsigmoid
 
-__all__ = ["interval_log_mass", "opinion_on", "opinion_steps"]
+__all__ = ["estimate_on", "estimate_steps", "interval_log_mass"]
 
 FARTHEST = 1e30  # scales
 LEAST_LOG_MASS = -1e4  # of an interval: what lies beyond all scales stays finite
 IMPOSSIBLE = -1e30  # as in step_log_probs
 
 
-def opinion_on(opinion, device):
-    """An opinion whose centres are a tensor on a device, as precise as number trees are there.
+def estimate_on(estimate, device):
+    """An estimate whose centres are a tensor on a device, as precise as number trees are there.
 
     Parameters
     ----------
-    opinion : llmreg.estimates.stacking.Opinion or None
+    estimate : llmreg.estimates.stacking.Estimate or None
         With an ndarray; None stays None.
     device : torch.device or str
     """
-    if opinion is None:
+    if estimate is None:
         return None
     device = torch.device(device)
     # Not every device has float64.
     dtype = torch.float32 if device.type == "mps" else torch.float64
-    return replace(opinion, centre=torch.as_tensor(opinion.centre).to(device, dtype))
+    return replace(estimate, centre=torch.as_tensor(estimate.centre).to(device, dtype))
 
 
-def interval_log_mass(opinion, spans):
+def interval_log_mass(estimate, spans):
     """Log-probability of intervals.
 
     Parameters
     ----------
-    opinion : llmreg.estimates.stacking.Opinion of B rows
+    estimate : llmreg.estimates.stacking.Estimate of B rows
         With a centre (B,) as a tensor.
     spans : Tensor of shape (B, ..., 2) or (1, ..., 2)
-        Lower and upper ends, in the opinion's units.
+        Lower and upper ends, in the estimate's units.
 
     Returns
     -------
@@ -53,15 +53,15 @@ def interval_log_mass(opinion, spans):
     Examples
     --------
     >>> import torch
-    >>> from llmreg.numbers.opinion import interval_log_mass
-    >>> from llmreg.estimates.stacking import Opinion, Spread
-    >>> opinion = Opinion(torch.tensor([10.0]), Spread(1.0, 3.0, 0.1))
+    >>> from llmreg.numbers.estimate import interval_log_mass
+    >>> from llmreg.estimates.stacking import Estimate, Spread
+    >>> estimate = Estimate(torch.tensor([10.0]), Spread(1.0, 3.0, 0.1))
     >>> spans = torch.tensor([[[-99.0, 10.0], [10.0, 11.0]]])
-    >>> [round(p, 3) for p in interval_log_mass(opinion, spans).exp()[0].tolist()]
+    >>> [round(p, 3) for p in interval_log_mass(estimate, spans).exp()[0].tolist()]
     [0.5, 0.216]
     """
-    narrow, wide, share = opinion.spread
-    offset = spans - opinion.centre.view(-1, *[1] * (spans.dim() - 1))
+    narrow, wide, share = estimate.spread
+    offset = spans - estimate.centre.view(-1, *[1] * (spans.dim() - 1))
     # Ends that are infinitely many scales away have no difference.
     offset = offset.clamp(-FARTHEST * narrow, FARTHEST * narrow)
     most = _logistic_log_mass(offset / narrow) + math.log1p(-share)
@@ -75,14 +75,14 @@ def _logistic_log_mass(spans):
     return logsigmoid(high) + logsigmoid(-low) + torch.log(-torch.expm1(low - high))
 
 
-def opinion_steps(opinion, tree, nodes):
-    """Log-probability of each next symbol at each node, as an opinion has it.
+def estimate_steps(estimate, tree, nodes):
+    """Log-probability of each next symbol at each node, as an estimate has it.
 
     A symbol is as likely as the numbers are that it leads to.
 
     Parameters
     ----------
-    opinion : llmreg.estimates.stacking.Opinion of B rows
+    estimate : llmreg.estimates.stacking.Estimate of B rows
         With a centre (B,) as a tensor.
     tree : llmreg.numbers.tree.NumberTree
     nodes : LongTensor of shape (K,) or (B, K)
@@ -102,5 +102,5 @@ def opinion_steps(opinion, tree, nodes):
     bins = tree.leaf_span[leaf.clamp(min=0)].unsqueeze(3).expand_as(runs).clone()
     bins[..., 1:, 0] = bins[..., 1:, 1]  # one run, and empty ones
     spans = torch.where((leaf >= 0)[..., None, None], bins, runs)
-    mass = interval_log_mass(opinion, spans).logsumexp(-1)
+    mass = interval_log_mass(estimate, spans).logsumexp(-1)
     return mass.masked_fill((leaf < 0) & (child < 0), IMPOSSIBLE).log_softmax(-1)
