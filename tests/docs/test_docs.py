@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
+from llmreg.methods import registry
+
 ROOT = Path(__file__).resolve().parents[2]
 SKIP = re.compile(r"<!--\s*skip:\s*\S.*-->")
 OPENING = re.compile(r"(\s*)(`{3,}|~{3,})\s*([\w+-]*).*")
@@ -78,6 +80,8 @@ DOCUMENTS = [
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_python_blocks_run(path, tmp_path, monkeypatch):
+    # What a page registers is gone after it.
+    monkeypatch.setattr(registry, "METHODS", dict(registry.METHODS))
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")

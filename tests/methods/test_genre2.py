@@ -19,12 +19,12 @@ def _expert_cross_entropy(policy, leaf):
 
 
 def test_the_experts_loss_is_its_cross_entropy_on_the_models_own_prefixes():
-    objective = GenRe2(4, expert_weight=0.3)
+    method = GenRe2(4, expert_weight=0.3)
     policy, targets = tree_rows(num_draws=4)
     leaves, _ = policy.sample(4)
     assert len({leaf // 4 for leaf in leaves[0].tolist()}) > 1
     expected = torch.stack([_expert_cross_entropy(policy, leaf) for leaf in leaves[0].tolist()])
-    loss, metrics = objective.loss(policy, targets)
+    loss, metrics = method.loss(policy, targets)
     assert metrics["expert_cross_entropy"].item() == pytest.approx(expected.mean().item())
     plain, _ = ReMax(4).loss(*tree_rows(num_draws=4))
     assert loss.item() == pytest.approx(plain.item() + 0.3 * expected.mean().item())

@@ -28,7 +28,7 @@ def _autograd(function, temperature=1.0):
     return logits.grad
 
 
-def _objective_of(reward):
+def _goal_of(reward):
     """What a reward maximises, negated, as a function of the log-probabilities."""
     y = torch.tensor([TARGET], dtype=torch.float64)
     if reward == "rail":
@@ -46,9 +46,9 @@ def _objective_of(reward):
 @pytest.mark.parametrize("reward", [*REWARDS, pinball])
 @pytest.mark.parametrize("method", ALIGNERS)
 def test_the_exact_gradient_is_that_of_what_the_reward_stands_for(method, reward, temperature):
-    objective = method("exact", reward=reward, temperature=temperature, scale_rewards=False)
-    found = row_gradients(objective)[0]
-    assert torch.allclose(found, _autograd(_objective_of(reward), temperature), atol=1e-12)
+    built = method("exact", reward=reward, temperature=temperature, scale_rewards=False)
+    found = row_gradients(built)[0]
+    assert torch.allclose(found, _autograd(_goal_of(reward), temperature), atol=1e-12)
     assert found.abs().max() > 0.01
 
 
@@ -59,7 +59,7 @@ def test_the_sampled_gradient_is_the_exact_one_on_average(method, reward, num_ge
     n_rows, temperature = 20_000, 1.3
     sampled = method(num_generations, reward=reward, temperature=temperature, scale_rewards=False)
     gradients = row_gradients(sampled, n_rows)
-    expected = _autograd(_objective_of(reward), temperature)
+    expected = _autograd(_goal_of(reward), temperature)
     if method is GRPO and reward not in ("rail", "crps"):
         expected = expected * (1 - 1 / num_generations)  # the mean includes the sample itself
     error = gradients.mean(0) - expected
@@ -84,8 +84,8 @@ def test_gradients_reach_the_weights_of_a_model(method, reward, build_model, ran
         return model.lm.get_input_embeddings().weight.grad.clone()
 
     policy = NumberPolicy(model, batch, scale)
-    objective = method("exact", reward=reward, scale_rewards=False)
-    found = gradient(objective.loss(policy, Targets(z=y, leaf=y.long(), weight=torch.ones(3)))[0])
+    built = method("exact", reward=reward, scale_rewards=False)
+    found = gradient(built.loss(policy, Targets(z=y, leaf=y.long(), weight=torch.ones(3)))[0])
     log_probs = NumberPolicy(model, batch, scale).leaf_log_probs()
     if reward == "rail":
         loss = F.expected_squared_error(log_probs, scale.leaf, y)
@@ -113,8 +113,8 @@ class AgreeingPolicy(FreePolicy):
 def test_draws_without_spread_give_no_gradient(method, reward, num_generations, scale_rewards):
     policy, targets = free_rows(4)
     policy = AgreeingPolicy(policy.logits)
-    objective = method(num_generations, reward=reward, scale_rewards=scale_rewards)
-    loss, metrics = objective.loss(policy, targets)
+    built = method(num_generations, reward=reward, scale_rewards=scale_rewards)
+    loss, metrics = built.loss(policy, targets)
     loss.sum().backward()
     assert loss.tolist() == [0] * 4
     assert (policy.logits.grad == 0).all()
@@ -128,8 +128,8 @@ def test_a_certain_policy_has_no_gradient_instead_of_nan(method, reward, scale_r
     certain = torch.full((6,), -1e4, dtype=torch.float64)
     certain[2] = 0.0
     policy, targets = free_rows(4, certain)
-    objective = method("exact", reward=reward, scale_rewards=scale_rewards)
-    loss, _ = objective.loss(policy, targets)
+    built = method("exact", reward=reward, scale_rewards=scale_rewards)
+    loss, _ = built.loss(policy, targets)
     loss.sum().backward()
     assert torch.isfinite(loss).all()
     assert (policy.logits.grad == 0).all()
@@ -138,8 +138,8 @@ def test_a_certain_policy_has_no_gradient_instead_of_nan(method, reward, scale_r
 def test_agreeing_samples_that_differ_from_the_greedy_number_do_not_explode():
     # With G = 3 draws, rows whose draws agree on another number than the greedy one are common.
     policy, targets = free_rows(500)
-    objective = ReMax(3, reward="mse", scale_rewards="group")
-    loss, _ = objective.loss(policy, targets)
+    built = ReMax(3, reward="mse", scale_rewards="group")
+    loss, _ = built.loss(policy, targets)
     loss.sum().backward()
     assert policy.logits.grad.abs().max() < 1e3
 
@@ -168,7 +168,7 @@ def test_beta_adds_the_kl_to_the_loss_and_to_the_metrics():
 @pytest.mark.parametrize("reward", REWARDS)
 @pytest.mark.parametrize("method", ALIGNERS)
 def test_parts_of_a_batch_add_up_to_the_whole_one(method, reward, num_generations):
-    objective = method(num_generations, reward=reward, scale_rewards="batch")
+    built = method(num_generations, reward=reward, scale_rewards="batch")
     policy, targets = free_rows(5)
     policy.logits = torch.randn(5, 6, dtype=torch.float64)
     targets = Targets(
@@ -177,7 +177,7 @@ def test_parts_of_a_batch_add_up_to_the_whole_one(method, reward, num_generation
         weight=torch.tensor([1.0, 3, 0, 1, 2]),
     )
     leaves, _ = policy.sample(4)
-    whole, _ = objective.loss(policy, targets)
+    whole, _ = built.loss(policy, targets)
 
     def part(rows):
         """The rows of a part, with the draws that they had."""
@@ -188,10 +188,10 @@ def test_parts_of_a_batch_add_up_to_the_whole_one(method, reward, num_generation
         return some, Targets(targets.z[rows], targets.leaf[rows], targets.weight[rows])
 
     parts = [part(slice(0, 2)), part(slice(2, 5))]
-    statistics = sum(objective.statistics(*some) for some in parts)
-    found = torch.cat([objective.loss(*some, statistics)[0] for some in parts])
+    statistics = sum(built.statistics(*some) for some in parts)
+    found = torch.cat([built.loss(*some, statistics)[0] for some in parts])
     assert torch.allclose(found, whole, rtol=1e-9)
-    alone = torch.cat([objective.loss(*some)[0] for some in parts])
+    alone = torch.cat([built.loss(*some)[0] for some in parts])
     assert not torch.allclose(alone, whole, rtol=1e-3)
 
 

@@ -1,4 +1,4 @@
-"""RAFT, MBR and CRPS as methods, against enumeration."""
+"""RAFT, MBR and CRPS as losses, against enumeration."""
 
 import itertools
 import warnings
