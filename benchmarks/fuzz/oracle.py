@@ -79,6 +79,8 @@ class Findings:
         for message, filename, place in found.warnings:
             if _leaks(message, Path(filename)):
                 self.fail("warning leaks", f"{type(message).__name__} at {place}", str(message))
+        if found.told:
+            self.outcomes["warned the user"] += 1
         if found.error is None:
             self.outcomes[f"{what}: worked"] += 1
             return True
