@@ -10,7 +10,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import numpy as np
 import pytest
 from codec_zoo import PlainCodec
+from core_tests import is_core
 from families import VOCABULARY, family_config
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if is_core(item.nodeid.removeprefix("tests/")):
+            item.add_marker("core")
 
 
 def _build_model(family, codec, *, cells=None, dtype=None, seed=0):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from core_tests import CORE
 
 import llmreg
 
@@ -68,6 +69,14 @@ def test_the_list_says_what_is():
     assert set(ELSEWHERE) <= set(untested(PACKAGE, TESTS)), "take from it what has its own file"
     gone = [file for file in ELSEWHERE.values() if not (TESTS / file).is_file()]
     assert not gone, f"{gone} are not there: say which files test the modules now"
+
+
+def test_the_core_has_tests_of_every_room():
+    for test in CORE:
+        file, _, name = test.partition("::")
+        assert f"def {name}" in (TESTS / file).read_text(encoding="utf-8"), test
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} | {"estimator"}
+    assert rooms <= {test.split("/")[0] for test in CORE}
 
 
 @pytest.mark.parametrize(
