@@ -12,12 +12,19 @@ from sklearn.metrics import r2_score
 from llmreg import LLMRegressor, RowSerializer
 from llmreg.codecs.digits import DigitCodec
 from llmreg.config.defaults import estimate_dropout
+from llmreg.estimates.boosted_trees import FEW
 from llmreg.estimates.row_estimates import KINDS, RowEstimates
 from llmreg.persistence import record
 
 LINEAR = DigitCodec(scale="minmax").fit([0.0, 1.0])
 
 WORDS = ("red", "green", "blue", "sturdy", "old")
+
+
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch):
+    """Two hundred trees in each of ten folds would take twice the time."""
+    monkeypatch.setitem(FEW, "max_iter", 100)
 
 
 def _table(n=120, seed=0):

@@ -16,6 +16,7 @@ from llmreg import (
     RowSerializer,
     ScientificCodec,
 )
+from llmreg.estimates.boosted_trees import FEW
 from llmreg.estimates.target_scale import axis_moments, choose_scale, fit_codec, root_mean_square
 from llmreg.numbers.distribution import NumericDistribution
 from llmreg.numbers.tree import NumberTree
@@ -23,6 +24,12 @@ from llmreg.prediction.distributions import on_axis
 from llmreg.training.policy import ZScale
 
 QUICK = dict(fit_method="ce", sft_epochs=2, estimates=None, random_state=0)
+
+
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch):
+    """They are grown in each fold, on each scale: all 200 take twice the time."""
+    monkeypatch.setitem(FEW, "max_iter", 100)
 
 
 def _features(n, seed=0):
