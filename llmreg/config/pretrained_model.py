@@ -89,4 +89,6 @@ def built_from(model):
     given = as_pretrained(model)
     if given is None:
         return repr(model)
-    return repr((given.source, given.revision, given.chat_template, given.model_kwargs))
+    kept = {name: getattr(given, name) for name in ("revision", "chat_template", "model_kwargs")}
+    same = PretrainedModel(given.source, **kept)
+    return repr(same if vars(same) != vars(PretrainedModel(given.source)) else given.source)

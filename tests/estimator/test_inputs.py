@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from llmreg import RowSerializer
-from llmreg.lm.tiny.tokenizer import CELL_TOKENS
+from llmreg.prompts.tiny_tokenizer import CELL_TOKENS
 
 N = 24
 

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig
 from sklearn.base import clone
 
 from llmreg import DigitCodec
@@ -128,24 +129,30 @@ def test_without_lora_all_weights_of_a_pretrained_model_are_trained(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("adapters", 2), ("adapters", None), ("lora_alpha", 1)]
+    "adapters", [2, None, LoraConfig(target_modules="all-linear", lora_alpha=1)], ids=str
 )
-def test_lora_of_fresh_weights_acts_in_stage_align_alone(name, value, table, quick_fit):
+def test_adapters_of_fresh_weights_act_in_the_second_stage_alone(adapters, table, quick_fit):
     def history(**params):
         model = quick_fit(table.X, table.y, align_epochs=2, **params)
         return model.history_.groupby("stage")["loss"].apply(list), model.predict(table.X)
 
-    (before, expected), (after, found) = history(), history(**{name: value})
+    (before, expected), (after, found) = history(), history(adapters=adapters)
     assert before["sft"] == after["sft"]
     assert before["align"] != after["align"]
     assert (found != expected).any()
+
+
+def _with(dropout):
+    return LoraConfig(r=8, target_modules="all-linear", lora_dropout=dropout)
 
 
 def test_lora_dropout_changes_the_first_stage_of_a_pretrained_model(
     table, quick_fit, pretrained_folder
 ):
     found = [
-        quick_fit(table.X, table.y, model=pretrained_folder, fit_method="ce", lora_dropout=dropout)
+        quick_fit(
+            table.X, table.y, model=pretrained_folder, fit_method="ce", adapters=_with(dropout)
+        )
         for dropout in (0.0, 0.5)
     ]
     assert (found[0].predict(table.X) != found[1].predict(table.X)).any()
@@ -154,7 +161,7 @@ def test_lora_dropout_changes_the_first_stage_of_a_pretrained_model(
 def test_lora_dropout_does_nothing_in_stage_align(table, quick_fit, pretrained_folder):
     for params in (dict(), dict(model=pretrained_folder, sft_epochs=0)):
         found = [
-            quick_fit(table.X, table.y, lora_dropout=dropout, **params).predict(table.X)
+            quick_fit(table.X, table.y, adapters=_with(dropout), **params).predict(table.X)
             for dropout in (0.0, 0.5)
         ]
         np.testing.assert_array_equal(*found)

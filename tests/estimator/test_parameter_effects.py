@@ -5,11 +5,12 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from peft import LoraConfig
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.pipeline import make_pipeline
 
-from llmreg import DigitCodec, LLMRegressor, RowSerializer
+from llmreg import GRPO, Device, DigitCodec, LLMRegressor, RowSerializer
 
 CHANGES = {
     "sft_epochs": 2,
@@ -20,11 +21,16 @@ CHANGES = {
     "batch_size": 5,
     "weight_decay": 5.0,
     "max_grad_norm": 0.1,
-    "lora_alpha": 64,
-    "target_modules": ["q_proj"],
+    "adapters": LoraConfig(target_modules=["q_proj"]),
     "validation_fraction": 0.4,
-    "dtype": "bfloat16",
-    "reward": "mse",
+    "device": Device("cpu", dtype="bfloat16"),
+    "fit_method": GRPO(reward="mse"),
+    "optimizer": "adafactor",
+    "estimates": None,
+    "estimate_weight": 1.0,
+    "decoding": "mode",
+    "n_estimators": 2,
+    "random_state": 1,
     "sft_method": "ce",
     "number_input": "text",
     "text_features": False,
@@ -130,8 +136,8 @@ def test_a_stage_stops_after_so_many_epochs_without_a_better_one(patience, table
 
 def test_prompts_are_cut_to_max_prompt_tokens(table, predictions, quick_fit):
     with pytest.warns(UserWarning, match="Prompts were cut to 8 tokens in 40 of 40 rows"):
-        model = quick_fit(table.X, table.y, max_prompt_tokens=8)
-    with pytest.warns(UserWarning, match="raise max_prompt_tokens"):
+        model = quick_fit(table.X, table.y, serializer=RowSerializer(max_prompt_tokens=8))
+    with pytest.warns(UserWarning, match="raise its max_prompt_tokens"):
         assert (model.predict(table.X) != predictions).any()
 
 
@@ -166,7 +172,9 @@ def test_a_custom_reward_gets_samples_and_targets(table, predictions, quick_fit)
         seen.append((samples.shape, y.shape))
         return -(np.abs(samples - y) ** 3)
 
-    found = quick_fit(table.X, table.y, reward=reward, batch_size=12).predict(table.X)
+    found = quick_fit(table.X, table.y, fit_method=GRPO(reward=reward), batch_size=12).predict(
+        table.X
+    )
     assert (found != predictions).any()
     samples, y = seen[0]
     assert samples[0] == y[0] == 10 and y[1] == 1 and samples[1] >= 16

@@ -6,12 +6,17 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig
 from sklearn.base import clone
 
-from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer, SoftCE, fit_methods
-from llmreg.config.checks import check_methods
+from llmreg import GRPO, Device, DigitCodec, LLMRegressor, RowSerializer, SoftCE, fit_methods
 
 METHODS = list(fit_methods().index)
+
+
+def _layers(*names):
+    return LoraConfig(target_modules=list(names))
+
 
 TRAINED = [name for name in METHODS if name != "zero_shot"]  # which asks pretrained models
 
@@ -66,59 +71,11 @@ def test_set_params_takes_a_part_and_its_parameter_together():
 
 
 def test_set_params_changes_what_it_was_asked_to_and_nothing_else():
-    for reward in (None, "mse", len):
-        model = LLMRegressor(reward=reward)
-        before = model.get_params(deep=False)
-        after = model.set_params(fit_method__num_generations=8).get_params(deep=False)
-        assert [name for name in before if after[name] is not before[name]] == ["fit_method"]
-        assert model.fit_method.reward == ("crps" if reward is None else reward)
-
-
-class _Scaled:
-    """A reward that is another object after it was cloned."""
-
-    def __init__(self, by):
-        self.by = by
-
-    def __call__(self, samples, y):
-        return -self.by * (samples - y) ** 2
-
-
-def test_the_reward_of_a_method_that_set_params_built_is_not_given_twice():
-    for reward in ("mse", _Scaled(2.0), lambda samples, y: -abs(samples - y)):
-        model = LLMRegressor(reward=reward).set_params(fit_method__num_generations=8)
-        for one in (model, clone(model), clone(clone(model))):
-            assert check_methods(one)[1].num_generations == 8
-    # In whichever order a search comes by them.
-    for params in ({"reward": "mae", "fit_method__beta": 0.1},
-                   {"fit_method__beta": 0.1, "reward": "mae"}):  # fmt: skip
-        found = check_methods(LLMRegressor(reward="mse").set_params(**params))[1]
-        assert (found.reward, found.beta) == ("mae", 0.1)
-
-
-def test_rewards_that_differ_are_a_conflict_when_fitting_starts():
-    built = LLMRegressor(reward="mse").set_params(fit_method__beta=0.1)
-    for model in (
-        built.set_params(reward="mae"),
-        LLMRegressor(reward="mse").set_params(fit_method__reward="mae"),
-        LLMRegressor(fit_method=GRPO(reward=_Scaled(1.0)), reward=_Scaled(2.0)),
-        LLMRegressor(fit_method=GRPO(reward=lambda s, y: s), reward=lambda s, y: -s),
-    ):
-        with pytest.raises(ValueError, match="was given twice"):
-            model.fit([[0.0], [1.0]], [0.0, 1.0])
-
-
-def test_set_params_gives_the_reward_to_the_method_that_it_builds(table, quick_fit):
-    model = LLMRegressor(reward="mse").set_params(fit_method__num_generations=8)
-    assert (model.fit_method.reward, model.fit_method.num_generations) == ("mse", 8)
-    # Fitting does what it does with both given by name, and says nothing about "given twice".
-    few = dict(sft_epochs=1, align_epochs=1, batch_size=16, random_state=0)
-    model = LLMRegressor(reward="mse", validation_fraction=None, **few)
-    model.set_params(fit_method__temperature=1.0).fit(table.X, table.y)
-    expected = quick_fit(table.X, table.y, reward="mse").predict(table.X)
-    np.testing.assert_array_equal(model.predict(table.X), expected)
-    with pytest.raises(ValueError, match="reward='mse' has no meaning with fit_method='raft'"):
-        LLMRegressor("tiny", "raft", reward="mse").set_params(fit_method__x=1)
+    model = LLMRegressor()
+    before = model.get_params(deep=False)
+    after = model.set_params(fit_method__num_generations=8).get_params(deep=False)
+    assert [name for name in before if after[name] is not before[name]] == ["fit_method"]
+    assert model.fit_method.reward == "crps"
 
 
 @pytest.mark.parametrize(
@@ -128,9 +85,8 @@ def test_set_params_gives_the_reward_to_the_method_that_it_builds(table, quick_f
         (dict(sft_method=SoftCE(sigma=-1)), "'sigma' parameter of SoftCE"),
         (dict(sft_method="grpo"), "sft_method='grpo' needs a first stage itself"),
         (dict(sft_method="zero_shot"), "sft_method='zero_shot' trains nothing"),
-        (dict(reward="typo"), "reward='typo' has no meaning with fit_method='ce'"),
         (dict(decoding="typo", fit_method="head_last"), "'decoding' parameter"),
-        (dict(target_modules=["q_proj", 3]), "target_modules=.*3.* must be names"),
+        (dict(adapters=_layers("q_proj", 3)), "target_modules=.*3.* must be names"),
         (dict(codec=DigitCodec(base="ten"), fit_method="head_last"), "'base' parameter"),
         (dict(serializer=RowSerializer(max_text_tokens="many")), "'max_text_tokens' parameter"),
         (dict(serializer=RowSerializer(max_categories=-1)), "'max_categories' parameter"),
@@ -185,29 +141,32 @@ PARAMETER_ERRORS = [
     (dict(sft_method="dpo"), ["sft_method='dpo'", *METHODS]),
     (dict(sft_method="grpo"), ["sft_method='grpo' needs a first stage", "'ce', 'soft_ce'"]),
     (dict(sft_method=GRPO()), ["sft_method=GRPO() needs a first stage", "'ce', 'soft_ce'"]),
-    (dict(fit_method="ce", reward="mse"), ["reward='mse'", "'ce'", "reward=None", "'grpo'"]),
-    (dict(fit_method=GRPO(), reward="mse"), ["given twice", "reward='crps'", "reward=None"]),
-    (dict(reward="mape"), ["'reward'", "'mape'", "'crps'", "'mae'", "callable"]),
+    (dict(fit_method=GRPO(reward="mape")), ["'reward'", "'mape'", "'crps'", "'mae'", "callable"]),
     (dict(fit_method=GRPO(num_generations=2)), ["num_generations", "[3, inf)", "exact", "Got 2"]),
     (dict(decoding="average"), ["'decoding'", "'rail'", "'median'", "'sample'", "Got 'average'"]),
     (dict(number_input="digits"), ["number_input", "'text+value'", "Got 'digits'"]),
     (dict(text_features="tfidf"), ["text_features", "'auto'", "fit_transform", "Got 'tfidf'"]),
-    (dict(dtype="float16"), ["dtype", "'bfloat16'", "Got 'float16'"]),
+    (dict(device=Device(dtype="float16")), ["dtype", "'bfloat16'", "Got 'float16'"]),
     (dict(device="gpu"), ["device='gpu'", "'auto'", "'cpu'", "'cuda'", "'mps'"]),
     (dict(model=7), ["model", "str", "to_dict", "Got 7"]),
     (dict(codec="digits"), ["codec", "TargetCodec", "Got 'digits'"]),
-    (dict(adapters=0), ["adapters", "[1, inf) or None", "Got 0"]),
+    (dict(adapters=0), ["adapters", "[1, inf)", "None", "Got 0"]),
     (dict(dropout=1.0), ["dropout", "'auto'", "[0.0, 1.0)", "Got 1.0"]),
     (dict(dropout=-0.1), ["dropout", "[0.0, 1.0)", "Got -0.1"]),
     (dict(dropout="none"), ["dropout", "'auto'", "Got 'none'"]),
-    (dict(lora_dropout=1.0), ["lora_dropout", "[0.0, 1.0)", "Got 1.0"]),
     (dict(tree_tolerance=-1e-9), ["tree_tolerance", "[0.0, inf)", "Got -1e-09"]),
     (dict(validation_fraction="most"), ["validation_fraction", "'auto'", "Got 'most'"]),
     (dict(validation_fraction=0.0), ["validation_fraction", "(0.0, 1.0)", "Got 0.0"]),
-    (dict(target_modules=["lm_head"]), ["lm_head", "output layer", "'all-linear'"]),
+    (
+        dict(adapters=LoraConfig(target_modules=["lm_head"])),
+        ["lm_head", "output layer", "'all-linear'"],
+    ),
     (dict(validation_fraction=1.0), ["validation_fraction", "(0.0, 1.0)", "Got 1.0"]),
     (dict(sft_epochs=-1), ["sft_epochs", "'auto'", "[0, inf)", "Got -1"]),
-    (dict(max_prompt_tokens=7), ["max_prompt_tokens", "[8, inf)", "Got 7"]),
+    (
+        dict(serializer=RowSerializer(max_prompt_tokens=7)),
+        ["max_prompt_tokens", "[8, inf)", "Got 7"],
+    ),
     (dict(codec=DigitCodec(low=5, high=1)), ["range is empty", "low=5", "high=1", "None"]),
     (dict(codec=DigitCodec(n_digits=9)), ["n_digits=9", "1,000,000", "fewer digits"]),
     (dict(serializer=RowSerializer("{sise}")), ["'sise'", "Did you mean 'size'", "'words'"]),

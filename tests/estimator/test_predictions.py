@@ -12,7 +12,7 @@ import pytest
 import torch
 from sklearn.exceptions import NotFittedError
 
-from llmreg import LLMRegressor, RowSerializer
+from llmreg import Device, LLMRegressor, RowSerializer
 from llmreg.numbers.distribution import DECODINGS
 
 
@@ -153,7 +153,7 @@ def test_the_tolerance_bounds_the_error_of_the_mean(table, predictions, fitted, 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 def test_dtype_is_that_of_the_weights(dtype, table, predictions, fitted, quick_fit):
     assert fitted.model_.dtype == torch.float64
-    model = quick_fit(table.X, table.y, dtype=dtype)
+    model = quick_fit(table.X, table.y, device=Device("cpu", dtype=dtype))
     assert model.model_.dtype == getattr(torch, dtype)
     found = model.predict(table.X)
     assert found.dtype == np.float64

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from llmreg import DigitCodec, RowSerializer
+from llmreg import DigitCodec, ReMax, RowSerializer
 
 
 def test_a_warm_start_goes_on_from_the_weights_scales_and_vocabulary(table, quick_fit):
@@ -28,7 +28,7 @@ def test_a_warm_start_goes_on_from_the_weights_scales_and_vocabulary(table, quic
 def test_a_warm_start_that_fails_leaves_the_earlier_fit_as_it_was(table, quick_fit):
     model = quick_fit(table.X, table.y, warm_start=True)
     before = model.predict(table.X)
-    model.set_params(reward=lambda samples, y: np.zeros(3))
+    model.set_params(fit_method__reward=lambda samples, y: np.zeros(3))
     with pytest.raises(ValueError, match="one finite number per"):
         model.fit(table.X, table.y)
     np.testing.assert_array_equal(model.predict(table.X), before)
@@ -79,8 +79,8 @@ def test_a_warm_start_warns_of_changes_that_come_too_late(name, table, quick_fit
 
 def test_a_warm_start_takes_new_training_parameters_without_a_word(table, quick_fit):
     model = quick_fit(table.X, table.y, warm_start=True)
-    model.set_params(sft_epochs=2, sft_learning_rate=0.01, fit_method="remax", batch_size=8)
-    model.set_params(decoding="median", reward="mae", adapters=4)
+    model.set_params(sft_epochs=2, sft_learning_rate=0.01, fit_method=ReMax(reward="mae"))
+    model.set_params(batch_size=8, decoding="median", adapters=4)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.fit(table.X, table.y)

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from llmreg import LLMRegressor
+from llmreg import LLMRegressor, RowSerializer
 from llmreg.codecs.decimals import DecimalCodec
 from llmreg.codecs.digits import DigitCodec
 from llmreg.codecs.grids import GridCodec
@@ -121,7 +121,7 @@ def test_estimates_in_examples_are_by_regressors_that_have_not_seen_them(ask, ta
 
 def test_examples_that_leave_no_room_are_an_error(ask):
     with pytest.raises(ValueError, match=r"num_examples=20 .*max_prompt_tokens=64"):
-        ask(ZeroShot(num_examples=20), max_prompt_tokens=64)
+        ask(ZeroShot(num_examples=20), serializer=RowSerializer(max_prompt_tokens=64))
 
 
 def test_a_model_that_knows_nothing_is_refused(table):
