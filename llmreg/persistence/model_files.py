@@ -147,8 +147,9 @@ def read_model(parts, codec, files, online):
               parts["n_members"])  # fmt: skip
     weights = {
         group: load_file(files.path(name))
-        for (group, name), there in zip(FILES.items(), needed, strict=True) if there
-    }  # fmt: skip
+        for (group, name), there in zip(FILES.items(), needed, strict=True)
+        if there and (group != "heads" or name in files)  # some heads learn nothing
+    }
     with own_draws():
         if parts["source"] is not None:
             parts["source"] = ModelSource(**{**parts["source"], **online})

@@ -299,7 +299,7 @@ def test_the_source_is_found_from_any_directory_and_never_brings_its_token(
     again = pickle.loads(packed)
     assert again.model_.source == ModelSource(str(base))
     assert again.model_.source.token is again.model.token is None
-    assert model.token == "hf_secret"
+    assert model.model.token == "hf_secret"
 
 
 def test_the_revision_and_the_quantisation_that_were_trained_on_are_asked_for_again(

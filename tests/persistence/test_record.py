@@ -17,7 +17,7 @@ from sklearn.preprocessing import (
     Normalizer,
 )
 
-from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer
+from llmreg import GRPO, Device, DigitCodec, LLMRegressor, PretrainedModel, RowSerializer
 from llmreg.persistence.record import dump, load, parse
 
 
@@ -118,7 +118,10 @@ def test_our_own_estimators_keep_parameters_and_what_they_learnt(table):
     assert again.plans_ == serializer.plans_
     codec = DigitCodec(scale="log").fit(table.y)
     np.testing.assert_array_equal(through_a_file(codec).edges_, codec.edges_)
-    model = LLMRegressor(fit_method=GRPO(reward="mse"), random_state=3, target_modules=["q_proj"])
+    model = LLMRegressor(
+        PretrainedModel("owner/name", revision="v1"), GRPO(reward="mse"), random_state=3,
+        adapters=4, device=Device(dtype="float64"),
+    )  # fmt: skip
     again = through_a_file(model)
     assert repr(again) == repr(model) and again.get_params().keys() == model.get_params().keys()
 
