@@ -227,9 +227,7 @@ def test_long_prompts_are_cut_before_the_answer_with_a_warning(tokenizer):
     rows = _rows()
     prompts = _cell_prompts(tokenizer, "text+value", max_prompt_tokens=10)
     whole = _cell_prompts(tokenizer, "text+value").fit_encode(rows)
-    with pytest.warns(
-        UserWarning, match="Prompts were cut to 10 tokens in 4 of 4 rows.*Choose columns of"
-    ):
+    with pytest.warns(UserWarning, match="Prompts were cut to 10 tokens in 4 of 4 rows.*columns="):
         encoded = prompts.fit_encode(rows)
     assert (encoded.lengths == 10).all()
     for i in range(4):
