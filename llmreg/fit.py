@@ -101,6 +101,7 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
         else:
             check_parts(start.model, methods)
             encoded = start.prompts.encode_training(rows, y, weight)
+            plan = plan.after(start.plan, 1 + len(start.model.further_members))
             fitted, build = replace(start, plan=plan), None
         if sums_shares(fitted.model):  # which are not held to the codec's range
             learnt = y

@@ -10,6 +10,7 @@ __all__ = [
 ]  # fmt: skip
 
 MIN_ROWS_TO_VALIDATE = 20
+MIN_ROWS_TO_CALIBRATE = 30  # fewer say little about the width of a distribution
 # Fresh weights learn more from another 15 % of so few rows than 30 of them could tell.
 FRESH_MIN_ROWS = 200
 MIN_ROWS_FOR_TREES = 100

@@ -10,6 +10,7 @@ from llmreg.config.defaults import (
     FEW_ROWS,
     FRESH_MIN_ROWS,
     MIN_ROWS_FOR_TREES,
+    MIN_ROWS_TO_CALIBRATE,
     auto_dropout,
     auto_estimates,
     auto_text_tokens,
@@ -151,6 +152,16 @@ class Plan:
         )  # fmt: skip
         return replace(self, predicting=found)
 
+    def after(self, earlier, n_estimators):
+        """The plan of a fit that goes on from another one, which settled what is read and how."""
+        settled = dict(
+            weights=earlier.weights, codec_scale=earlier.codec_scale, reading=earlier.reading,
+            n_estimators=n_estimators,
+        )  # fmt: skip
+        names = {"codec_scale", *(one.name for one in fields(Reading))}
+        why = {name: reason for name, reason in self.why.items() if name not in names}
+        return replace(self, **settled, why=why | dict.fromkeys(names, "settled by the first fit"))
+
     def rows(self):
         """list of (str, str, str): name, value and reason of all that was decided."""
         return [(name, _written(value), self.why.get(name, "")) for name, value in _leaves(self)]
@@ -279,6 +290,9 @@ def _reasons(params, plan, has_text, scale_scores):
     n_rows, kind = plan.n_train + plan.n_held_out, f"{plan.weights} weights"
     of_rows = f"{kind}, {plan.n_train} training rows"
     few = "fewer" if plan.n_train < FEW_ROWS else "no fewer"
+    judged = "least CRPS on held-out rows"
+    if plan.n_held_out < MIN_ROWS_TO_CALIBRATE:
+        judged = f"fewer than {MIN_ROWS_TO_CALIBRATE} held-out rows, which say little"
     reasons = {
         "number_input": kind,
         "text_features": kind,
@@ -295,8 +309,8 @@ def _reasons(params, plan, has_text, scale_scores):
         "micro_batch_size": "all rows of a step, halved where memory runs out",
         "max_grad_norm": "ten times the median of the last hundred steps",
         "decoding": "the mean, or the median where held-out rows distrust it",
-        "temperature_scaling": "least CRPS on held-out rows",
-        "estimate_weight": "least CRPS on held-out rows",
+        "temperature_scaling": judged,
+        "estimate_weight": judged if plan.reading.estimates else "no estimates",
         "device": "cuda if there is one, else mps, else cpu",
         "dtype": f"{kind} on {plan.computing.device}",
     }  # fmt: skip

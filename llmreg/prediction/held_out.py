@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from llmreg.config.defaults import MIN_ROWS_TO_CALIBRATE
 from llmreg.numbers.calibration import (
     TEMPERATURES,
     Calibration,
@@ -16,7 +17,6 @@ from llmreg.prediction.distributions import calibrated_distribution, has_spread,
 
 __all__ = ["calibrate", "calibration_rows", "fitted_calibration", "fitted_decoding"]
 
-MIN_ROWS = 30  # fewer say little about the width of a distribution
 MAX_ROWS = 2000
 MAX_CELLS = 2**21  # log-probabilities that are kept, unless that were fewer than 100 rows'
 ENOUGH_ROWS = 100
@@ -122,7 +122,7 @@ def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked):
     found = "rail" if asked == "auto" else asked
     if not doubtful or model.codec.linear or not has_spread(model):
         return found
-    rows = held_out if len(held_out) >= MIN_ROWS else np.arange(len(y))
+    rows = held_out if len(held_out) >= MIN_ROWS_TO_CALIBRATE else np.arange(len(y))
     rows = rows[calibration_rows(len(rows), _cells_per_row(model))]
     output, estimated = outputs(model, encoded.take(rows))
     distributions = calibrated_distribution(model, output, estimated, calibration)
@@ -169,7 +169,7 @@ def _settled_weight(asked, estimate, n_rows):
         return 0.0
     if asked != "auto":
         return float(asked)
-    return EQUAL_SAY if n_rows < MIN_ROWS else None
+    return EQUAL_SAY if n_rows < MIN_ROWS_TO_CALIBRATE else None
 
 
 def _said_obstacle(model, n_rows, aloud):
@@ -187,10 +187,10 @@ def _said_obstacle(model, n_rows, aloud):
 def _obstacle(model, n_rows):
     if not has_spread(model):
         return "the method predicts one number per row, which has no width"
-    if n_rows < MIN_ROWS:
+    if n_rows < MIN_ROWS_TO_CALIBRATE:
         return (
-            f"it needs at least {MIN_ROWS} validation rows, and there are {n_rows}. Give more rows "
-            "or a larger validation_fraction"
+            f"it needs at least {MIN_ROWS_TO_CALIBRATE} validation rows, and there are {n_rows}. "
+            "Give more rows or a larger validation_fraction"
         )
     return None
 

@@ -181,11 +181,11 @@ def check_sharded(model, second_method, adapters):
         )
     if adapters is not None:
         raise ValueError(
-            "Under FSDP fresh weights can't get adapters for the second stage . Set "
+            "Under FSDP fresh weights can't get adapters for the second stage. Set "
             "adapters=None to train all weights in both stages."
         )
     if second_method is not None and second_method.needs_reference and not model.has_lora:
         raise ValueError(
             f"Under FSDP the KL penalty of {second_method!r} needs adapters, whose first stage is "
-            "kept beside them. Set adapters, or beta=0."
+            "kept beside them. Set adapters, such as adapters=8, or beta=0."
         )

@@ -128,6 +128,24 @@ def test_a_fitted_estimator_shows_what_was_done(table, quick_fit):
     assert repr(pickle.loads(pickle.dumps(plan))) == repr(plan)
 
 
+def test_a_warm_start_shows_what_the_first_fit_settled(table, quick_fit):
+    model = quick_fit(table.X, table.y, fit_method="ce", warm_start=True, dropout=0.1)
+    model.set_params(dropout=0.5, number_input="text", sft_epochs=2)
+    with pytest.warns(UserWarning, match="warm_start=True goes on"):
+        model.fit(table.X, table.y)
+    assert model.plan_.reading.dropout == 0.1 and model.plan_.reading.number_input == "value"
+    assert model.plan_.stages[0][1].epochs == 2
+    assert model.plan_.why["dropout"] == "settled by the first fit"
+
+
+def test_without_held_out_rows_nothing_is_said_to_be_chosen_by_them(rows):
+    plan = _plan(rows, validation_fraction=None)
+    assert "fewer than 30 held-out rows" in plan.why["temperature"]
+    assert "fewer than 30" in plan.why["estimate_weight"]
+    assert _plan(rows, estimates=None).why["estimate_weight"] == "no estimates"
+    assert "least CRPS" in _plan(rows).why["temperature"]
+
+
 def test_a_plan_reads_as_a_table_with_reasons(rows):
     plan = _plan(rows)
     lines = repr(plan).splitlines()

@@ -228,9 +228,8 @@ def test_the_memory_of_a_fit_is_known_beforehand(method, table, recwarn):
     params = dict(fit_method=method, validation_fraction=None, device="cpu")
     estimate = estimate_memory(LLMRegressor(**params), table.X[["size"]], table.y)
     assert not recwarn.list  # a loss that cannot be followed would be reported
-    model = LLMRegressor(**params, sft_epochs=0, device=Device(dtype="float32")).fit(
-        table.X[["size"]], table.y
-    )
+    params |= dict(sft_epochs=0, device=Device("cpu", dtype="float32"))
+    model = LLMRegressor(**params).fit(table.X[["size"]], table.y)
     weights = [*model.model_.parameters(), *model.model_.buffers()]
     expected = sum(4 * t.numel() for t in weights if t.is_floating_point())
     assert estimate.sft.weights["float32"] == expected

@@ -66,7 +66,7 @@ def test_sharper_outputs_get_a_higher_temperature(validation, monkeypatch):
 
 def test_weights_count(validation, monkeypatch):
     encoded, y = validation
-    monkeypatch.setattr(held_out, "MIN_ROWS", 5)
+    monkeypatch.setattr(held_out, "MIN_ROWS_TO_CALIBRATE", 5)
     model, some = noisy_toy.fitted().model_, np.arange(len(y)) % 3 == 0
     few = encoded.take(np.flatnonzero(some))
     for name, rel in (("temperature", 0.01), ("estimate_weight", 1e-6)):
@@ -79,7 +79,7 @@ def test_weights_count(validation, monkeypatch):
 
 
 def test_scaling_changes_predictions_alone_and_can_be_undone(table, quick_fit, monkeypatch):
-    monkeypatch.setattr(held_out, "MIN_ROWS", 5)
+    monkeypatch.setattr(held_out, "MIN_ROWS_TO_CALIBRATE", 5)
     X, params = table.X, dict(fit_method="ce", validation_fraction=0.3, estimate_weight=0.3)
     scaled = quick_fit(X, table.y, **params)
     plain = quick_fit(X, table.y, temperature_scaling=False, **params)
@@ -96,7 +96,7 @@ def test_scaling_changes_predictions_alone_and_can_be_undone(table, quick_fit, m
 
 
 def test_the_weight_counts_in_predictions_and_can_be_undone(table, quick_fit, monkeypatch):
-    monkeypatch.setattr(held_out, "MIN_ROWS", 5)
+    monkeypatch.setattr(held_out, "MIN_ROWS_TO_CALIBRATE", 5)
     X, params = table.X, dict(fit_method="ce", validation_fraction=0.3, temperature_scaling=False)
     pooled = quick_fit(X, table.y, estimate_weight=0.6, **params)
     alone = quick_fit(X, table.y, estimate_weight=0.0, **params)
@@ -162,7 +162,7 @@ def test_heads_and_other_numbers_are_pooled_too(method, table, quick_fit):
 
 
 def test_a_head_without_a_width_has_a_weight_of_least_absolute_error(table, quick_fit, monkeypatch):
-    monkeypatch.setattr(held_out, "MIN_ROWS", 5)
+    monkeypatch.setattr(held_out, "MIN_ROWS_TO_CALIBRATE", 5)
     model = quick_fit(table.X, table.y, fit_method="pointwise", validation_fraction=0.3)
     assert 0.6 < model.estimate_weight_ < 1  # after one epoch the head knows nothing
     assert model.temperature_ == 1.0
@@ -236,14 +236,14 @@ def test_without_enough_rows_or_a_distribution_the_temperature_is_one(table, qui
 def test_models_that_are_not_trained_are_calibrated_if_asked(
     table, quick_fit, pretrained_folder, monkeypatch
 ):
-    monkeypatch.setattr(held_out, "MIN_ROWS", 5)
+    monkeypatch.setattr(held_out, "MIN_ROWS_TO_CALIBRATE", 5)
     params = dict(model=pretrained_folder, fit_method="zero_shot", validation_fraction=0.25)
     assert quick_fit(table.X, table.y, **params).temperature_ == 1.0
     assert quick_fit(table.X, table.y, temperature_scaling=True, **params).temperature_ != 1.0
 
 
 def test_a_warm_start_calibrates_anew(table, quick_fit, monkeypatch):
-    monkeypatch.setattr(held_out, "MIN_ROWS", 5)
+    monkeypatch.setattr(held_out, "MIN_ROWS_TO_CALIBRATE", 5)
     model = quick_fit(table.X, table.y, fit_method="ce", validation_fraction=0.3, warm_start=True)
     first = model.temperature_
     assert model.fit(table.X, table.y).temperature_ != first
