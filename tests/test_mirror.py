@@ -41,6 +41,7 @@ ELSEWHERE = {
     "prompts/tiny_tokenizer.py": "prompts/test_cell_prompts.py",
     "tables/cell_writing.py": "tables/test_serialization.py",
     "tables/kinds.py": "tables/test_columns.py",
+    "tables/rows.py": "tables/test_serialization.py",
     "training/interruptions.py": "training/test_sequence.py",
     "training/reporting.py": "estimator/test_parameter_effects.py",
     "version.py": "test_packaging.py",

@@ -1,7 +1,7 @@
 """What fits predict, to compare two versions of the library: the same seeds, the same numbers.
 
-    python benchmarks/studies/predictions.py save before.npz    # in the one version
-    python benchmarks/studies/predictions.py compare before.npz # in the other
+    python -m benchmarks.studies.predictions save before.npz    # in the one version
+    python -m benchmarks.studies.predictions compare before.npz # in the other
 
 Five tables × three methods × both kinds of models, in small fits.
 """

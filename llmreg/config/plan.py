@@ -209,7 +209,7 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
         The estimator's parameters.
     methods : (Method, Method or None)
         Of the first and the second stage.
-    rows : llmreg.tables.serialization.SerializedRows of n rows
+    rows : llmreg.tables.rows.SerializedRows of n rows
     serializer : fitted RowSerializer
     codec : fitted codec
     scale_scores : dict of str to float

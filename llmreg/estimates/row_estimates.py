@@ -16,7 +16,7 @@ from sklearn.model_selection import KFold
 from llmreg.estimates.boosted_trees import BoostedTrees
 from llmreg.estimates.row_features import RowFeatures
 from llmreg.estimates.stacking import Estimate, Spread, fit_spread, stacking_weights
-from llmreg.tables.serialization import Field
+from llmreg.tables.rows import Field
 
 __all__ = ["KINDS", "RowEstimates"]
 

@@ -36,7 +36,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, rows, y=None):
-        """Learn scales, levels and words of :class:`llmreg.tables.serialization.SerializedRows`."""
+        """Learn scales, levels and words of :class:`llmreg.tables.rows.SerializedRows`."""
         self.fit_transform(rows)
         return self
 

@@ -50,7 +50,7 @@ def fit_codec(codec, rows, y, weight, seed, methods=()):
     ----------
     codec : TargetCodec
         Fitted in place. ``scale="auto"`` of a DigitCodec is replaced by what was chosen.
-    rows : llmreg.tables.serialization.SerializedRows of n rows
+    rows : llmreg.tables.rows.SerializedRows of n rows
     y, weight : ndarray of shape (n,)
     seed : int
     methods : sequence of (Method or None), default=()

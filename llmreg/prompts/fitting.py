@@ -22,7 +22,7 @@ def fit_prompts(plan, base, rows, codec):
     plan : llmreg.config.plan.Plan
     base : llmreg.lm.loading.base.Base
         Whose tokenizer and configuration they are for.
-    rows : llmreg.tables.serialization.SerializedRows
+    rows : llmreg.tables.rows.SerializedRows
         Extended by estimates, where there are some.
     codec : fitted codec
 

@@ -72,7 +72,7 @@ class TextPrompts(Prompts):
 
         Parameters
         ----------
-        rows : llmreg.tables.serialization.SerializedRows
+        rows : llmreg.tables.rows.SerializedRows
         answers : list of str
             The rows' numbers as the model would write them.
 

@@ -11,7 +11,7 @@ def token_texts(rows, number_input, budget):
 
     Parameters
     ----------
-    rows : llmreg.tables.serialization.SerializedRows
+    rows : llmreg.tables.rows.SerializedRows
     number_input : {"text", "text+value", "value"}
     budget : int
 

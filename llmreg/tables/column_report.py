@@ -126,7 +126,7 @@ def warn_unseen(plans, fields):
     Parameters
     ----------
     plans : dict of str to ColumnPlan
-    fields : sequence of :class:`llmreg.tables.serialization.Field`
+    fields : sequence of :class:`llmreg.tables.rows.Field`
     """
     found = []
     for field in fields:

@@ -3,10 +3,7 @@
 import difflib
 import re
 import string
-from dataclasses import dataclass, replace
-from itertools import repeat
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
@@ -17,104 +14,9 @@ from llmreg.tables.column_report import as_frame, describe_columns, warn_unseen
 from llmreg.tables.columns import KINDS, plan_column, write_column
 from llmreg.tables.kinds import look_at
 from llmreg.tables.reading import read_table
+from llmreg.tables.rows import Field, SerializedRows
 
-__all__ = ["Field", "RowSerializer", "SerializedRows"]
-
-
-@dataclass(frozen=True)
-class Field:
-    """One column as it stands in the prompt.
-
-    Parameters
-    ----------
-    name : str
-        The column.
-    kind : {"number", "category", "text", "datetime"}
-        What the column is.
-    text : ndarray of shape (n_rows,), dtype object
-        The cells as written in the prompt; a missing cell is the word for missing.
-    missing : ndarray of shape (n_rows,), dtype bool
-        Where the cell is missing.
-    numbers : ndarray of shape (n_rows, k), dtype float64, or None
-        The cells as numbers, NaN where missing: one column for a number, several for a datetime,
-        None for categories and text.
-    number_names : tuple of str
-        Names of these k columns: the field's own, or "<name>__timestamp" (days since 1970),
-        "<name>__month", "<name>__day", "<name>__weekday" and "<name>__hour" (with minutes and
-        seconds as a fraction) without those that were constant in training.
-    estimate : bool, default=False
-        Whether it is a regressor's estimate of the target, and no column of the table.
-    """
-
-    name: str
-    kind: str
-    text: np.ndarray
-    missing: np.ndarray
-    numbers: np.ndarray | None
-    number_names: tuple[str, ...]
-    estimate: bool = False
-
-
-@dataclass(frozen=True)
-class SerializedRows:
-    """Rows as prompts, with fields and constant texts still apart.
-
-    Parameters
-    ----------
-    literals : tuple of str
-        The F + 1 constant texts around the F fields.
-    fields : tuple of Field
-        The fields in prompt order.
-    n_rows : int
-        Number of rows.
-    estimate : llmreg.estimates.stacking.Estimate or None, default=None
-        What regressors make of the rows beside the language model.
-    weight : ndarray of shape (n_rows,) or None, default=None
-        How much training rows count in scales and quantiles of numbers; None: alike.
-    """
-
-    literals: tuple[str, ...]
-    fields: tuple[Field, ...]
-    n_rows: int
-    estimate: Any = None
-    weight: np.ndarray | None = None
-
-    def to_text(self):
-        """Return the full prompts.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,), dtype object
-            ``literals[0] field0 literals[1] field1 ... literals[F]`` of every row.
-        """
-        parts = [repeat(self.literals[0], self.n_rows)]
-        for field, literal in zip(self.fields, self.literals[1:], strict=True):
-            parts += [field.text, repeat(literal)]
-        prompts = np.empty(self.n_rows, dtype=object)
-        prompts[:] = list(map("".join, zip(*parts)))  # noqa: B905  (repeat has no end)
-        return prompts
-
-    def take(self, rows):
-        """These rows only.
-
-        Parameters
-        ----------
-        rows : ndarray of int
-
-        Returns
-        -------
-        SerializedRows
-        """
-        fields = [
-            replace(
-                field, text=field.text[rows], missing=field.missing[rows],
-                numbers=None if field.numbers is None else field.numbers[rows],
-            )
-            for field in self.fields
-        ]  # fmt: skip
-        estimate = self.estimate and self.estimate.take(rows)
-        weight = None if self.weight is None else self.weight[rows]
-        return SerializedRows(self.literals, tuple(fields), len(rows), estimate, weight)
+__all__ = ["RowSerializer"]
 
 
 class RowSerializer(TransformerMixin, BaseEstimator):

@@ -44,7 +44,7 @@ def fresh_base(model, reading, rows, codec):
     ----------
     model : "tiny" or transformers.PretrainedConfig
     reading : llmreg.config.plan.Reading
-    rows : llmreg.tables.serialization.SerializedRows
+    rows : llmreg.tables.rows.SerializedRows
     codec : fitted codec
 
     Returns
