@@ -129,7 +129,9 @@ def test_without_lora_all_weights_of_a_pretrained_model_are_trained(
 
 
 @pytest.mark.parametrize(
-    "adapters", [2, None, LoraConfig(target_modules="all-linear", lora_alpha=1)], ids=str
+    "adapters",
+    [2, None, LoraConfig(target_modules="all-linear", lora_alpha=1)],
+    ids=["2", "None", "LoraConfig"],
 )
 def test_adapters_of_fresh_weights_act_in_the_second_stage_alone(adapters, table, quick_fit):
     def history(**params):

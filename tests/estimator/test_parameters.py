@@ -91,7 +91,7 @@ def test_set_params_changes_what_it_was_asked_to_and_nothing_else():
         (dict(serializer=RowSerializer(max_text_tokens="many")), "'max_text_tokens' parameter"),
         (dict(serializer=RowSerializer(max_categories=-1)), "'max_categories' parameter"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:50],
 )  # fmt: skip
 def test_what_a_fit_does_not_use_must_be_legal_too(params, said):
     model = LLMRegressor(**{"fit_method": "ce", "sft_epochs": 0} | params)
