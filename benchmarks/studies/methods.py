@@ -5,7 +5,7 @@
 
 A fixed choice of arguments for examples/compare_methods.py, whose own arguments may follow and then
 count; it can be stopped and started again. For all methods to be affordable on one core (about 7 s
-a stage), the embedded model sees at most 500 rows, 15 + 5 times, where the estimator itself would
+a stage), the fresh model sees at most 500 rows, 15 + 5 times, where the estimator itself would
 choose up to 60 + 20 epochs. So the figures compare methods, and do not say how good each can get.
 """
 

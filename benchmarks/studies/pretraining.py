@@ -1,4 +1,4 @@
-"""Does the embedded model do better if it starts from weights pretrained on synthetic tables?
+"""Does the fresh model do better if it starts from weights pretrained on synthetic tables?
 
     LLMREG_DATA=<folder> python -m benchmarks.studies.pretraining --minutes 30
 

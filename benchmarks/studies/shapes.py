@@ -1,4 +1,4 @@
-"""Widths and depths of the embedded model: what each costs, and what it reaches.
+"""Widths and depths of the fresh model: what each costs, and what it reaches.
 
     LLMREG_DATA=<folder> python -m benchmarks.studies.shapes
     python -m benchmarks.studies.shapes --tables friedman1 auto-mpg --shapes 32x2 64x2

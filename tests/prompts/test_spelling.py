@@ -84,7 +84,7 @@ def test_without_an_end_or_a_line_break_there_is_no_end():
     assert "Use a model with another tokenizer" in str(e.value)
 
 
-def test_the_embedded_tokenizer_gets_a_token_for_the_end_where_a_codec_has_one():
+def test_a_fresh_tokenizer_gets_a_token_for_the_end_where_a_codec_has_one():
     plain, tokenizer = train_tokenizer(["a b"]), train_tokenizer(["a b"], symbols=("-", ".", END))
     assert len(tokenizer) == len(plain) + 1
     assert len(train_tokenizer(["a b"], symbols=DigitCodec(36).symbols)) == len(plain)
