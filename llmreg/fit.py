@@ -11,13 +11,13 @@ from llmreg.config.devices import computing_of, training_device
 from llmreg.config.plan import resolve
 from llmreg.config.pretrained_model import as_pretrained
 from llmreg.estimates.row_estimates import RowEstimates
-from llmreg.estimates.target_scale import axis_moments, fit_codec, warn_clipped
+from llmreg.estimates.target_scale import axis_moments, fit_codec, within_reach
 from llmreg.integrations.autologging import unlogged
 from llmreg.integrations.process_state import own_draws, survive_forks
 from llmreg.lm.building import build_model
 from llmreg.lm.loading.base import fresh_base, pretrained_base
 from llmreg.lm.parts import check_parts
-from llmreg.prediction.distributions import is_constant, sums_shares
+from llmreg.prediction.distributions import is_constant
 from llmreg.prediction.fitted import Fitted
 from llmreg.prediction.held_out import calibrate
 from llmreg.prediction.validation import validator
@@ -28,8 +28,6 @@ from llmreg.training.parallel import launched
 from llmreg.training.run import Training, TrainingRows, placed, undone_on_error
 
 __all__ = ["fit_model"]
-
-OF_TRAINING = ("checkpoint_dir", "checkpoint_interval", "verbose")
 
 
 @unlogged()
@@ -69,8 +67,8 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
 
         # 2. The codec, on the scale that held-out rows prefer; where targets lie on its axis.
         scores = fit_codec(codec, rows, y, weight, seed, methods) if new else start.scale_scores
-        learnt = codec.clip(y)  # what is outside its range counts as its end
-        mean, std = axis_moments(codec, learnt, weight) if new else (start.mean, start.std)
+        y = within_reach(codec, y, methods)
+        mean, std = axis_moments(codec, y, weight) if new else (start.mean, start.std)
 
         # 3. The plan: here every "auto" ends.
         computing = computing_of(device, place, pretrained, params["adapters"])
@@ -84,7 +82,7 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
             estimates = None
             if plan.reading.estimates:
                 estimates = RowEstimates(plan.reading.estimates, codec, mean, std, seed)
-                rows = estimates.fit_extend(rows, learnt, weight)
+                rows = estimates.fit_extend(rows, y, weight)
 
             # 6. Prompts for a language model, be it fresh or pretrained.
             if pretrained is None:
@@ -93,33 +91,31 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
                 base = pretrained_base(pretrained, codec, computing.formats("training")[0])
             prompts, encoded = fit_prompts(plan, base, rows, codec)
             prompts.estimates = estimates
+            if methods[0].num_examples:
+                encoded = show_examples(prompts, methods[0].num_examples, rows, y, codec, seed)
 
             # 7. The model to train, with what its methods need.
             build = partial(build_model, plan, base, prompts, encoded, codec, mean, std)
             fitted = Fitted(serializer, codec, prompts, build(), mean, std, plan, scores)
-            show_examples(prompts, methods[0].num_examples, rows, learnt, codec, seed)
         else:
             check_parts(start.model, methods)
             encoded = start.prompts.encode_training(rows, y, weight)
             plan = plan.after(start.plan, 1 + len(start.model.further_members))
             fitted, build = replace(start, plan=plan), None
-        if sums_shares(fitted.model):  # which are not held to the codec's range
-            learnt = y
-        else:
-            warn_clipped(codec, y)
 
         # 8. Training: each member through both stages, keeping what held-out rows like best.
         with undone_on_error(fitted, start) as fitted:
-            rows = TrainingRows(encoded, y, learnt, weight, train, held_out)
+            data = TrainingRows(encoded, y, weight, train, held_out)
             with placed(fitted.model, computing, processes):
-                train = Training(
-                    fitted, rows, validator(fitted, rows, processes), processes,
-                    **{name: params[name] for name in OF_TRAINING},
+                training = Training(
+                    fitted, data, validator(fitted, data, processes), processes,
+                    checkpoint_dir=params["checkpoint_dir"], verbose=params["verbose"],
+                    checkpoint_interval=params["checkpoint_interval"],
                 )  # fmt: skip
                 learns = plan.trains and not is_constant(fitted.model)
-                history = train_members(train, plan.n_estimators, build) if learns else []
+                history = train_members(training, plan.n_estimators, build) if learns else []
 
             # 9. Calibration: temperature, weight of the estimates and decoding, by held-out rows.
-            fitted = calibrate(fitted, rows, params["temperature_scaling"] is True, processes)
+            fitted = calibrate(fitted, data, params["temperature_scaling"] is True, processes)
     # 10. All that predictions need, in one object.
     return fitted, history

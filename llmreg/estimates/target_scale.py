@@ -11,7 +11,7 @@ from llmreg.estimates.row_estimates import KINDS, RowEstimates
 from llmreg.estimates.row_features import RowFeatures
 from llmreg.tables.weights import entry_counts
 
-__all__ = ["axis_moments", "choose_scale", "fit_codec", "root_mean_square", "warn_clipped"]
+__all__ = ["axis_moments", "choose_scale", "fit_codec", "root_mean_square", "within_reach"]
 
 # Fewer rows say too little about which scale is better: there the targets alone decide.
 ENOUGH_ROWS = 50
@@ -71,7 +71,7 @@ def fit_codec(codec, rows, y, weight, seed, methods=()):
     ValueError
         If a method needs y itself and the codec has another axis.
     """
-    scores, sums = {}, any(method is not None and method.sums_shares for method in methods)
+    scores, sums = {}, _sums_shares(methods)
     if isinstance(codec, DigitCodec) and codec.scale == "auto":
         scale = "minmax"
         if not sums:
@@ -165,9 +165,31 @@ def _warn_crowded(codec, y):
     )
 
 
-def warn_clipped(codec, y):
-    """Warn of targets beyond the codec's range."""
-    clipped = codec.n_clipped(y)
+def _sums_shares(methods):
+    return any(method is not None and method.sums_shares for method in methods)
+
+
+def within_reach(codec, y, methods=()):
+    """Targets as a codec can write them: what is outside its range is learnt as its nearest end.
+
+    Sums of shares are not held to the range: with methods that predict them targets stay.
+
+    Parameters
+    ----------
+    codec : fitted codec
+    y : ndarray of shape (n,)
+    methods : sequence of (Method or None), default=()
+
+    Returns
+    -------
+    ndarray of shape (n,)
+
+    Warns
+    -----
+    UserWarning
+        If some are outside.
+    """
+    clipped = 0 if _sums_shares(methods) else codec.n_clipped(y)
     if clipped:
         low, high = codec.edges_[0], codec.edges_[-1]
         warnings.warn(
@@ -177,3 +199,4 @@ def warn_clipped(codec, y):
             UserWarning,
             stacklevel=2,
         )
+    return codec.clip(y) if clipped else y

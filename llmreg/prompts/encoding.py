@@ -257,7 +257,7 @@ class Prompts:
 
     def encode(self, rows):
         """:class:`EncodedRows` of serialised rows."""
-        return self._encode_extended(self.extend(rows))
+        return self.encode_extended(self.extend(rows))
 
     def extend(self, rows):
         """Serialised rows with the estimates, if there are any."""
@@ -267,9 +267,10 @@ class Prompts:
         """The same for further training rows, whose estimates are held out."""
         if self.estimates is not None:
             rows = self.estimates.extend_training(rows, y, weight)
-        return self._encode_extended(rows)
+        return self.encode_extended(rows)
 
-    def _encode_extended(self, rows):
+    def encode_extended(self, rows):
+        """The same for rows that have their estimates already."""
         return self._encode(rows, self.featurizer.transform(rows))
 
     def _encode(self, rows, cells):

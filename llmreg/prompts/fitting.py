@@ -63,7 +63,13 @@ def _room(reading, config, beside):
 
 
 def show_examples(prompts, count, rows, y, codec, seed):
-    """Put ``count`` solved training rows in front of every prompt from now on."""
-    if count:
-        chosen = np.random.RandomState(seed).choice(len(y), min(count, len(y)), replace=False)
-        prompts.show(rows.take(chosen), codec.spell(y[chosen]))
+    """Put ``count`` solved training rows in front of every prompt from now on.
+
+    Returns
+    -------
+    llmreg.prompts.encoding.EncodedRows
+        The training rows, with the examples before them.
+    """
+    chosen = np.random.RandomState(seed).choice(len(y), min(count, len(y)), replace=False)
+    prompts.show(rows.take(chosen), codec.spell(y[chosen]))
+    return prompts.encode_extended(rows)

@@ -24,8 +24,7 @@ class TrainingRows:
     """Encoded rows with their targets, and which of them train and which are held out."""
 
     encoded: object  # llmreg.prompts.encoding.EncodedRows of n rows
-    y: np.ndarray  # (n,)
-    learnt: np.ndarray  # (n,) y, as far as the codec reaches
+    y: np.ndarray  # (n,) as far as the codec reaches
     weight: np.ndarray  # (n,)
     train: np.ndarray  # (m,) int
     held_out: np.ndarray  # (n - m,) int
@@ -56,7 +55,7 @@ class Training:
         encoded = rows.encoded
         if model.shares_prefix:
             encoded = encoded.share_prefix(model.device)
-        z = (codec.to_axis(rows.learnt) - fitted.mean) / fitted.std
+        z = (codec.to_axis(rows.y) - fitted.mean) / fitted.std
         self.data = TrainingData(encoded, z, codec.leaf_of(rows.y), rows.weight)
         self.scale = ZScale.from_tree(
             model.tree, fitted.mean, fitted.std, model.device, model.dtype

@@ -7,7 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from llmreg import DigitCodec
+from llmreg import DecimalCodec, DigitCodec, GridCodec
 
 TARGETS = {
     "integers": lambda y: y.round().astype(int),
@@ -102,3 +102,34 @@ def test_targets_beyond_the_codecs_range_warn(table, quick_fit):
         model = quick_fit(table.X, table.y, codec=codec)
     found = model.predict(table.X)
     assert found.min() > 45 and found.max() < 55
+
+
+CODECS = {
+    "digits": DigitCodec(low=30, high=60, scale="minmax"),
+    "decimals": DecimalCodec(1, low=30, high=60),
+    "grid": GridCodec([35, 45, 50, 55, 60]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.* targets lie outside the codec")
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
+def test_a_target_beyond_the_range_counts_as_its_end_wherever_it_stands(
+    codec, warm, table, quick_fit
+):
+    """Training rows, held-out rows, estimates, calibration: nothing tells it from the end."""
+    y = table.y.to_numpy() * 1.0
+    y[:20] = np.where(np.arange(20) % 2, 1e12, y[:20])  # whichever rows are held out
+    found = []
+    for targets in (y, np.minimum(y, 1e9)):
+        model = quick_fit(
+            table.X, table.y if warm else targets, codec=codec, fit_method="ce",
+            validation_fraction=0.5, warm_start=warm, estimate_weight=0.5,
+        )  # fmt: skip
+        if warm:
+            model.fit(table.X, targets)
+        found.append((model.predict(table.X), model.temperature_, model.decoding_))
+        numbers = model.history_.drop(columns="seconds").select_dtypes("number")
+        found[-1] += (numbers.to_numpy(),)
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)

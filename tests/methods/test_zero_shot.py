@@ -127,3 +127,23 @@ def test_examples_that_leave_no_room_are_an_error(ask):
 def test_a_model_that_knows_nothing_is_refused(table):
     with pytest.raises(ValueError, match=r"model=.tiny. .*knows nothing before it is trained"):
         LLMRegressor(fit_method="zero_shot").fit(table.X, table.y)
+
+
+def test_what_judges_is_asked_as_predictions_are(ask, table, monkeypatch):
+    """With the solved examples in front, which the calibration must see, too."""
+    from llmreg import fit
+
+    seen, calibrate = [], fit.calibrate
+
+    def spy(fitted, rows, *args):
+        seen.append(rows.encoded)
+        return calibrate(fitted, rows, *args)
+
+    monkeypatch.setattr(fit, "calibrate", spy)
+    for estimates in (None, "linear"):
+        model = ask(ZeroShot(num_examples=3), estimates=estimates)
+        asked = model.prompts_.encode(model.serializer_.serialize(table.X))
+        shown = model.prompts_.tokenizer.decode(seen[-1].ids[: seen[-1].lengths[0]])
+        assert shown.count("price:") == _prompt(model, table.X[:1]).count("price:") == 4
+        if estimates is None:
+            assert np.array_equal(seen[-1].ids, asked.ids)

@@ -20,7 +20,7 @@ def _rows(model, table, held_out):
     weight = np.linspace(0.5, 1.5, 40)
     train = np.setdiff1d(np.arange(40), held_out)
     y = table.y.to_numpy()
-    return TrainingRows(encoded, y, y, weight, train, held_out)
+    return TrainingRows(encoded, y, weight, train, held_out)
 
 
 @pytest.mark.parametrize("decoding", ["rail", "median", "auto", "sample"])
