@@ -48,7 +48,7 @@ class Fitted:
 
 
 class _Part:
-    """An attribute of the estimator that is one of ``fitted_``; setting it leaves copies alone."""
+    """An attribute of the estimator that is one of ``fitted_``; setting it makes another one."""
 
     def __init__(self, name):
         self.name = name

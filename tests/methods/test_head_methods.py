@@ -19,6 +19,7 @@ from llmreg.methods import (
     ProbabilitiesHead,
     SpecialTokenHead,
 )
+from llmreg.methods.new_tokens import initial_rows, spelled
 from llmreg.prompts.tiny_tokenizer import train_tokenizer
 from llmreg.training.policy import NumberPolicy
 
@@ -241,3 +242,15 @@ def test_raft_may_read_the_prompt_in_both_directions(table, quick_fit):
     )
     assert (one.model_.bidirectional, both.model_.bidirectional) == (False, True)
     assert (one.predict(table.X) != both.predict(table.X)).all()
+
+
+@pytest.mark.parametrize("init", ["zero", "first", "average"])
+def test_new_tokens_are_the_rows_they_are_said_to_start_from(init, table, quick_fit):
+    model = quick_fit(
+        table.X, table.y, fit_method=NewTokens(init), sft_epochs=0, codec=DigitCodec(5, 1)
+    )
+    network, tokenizer = model.model_, model.prompts_.tokenizer
+    rows = network.lm.get_output_embeddings().weight
+    expected = initial_rows(rows, spelled(tokenizer, model.codec_.values_), init)
+    assert torch.allclose(network.new_tokens.weight, expected)
+    assert (expected.abs().max() > 0) == (init != "zero")

@@ -32,9 +32,11 @@ def test_parts_have_public_names_once_there_is_a_fit(name, fitted):
         check_is_fitted(new, name)
 
 
-def test_what_is_set_acts_and_leaves_copies_alone(fitted, table):
+def test_what_is_set_acts_and_leaves_alone_what_others_hold(fitted, table):
     other = copy.copy(fitted)
+    held = other.fitted_
     other.temperature_ = 3.0
+    assert held.temperature == 1.0
     assert fitted.temperature_ == 1.0 and other.fitted_.temperature == 3.0
     wide, narrow = (one.predict(table.X, return_std=True)[1] for one in (other, fitted))
     assert (wide > narrow).mean() > 0.9

@@ -106,3 +106,13 @@ def test_what_cannot_be_averaged_or_need_not_is_said_or_done_once(table, quick_f
     constant = quick_fit(table.X, np.full(len(table.X), 3.0), n_estimators=2)
     assert not constant.model_.further_members
     np.testing.assert_allclose(constant.predict(table.X), 3.0, rtol=1e-12)
+
+
+def test_every_member_has_fresh_weights_of_its_own(table, quick_fit):
+    model = quick_fit(table.X, table.y, n_estimators=4, sft_epochs=0, align_epochs=0).model_
+    own = model.snapshot()
+    starts = [own, *model.further_members]
+    for name, weight in own.items():
+        if weight.std() > 0:  # drawn, not a constant
+            drawn = {float(start[name].double().abs().sum()) for start in starts}
+            assert len(drawn) == 4, name
