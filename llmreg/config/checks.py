@@ -9,7 +9,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 
 from llmreg.codecs.digits import DigitCodec
 from llmreg.config.device import as_device
-from llmreg.config.pretrained_model import as_pretrained
+from llmreg.config.pretrained_model import PretrainedModel, as_pretrained
 from llmreg.methods import METHODS, resolve_method
 from llmreg.tables.reading import read_table
 from llmreg.tables.targets import numeric_targets
@@ -97,6 +97,11 @@ def check_model_and_device(estimator):
     for part in (as_pretrained(estimator.model), as_device(estimator.device)):
         if part is not None:
             part._validate_params()
+    if isinstance(estimator.model, PretrainedModel) and estimator.model.source == "tiny":
+        raise ValueError(
+            f"model={estimator.model!r}: 'tiny' starts from fresh weights and has none of a "
+            "PretrainedModel's parameters. Set model='tiny', or name a pretrained model."
+        )
     layers = getattr(estimator.adapters, "target_modules", None) or ()
     if not all(isinstance(name, str) for name in layers):
         raise ValueError(

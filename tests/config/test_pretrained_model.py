@@ -37,6 +37,15 @@ def test_what_a_fit_was_built_from_does_not_depend_on_who_downloads():
     assert built_from("tiny") != plain
 
 
+def test_tiny_has_none_of_these_parameters(table):
+    for model in (
+        LLMRegressor(PretrainedModel("tiny")),
+        LLMRegressor().set_params(model__chat_template=False),
+    ):
+        with pytest.raises(ValueError, match=r"'tiny' starts from fresh weights.*Set model='tiny'"):
+            model.fit(table.X, table.y)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
