@@ -3,9 +3,6 @@
 import os
 from types import SimpleNamespace
 
-# What tests share is no test: a method that is registered there would be one everywhere.
-collect_ignore = ["helpers"]
-
 # Before numpy and torch are loaded: processes that run side by side have a thread each.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,6 +12,9 @@ import pytest
 from codec_zoo import PlainCodec
 from core_tests import is_core
 from families import VOCABULARY, family_config
+
+# What tests share is no test: a method that is registered there would be one everywhere.
+collect_ignore = ["helpers"]
 
 
 def pytest_collection_modifyitems(items):
