@@ -17,6 +17,7 @@ from llmreg.integrations.process_state import own_draws, survive_forks
 from llmreg.lm.building import build_model
 from llmreg.lm.loading.base import fresh_base, pretrained_base
 from llmreg.lm.parts import check_parts
+from llmreg.prediction.answer import place_answer
 from llmreg.prediction.distributions import is_constant
 from llmreg.prediction.fitted import Fitted
 from llmreg.prediction.held_out import calibrate
@@ -105,15 +106,17 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
 
         # 8. Training: each member through both stages, keeping what held-out rows like best.
         with undone_on_error(fitted, start) as fitted:
-            data = TrainingRows(encoded, y, weight, train, held_out)
             with placed(fitted.model, computing, processes):
+                if new:
+                    fitted.plan, encoded = place_answer(fitted, rows, encoded, processes)
+                data = TrainingRows(encoded, y, weight, train, held_out)
                 training = Training(
                     fitted, data, validator(fitted, data, processes), processes,
                     checkpoint_dir=params["checkpoint_dir"], verbose=params["verbose"],
                     checkpoint_interval=params["checkpoint_interval"],
                 )  # fmt: skip
-                learns = plan.trains and not is_constant(fitted.model)
-                history = train_members(training, plan.n_estimators, build) if learns else []
+                learns = fitted.plan.trains and not is_constant(fitted.model)
+                history = train_members(training, fitted.plan.n_estimators, build) if learns else []
 
             # 9. Calibration: temperature, weight of the estimates and decoding, by held-out rows.
             fitted = calibrate(fitted, data, params["temperature_scaling"] is True, processes)

@@ -20,6 +20,7 @@ from llmreg.config.defaults import (
 )
 from llmreg.config.device import as_device
 from llmreg.config.pretrained_model import as_pretrained
+from llmreg.prompts.asking import instruction_for
 
 __all__ = ["Computing", "Plan", "Predicting", "Reading", "StageSettings", "resolve"]
 
@@ -33,6 +34,8 @@ class Reading:
     max_text_tokens: int
     max_prompt_tokens: int
     chat_template: bool
+    instruction: str  # in front of every row
+    prefill: str | None  # between the row and its number; None until the model was asked
     estimates: tuple  # of "linear" and "boosted"
     dropout: float  # share of the cells hidden in training
     estimate_dropout: float  # of the estimates
@@ -106,6 +109,9 @@ class Plan:
         Those that train, in order.
     predicting : Predicting
     seed : int
+    answer_mass : float or None
+        The probability that an untrained pretrained model gave to all legal numbers together,
+        where it was to write one.
     why : dict of str to str
         Why what was "auto" ended as it did, by name.
     """
@@ -123,6 +129,7 @@ class Plan:
     predicting: Predicting
     seed: int
     why: dict = field(compare=False)
+    answer_mass: float | None = None
 
     @property
     def pretrained(self):
@@ -152,11 +159,18 @@ class Plan:
         )  # fmt: skip
         return replace(self, predicting=found)
 
+    def answered(self, prefill, masses, answer_mass):
+        """The plan with what the untrained model has said of the text before its number."""
+        tried = ", ".join(f"{text!r} {mass:.2g}" for text, mass in masses.items())
+        why = self.why | {"prefill": f"a number begins with probability {tried}"}
+        reading = replace(self.reading, prefill=prefill)
+        return replace(self, reading=reading, answer_mass=answer_mass, why=why)
+
     def after(self, earlier, n_estimators):
         """The plan of a fit that goes on from another one, which settled what is read and how."""
         settled = dict(
             weights=earlier.weights, codec_scale=earlier.codec_scale, reading=earlier.reading,
-            n_estimators=n_estimators,
+            n_estimators=n_estimators, answer_mass=earlier.answer_mass,
         )  # fmt: skip
         names = {"codec_scale", *(one.name for one in fields(Reading))}
         why = {name: reason for name, reason in self.why.items() if name not in names}
@@ -221,7 +235,7 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
     -------
     Plan
     """
-    params = flat(params, serializer)
+    params = flat(params, serializer, codec)
     pretrained = as_pretrained(params["model"]) is not None
     n_rows, has_text = rows.n_rows, any(field.kind == "text" for field in rows.fields)
     weights = "pretrained" if pretrained else "fresh"
@@ -244,7 +258,7 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
     return found
 
 
-def flat(params, serializer):
+def flat(params, serializer, codec):
     """The estimator's parameters beside those of its parts that may be "auto" or matter here."""
     device, model = as_device(params["device"]), as_pretrained(params["model"])
     return params | {
@@ -252,7 +266,16 @@ def flat(params, serializer):
         "max_text_tokens": serializer.max_text_tokens,
         "max_prompt_tokens": serializer.max_prompt_tokens,
         "chat_template": model is not None and model.chat_template,
+        "instruction": _instruction(model, serializer, codec),
+        "prefill": "" if model is None else model.prefill,
     }  # fmt: skip
+
+
+def _instruction(model, serializer, codec):
+    if model is None or model.instruction != "auto":
+        return "" if model is None else model.instruction
+    written = serializer.template is None
+    return instruction_for(serializer.target_name_, codec) if written else ""
 
 
 def _reading(params, n_rows, pretrained, has_text):
@@ -265,6 +288,7 @@ def _reading(params, n_rows, pretrained, has_text):
         number_input=number_input, text_features=texts,
         max_text_tokens=auto_text_tokens(params["max_text_tokens"], pretrained),
         max_prompt_tokens=params["max_prompt_tokens"], chat_template=params["chat_template"],
+        instruction=params["instruction"], prefill=params["prefill"],
         estimates=auto_estimates(params["estimates"], n_rows, pretrained),
         dropout=auto_dropout(params["dropout"], n_rows, pretrained, has_text),
         estimate_dropout=estimate_dropout(n_rows),

@@ -32,9 +32,17 @@ class PretrainedModel(BaseEstimator):
     chat_template : bool, default=True
         Whether a model whose tokenizer has a chat template reads a row as the user's message and
         answers with the number. Models without a template read the bare text.
+    instruction : str, default="auto"
+        What stands in front of every row, as it is. "auto": a sentence that names the target and
+        its range or, with a codec of its own digits, what these stand for; nothing where the
+        serializer has a template, which then says it all. "": nothing.
+    prefill : str or None, default=None
+        What stands between the row and its number; in a chat, what the answer begins with. None:
+        the one of some usual texts (nothing, a space, a new line; in a chat also the target's name)
+        after which the untrained model would most likely write a number.
     model_kwargs : dict or None, default=None
-        Further arguments of transformers' ``from_pretrained``, such as ``attn_implementation`` or
-        ``quantization_config`` (4- and 8-bit weights; needs bitsandbytes).
+        Further arguments of transformers' ``from_pretrained``, such as ``attn_implementation``,
+        ``gguf_file`` or ``quantization_config`` (4- and 8-bit weights; needs bitsandbytes).
 
     Examples
     --------
@@ -51,6 +59,8 @@ class PretrainedModel(BaseEstimator):
         "local_files_only": ["boolean"],
         "trust_remote_code": ["boolean"],
         "chat_template": ["boolean"],
+        "instruction": [str],
+        "prefill": [str, None],
         "model_kwargs": [dict, None],
     }
 
@@ -65,6 +75,8 @@ class PretrainedModel(BaseEstimator):
         local_files_only: bool = False,
         trust_remote_code: bool = False,
         chat_template: bool = True,
+        instruction: str = "auto",
+        prefill: str | None = None,
         model_kwargs: dict | None = None,
     ):
         self.source = source
@@ -73,6 +85,8 @@ class PretrainedModel(BaseEstimator):
         self.local_files_only = local_files_only
         self.trust_remote_code = trust_remote_code
         self.chat_template = chat_template
+        self.instruction = instruction
+        self.prefill = prefill
         self.model_kwargs = model_kwargs
 
 
@@ -89,6 +103,7 @@ def built_from(model):
     given = as_pretrained(model)
     if given is None:
         return repr(model)
-    kept = {name: getattr(given, name) for name in ("revision", "chat_template", "model_kwargs")}
+    names = ("revision", "chat_template", "instruction", "prefill", "model_kwargs")
+    kept = {name: getattr(given, name) for name in names}
     same = PretrainedModel(given.source, **kept)
     return repr(same if vars(same) != vars(PretrainedModel(given.source)) else given.source)

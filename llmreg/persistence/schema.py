@@ -259,7 +259,10 @@ CLASSES = {
     "CellPrompts": _class("llmreg.prompts.cell_prompts", PROMPTS | {
         "special": each(dict, WHOLE),
     }),
-    "TextPrompts": _class("llmreg.prompts.text_prompts", PROMPTS | {"frame": a("Frame")}),
+    "TextPrompts": _class("llmreg.prompts.text_prompts", PROMPTS | {
+        "frame": a("Frame"), "as_chat": flag, "instruction": text, "prefill": text,
+        "examples": each(tuple, each(tuple, text)),
+    }),
     "Frame": _class("llmreg.prompts.chat"),
     "SlotLayout": _class("llmreg.prompts.cell_encoder"),
     "CellFeaturizer": _class("llmreg.prompts.cells", {

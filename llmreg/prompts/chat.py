@@ -79,22 +79,25 @@ def encode_plain(tokenizer, texts, anchor=""):
     return [len(row) for row in ids], ids, offsets
 
 
-def plain_frame(tokenizer):
-    """Nothing but the special tokens that the tokenizer puts in front of a text, if any.
+def plain_frame(tokenizer, prefill=""):
+    """Nothing but the special tokens that the tokenizer puts in front of a text, if any, and what
+    stands between the row and its number.
 
     Those that it puts behind, such as an end token, are left out: a number is to follow.
     """
     encoded = tokenizer("a", return_special_tokens_mask=True)
     marked = zip(encoded["input_ids"], encoded["special_tokens_mask"], strict=True)
-    return Frame(head=tuple(i for i, _ in takewhile(lambda pair: pair[1], marked)))
+    return Frame(head=tuple(i for i, _ in takewhile(lambda pair: pair[1], marked)), after=prefill)
 
 
-def chat_frame(tokenizer):
+def chat_frame(tokenizer, prefill=""):
     """A chat in which the row is the user's only message, up to where the model answers.
 
     Parameters
     ----------
     tokenizer : transformers fast tokenizer with a chat template
+    prefill : str, default=""
+        What the answer begins with before its number.
 
     Returns
     -------
@@ -107,6 +110,7 @@ def chat_frame(tokenizer):
         If the template fails, or does more to the message than trim it.
     """
     before, after, trims = _sides(tokenizer)
+    after += prefill
     whole = before + PROBE + after
     encoded = tokenizer(
         whole, add_special_tokens=False, return_offsets_mapping=True, verbose=False

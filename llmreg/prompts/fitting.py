@@ -50,8 +50,9 @@ def fit_prompts(plan, base, rows, codec):
         prompts = CellPrompts(base.tokenizer, featurizer, **settings)
     else:
         prompts = TextPrompts(
-            base.tokenizer, featurizer, chat_template=reading.chat_template, **settings
-        )
+            base.tokenizer, featurizer, chat_template=reading.chat_template,
+            instruction=reading.instruction, **settings,
+        )  # fmt: skip
     return prompts, prompts.fit_encode(rows)
 
 

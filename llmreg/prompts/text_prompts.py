@@ -36,9 +36,16 @@ class TextPrompts(Prompts):
         Whether a row is the user's message of a chat in which the model answers with the number,
         if the tokenizer has a chat template. Without one, and with False, the prompt is the
         row's text after the special tokens that the tokenizer puts in front of every text.
+    instruction : str, default=""
+        What stands in front of every row: what the model is asked to do.
     max_prompt_tokens, max_text_tokens, n_soft : int
         What is cut from longer prompts comes from the row, from before its last fixed text; the
-        chat template's own tokens count, but always stay.
+        instruction and the chat template's own tokens count, but always stay.
+
+    Attributes
+    ----------
+    prefill : str
+        What stands between the row, or the header of the model's answer, and the number.
 
     Raises
     ------
@@ -47,7 +54,9 @@ class TextPrompts(Prompts):
         cannot be put into the chat template, or if that alone is ``max_prompt_tokens`` long.
     """
 
-    def __init__(self, tokenizer, featurizer, *, number_input, chat_template, **kwargs):
+    def __init__(
+        self, tokenizer, featurizer, *, number_input, chat_template, instruction="", **kwargs
+    ):
         super().__init__(tokenizer, featurizer, **kwargs)
         if not getattr(tokenizer, "is_fast", False):
             raise ValueError(
@@ -56,16 +65,40 @@ class TextPrompts(Prompts):
                 "tokenizer.json in its folder)."
             )
         self.number_input = number_input
-        as_chat = chat_template and tokenizer.chat_template is not None
-        self.frame = chat_frame(tokenizer) if as_chat else plain_frame(tokenizer)
-        needed = len(self.frame.tokens(tokenizer, ""))
+        self.as_chat = chat_template and tokenizer.chat_template is not None
+        self.instruction, self.examples = instruction, ()
+        self.answer_after("")
+
+    def answer_after(self, prefill):
+        """Let the number follow this text from now on.
+
+        Parameters
+        ----------
+        prefill : str
+            Behind the row; in a chat, behind the header of the model's answer.
+        """
+        self.prefill = prefill
+        frame = (chat_frame if self.as_chat else plain_frame)(self.tokenizer, prefill)
+        # In a chat the solved rows are part of the message, and their numbers follow a space.
+        between = " " if self.as_chat else prefill
+        solved = "".join(f"{text}{between}{answer}\n\n" for text, answer in self.examples)
+        self.frame = replace(frame, before=frame.before + self.instruction + solved)
+        needed = len(self.frame.tokens(self.tokenizer, ""))
         if needed >= self.max_prompt_tokens:
-            raise ValueError(
-                f"max_prompt_tokens={self.max_prompt_tokens} leaves no room for rows: what stands "
-                f"around them takes {needed} tokens by itself. Raise "
-                "RowSerializer(max_prompt_tokens=...)"
-                + (", or set PretrainedModel(chat_template=False)." if as_chat else ".")
-            )
+            raise ValueError(self._no_room(needed))
+
+    def _no_room(self, needed):
+        if self.examples:
+            what = f"num_examples={len(self.examples)} and what else stands around them take"
+            remedy = ", or show fewer."
+        else:
+            what = "what stands around them takes"
+            remedy = ", or set PretrainedModel(chat_template=False)." if self.as_chat else "."
+            remedy = ", shorten PretrainedModel(instruction=...)" * bool(self.instruction) + remedy
+        return (
+            f"max_prompt_tokens={self.max_prompt_tokens} leaves no room for rows: {what} {needed} "
+            f"tokens by themselves. Raise RowSerializer(max_prompt_tokens=...){remedy}"
+        )
 
     def show(self, rows, answers):
         """Put solved rows in front of the text of every prompt from now on.
@@ -83,15 +116,8 @@ class TextPrompts(Prompts):
         """
         pieces, _ = self._pieces(rows)
         texts = map("".join, zip(*pieces[1:-1], strict=True))
-        solved = [f"{text}{answer}\n\n" for text, answer in zip(texts, answers, strict=True)]
-        self.frame = replace(self.frame, before=self.frame.before + "".join(solved))
-        needed = len(self.frame.tokens(self.tokenizer, ""))
-        if needed >= self.max_prompt_tokens:
-            raise ValueError(
-                f"num_examples={len(solved)} examples take {needed} tokens of max_prompt_tokens="
-                f"{self.max_prompt_tokens}, which leaves no room for a row. Show fewer, or raise "
-                "RowSerializer(max_prompt_tokens=...)."
-            )
+        self.examples = tuple(zip(texts, answers, strict=True))
+        self.answer_after(self.prefill)
 
     def _n_columns(self, rows):
         return 0

@@ -21,7 +21,7 @@ ROWS = [1, 5, 19, 20, 100, 299, 499, 500, 1000, 1499, 1500, 5000, 20_000, 10**6,
 
 
 def _settings(n_rows=1000, pretrained=False, **params):
-    params = flat(LLMRegressor(**params).get_params(deep=False), RowSerializer())
+    params = flat(LLMRegressor(**params).get_params(deep=False), RowSerializer(), None)
     return [StageSettings(**stage) for stage in stage_settings(params, n_rows, pretrained)]
 
 

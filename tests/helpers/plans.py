@@ -16,6 +16,7 @@ def plan_of(estimator, rows, codec=None, methods=None, scores=None, place="cpu")
         estimator.adapters,
     )  # fmt: skip
     serializer = RowSerializer() if estimator.serializer is None else estimator.serializer
+    serializer.target_name_ = "target"
     params = estimator.get_params(deep=False)
     return resolve(
         params,

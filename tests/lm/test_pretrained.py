@@ -98,7 +98,7 @@ def test_the_chat_template_is_a_choice(table, tokenizer_zoo, pair, quick_fit):
     lm = AutoModelForCausalLM.from_config(config)
     found = {}
     for chat in (True, False):
-        asked = PretrainedModel((lm, tokenizer), chat_template=chat)
+        asked = PretrainedModel((lm, tokenizer), chat_template=chat, prefill="")
         model = quick_fit(table.X, table.y, model=asked)
         rows = model.prompts_.encode(model.serializer_.serialize(table.X[:1]))
         found[chat] = tokenizer.decode(rows.ids[: rows.lengths[0]])
@@ -146,16 +146,16 @@ def test_adapters_train_in_float32_on_a_bfloat16_base(table, pretrained_folder, 
 def test_a_penalty_keeps_the_adapters_near_those_of_the_first_stage(
     table, pretrained_folder, quick_fit
 ):
+    asked = PretrainedModel(pretrained_folder, instruction="", prefill="")
+
     def fitted(beta):
         return quick_fit(
-            table.X, table.y, model=pretrained_folder, fit_method=GRPO(8, beta=beta),
+            table.X, table.y, model=asked, fit_method=GRPO(8, beta=beta),
             sft_learning_rate=1e-2, align_learning_rate=1e-2, align_epochs=3,
         )  # fmt: skip
 
     free, held = fitted(0.0), fitted(50.0)
-    start = quick_fit(
-        table.X, table.y, model=pretrained_folder, fit_method="soft_ce", sft_learning_rate=1e-2
-    )
+    start = quick_fit(table.X, table.y, model=asked, fit_method="soft_ce", sft_learning_rate=1e-2)
     moved = [np.abs(m.predict(table.X) - start.predict(table.X)).mean() for m in (free, held)]
     assert moved[1] < 0.5 * moved[0]
     assert "kl" in held.history_ and "kl" not in free.history_

@@ -8,7 +8,7 @@ import pytest
 from families import FAMILIES, family_config
 from tokenizer_zoo import STYLES
 
-from llmreg import LLMRegressor
+from llmreg import LLMRegressor, PretrainedModel
 
 PLAIN = {"mamba", "mamba2", "falcon_mamba"}
 ROOM = {"gpt2": dict(n_positions=512), "opt": dict(max_position_embeddings=512)}
@@ -47,6 +47,7 @@ def test_a_family_fits_predicts_saves_and_opens(family, method, folder, table, t
         warnings.simplefilter("error")
         # Models whose learning rate suits no family in particular: only that nothing is amiss.
         warnings.filterwarnings("ignore", ".*validation RMSE clearly worse")
+        warnings.filterwarnings("ignore", "The untrained model would hardly begin")
         model = quick_fit(
             X, y, model=folder(family, _style(family)), fit_method=method, batch_size=12,
             sft_learning_rate=1e-3, align_learning_rate=1e-3,
@@ -68,7 +69,7 @@ def test_every_style_learns_to_write_numbers(style, folder, quick_fit):
     X = np.array([["red"], ["green"], ["blue"], ["old house"]] * 6)
     y = np.array([10.0, 37.0, 64.0, 99.0] * 6)
     model = quick_fit(
-        X, y, model=folder("llama", style), fit_method="ce", sft_epochs=25, adapters=None,
+        X, y, model=PretrainedModel(folder("llama", style), instruction="", prefill=""), fit_method="ce", sft_epochs=25, adapters=None,
         sft_learning_rate=3e-3,
     )  # fmt: skip
     assert model.score(X, y) > 0.9

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from llmreg import LLMRegressor, RowSerializer
+from llmreg import LLMRegressor, PretrainedModel, RowSerializer
 from llmreg.codecs.decimals import DecimalCodec
 from llmreg.codecs.digits import DigitCodec
 from llmreg.codecs.grids import GridCodec
@@ -17,7 +17,8 @@ from llmreg.methods.untrained import ZeroShot
 @pytest.fixture
 def ask(pretrained_folder, table):
     def fit(fit_method="zero_shot", **params):
-        params = dict(model=pretrained_folder, random_state=0) | params
+        bare = PretrainedModel(pretrained_folder, instruction="", prefill=" ")
+        params = dict(model=bare, random_state=0) | params
         return LLMRegressor(fit_method=fit_method, **params).fit(table.X, table.y)
 
     return fit
@@ -120,7 +121,7 @@ def test_estimates_in_examples_are_by_regressors_that_have_not_seen_them(ask, ta
 
 
 def test_examples_that_leave_no_room_are_an_error(ask):
-    with pytest.raises(ValueError, match=r"num_examples=20 .*max_prompt_tokens=64"):
+    with pytest.raises(ValueError, match=r"max_prompt_tokens=64 .*num_examples=20"):
         ask(ZeroShot(num_examples=20), serializer=RowSerializer(max_prompt_tokens=64))
 
 

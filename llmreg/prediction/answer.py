@@ -1,0 +1,110 @@
+"""Where a pretrained model's number stands: behind the text after which it would write one."""
+
+import warnings
+
+import numpy as np
+import torch
+
+from llmreg.numbers.tree import leaf_log_probs
+from llmreg.prediction.distributions import is_constant
+from llmreg.prompts.asking import prefills_for
+
+__all__ = ["answer_mass", "place_answer"]
+
+FEW = 8  # rows that are asked
+LOW = 0.1  # of the probability; below, the prompt does not ask for a number
+WHOLE_TREE = 128  # nodes; of larger trees the first symbols are asked about alone
+
+
+@torch.inference_mode()
+def answer_mass(model, encoded, whole=True):
+    """The probability that a model gives to all legal numbers together, among all it could write.
+
+    Parameters
+    ----------
+    model : llmreg.lm.backbone.NumberLM
+        That writes symbols; in eval mode.
+    encoded : llmreg.prompts.encoding.EncodedRows
+    whole : bool, default=True
+        False: of the numbers' first symbols alone, an upper bound. So it is, too, where the number
+        tree has more than 128 nodes that leave a choice.
+
+    Returns
+    -------
+    float
+        The rows' mean.
+    """
+    whole = whole and model.tree.n_open <= WHOLE_TREE
+    nodes = torch.arange(1, model.tree.n_open if whole else 1, device=model.device)
+    masses = []
+    for row in range(len(encoded)):  # one at a time: the vocabulary's logits at all nodes are large
+        batch = encoded.batch(np.array([row]), model.device, torch.float32)
+        shares = model.node_logits(batch, nodes, shares=True)
+        found = leaf_log_probs(shares, model.tree) if whole else _first(shares, model.tree)
+        masses.append(found.double().logsumexp(-1).exp().mean())
+    return float(torch.stack(masses).mean())
+
+
+def _first(shares, tree):
+    """Log-probabilities of the legal first symbols."""
+    return shares[:, 0, tree.path_symbols[:, 0].unique()]
+
+
+def place_answer(fitted, rows, encoded, processes):
+    """Let the number follow the text after which the untrained model would most likely write one.
+
+    Parameters
+    ----------
+    fitted : llmreg.prediction.fitted.Fitted
+        Placed and not trained yet; its prompts are changed.
+    rows : llmreg.tables.rows.SerializedRows
+        Training rows with their estimates.
+    encoded : llmreg.prompts.encoding.EncodedRows
+        The same as the prompts are.
+    processes : llmreg.training.parallel.Processes
+
+    Returns
+    -------
+    plan : llmreg.config.plan.Plan
+        With what was chosen, and what the model gives it.
+    encoded : llmreg.prompts.encoding.EncodedRows
+        The rows as the prompts are now.
+
+    Warns
+    -----
+    UserWarning
+        If the model would hardly write a number after any of the texts.
+    """
+    model, prompts, plan = fitted.model, fitted.prompts, fitted.plan
+    writes = model.new_tokens is None and (model.head is None or model.head.whole)
+    if not plan.pretrained or not writes or is_constant(model):
+        return plan, encoded
+    texts = (plan.reading.prefill,)
+    if plan.reading.prefill is None:
+        texts = prefills_for(prompts.as_chat, fitted.serializer.target_name_)
+    chosen = np.random.RandomState(plan.seed % 2**32).permutation(len(encoded))[:FEW]
+    some, training = rows.take(np.sort(chosen)), model.training
+    model.eval()
+    masses = {}
+    for prefill in texts:
+        prompts.answer_after(prefill)
+        masses[prefill] = answer_mass(model, prompts.encode_extended(some), whole=False)
+    best = processes.agree(max(masses, key=masses.get))
+    prompts.answer_after(best)
+    mass = processes.agree(answer_mass(model, prompts.encode_extended(some)))
+    model.train(training)
+    if masses[best] < LOW:
+        _warn(masses)
+    return plan.answered(best, masses, mass), prompts.encode_extended(rows)
+
+
+def _warn(masses):
+    tried = ", ".join(f"{text!r} ({mass:.2g})" for text, mass in masses.items())
+    warnings.warn(
+        "The untrained model would hardly begin a number where it is asked for one: probability "
+        f"after {tried}. It has more to learn, and zero_shot says little. End "
+        "RowSerializer(template=...) with words that a number follows, or set PretrainedModel("
+        "prefill=...) to some.",
+        UserWarning,
+        stacklevel=4,
+    )
