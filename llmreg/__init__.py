@@ -8,6 +8,7 @@ from llmreg.codecs.decimals import DecimalCodec
 from llmreg.codecs.digits import DigitCodec, TargetCodec
 from llmreg.codecs.grids import GridCodec
 from llmreg.codecs.scientific import ScientificCodec
+from llmreg.config.adapters import Adapters
 from llmreg.config.device import Device
 from llmreg.config.pretrained_model import PretrainedModel
 from llmreg.estimator import LLMRegressor
@@ -53,6 +54,7 @@ __all__ = [
     "NTLWAS",
     "RAFT",
     "RLOO",
+    "Adapters",
     "DecimalCodec",
     "Device",
     "DigitCodec",

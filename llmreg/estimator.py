@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.codecs.digits import DigitCodec, TargetCodec
-from llmreg.config.checks import check_methods, check_model_and_device, check_training_data
+from llmreg.config.checks import check_methods, check_parts, check_training_data
 from llmreg.config.device import Device, as_device
 from llmreg.config.parameters import CONSTRAINTS, LASTING, ParametersMixin
 from llmreg.config.pretrained_model import built_from
@@ -141,11 +141,11 @@ class LLMRegressor(
         reads as text alone are never hidden. "auto": for fresh weights (160 / rows)², at
         most 0.1, or (1000 / rows)², at most 0.2, where there are text columns; 0 for pretrained
         ones.
-    adapters : int, peft.PeftConfig or None, default=8
+    adapters : int, Adapters, peft.PeftConfig or None, default=8
         Adapters on pretrained models in both stages, on fresh weights in the second. A number is
-        the rank of LoRA on all linear layers (``lora_alpha`` is twice that); a configuration of
-        peft is any other kind, whose dropout acts in the first stage of pretrained models. None:
-        train all weights in all stages.
+        the rank of LoRA on all linear layers; :class:`Adapters` leaves the lower ones alone, which
+        is faster; a configuration of peft is any other kind, whose dropout acts in the first stage
+        of pretrained models. None: train all weights in all stages.
     validation_fraction : float, "auto" or None, default="auto"
         Share of the training rows set aside for early stopping and for choosing the best epoch,
         if there are at least 20 rows. "auto": 0.15 below 1,500 rows, else 0.1, at most 2,000 rows;
@@ -329,7 +329,7 @@ class LLMRegressor(
             stage cannot learn, or ``temperature_scaling=True`` has too few validation rows.
         """
         methods = check_methods(self)
-        check_model_and_device(self)
+        check_parts(self)
         start = self._start()
         fitted = object.__new__(type(self))  # in whose place a fit that fails leaves no trace
         fitted.__dict__ = dict(vars(self))

@@ -26,7 +26,7 @@ from llmreg.prompts.fitting import fit_prompts, show_examples
 from llmreg.training.checkpoints import check_folder
 from llmreg.training.members import train_members
 from llmreg.training.parallel import launched
-from llmreg.training.run import Training, TrainingRows, placed, undone_on_error
+from llmreg.training.run import Training, TrainingRows, placed, prepared, undone_on_error
 
 __all__ = ["fit_model"]
 
@@ -109,6 +109,7 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
             with placed(fitted.model, computing, processes):
                 if new:
                     fitted.plan, encoded = place_answer(fitted, rows, encoded, processes)
+                encoded = prepared(fitted.model, encoded)
                 data = TrainingRows(encoded, y, weight, train, held_out)
                 training = Training(
                     fitted, data, validator(fitted, data, processes), processes,

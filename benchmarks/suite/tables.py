@@ -54,6 +54,7 @@ class Table(NamedTuple):
     text: tuple
     groups: np.ndarray | None
     given: np.ndarray | None  # "test" where the data set's authors hold a row back
+    target: str = "target"
 
 
 class Split(NamedTuple):
@@ -115,7 +116,7 @@ def load_table(name):
     X, y = frame.iloc[:, :-1], frame.iloc[:, -1].to_numpy(float)
     given = X.pop("split").to_numpy() if "split" in X and "test" in set(X["split"]) else None
     y = np.log10(y) if name in LOGARITHMS else y
-    return Table(X, y, _text_columns(name, X), _groups(name, X), given)
+    return Table(X, y, _text_columns(name, X), _groups(name, X), given, frame.columns[-1])
 
 
 def split_table(table, seed, max_rows):

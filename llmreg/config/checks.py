@@ -8,14 +8,15 @@ import numpy as np
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length
 
 from llmreg.codecs.digits import DigitCodec
-from llmreg.config.device import as_device
+from llmreg.config.adapters import Adapters
+from llmreg.config.device import Device, as_device
 from llmreg.config.pretrained_model import PretrainedModel, as_pretrained
 from llmreg.methods import METHODS, resolve_method
 from llmreg.tables.reading import read_table
 from llmreg.tables.targets import numeric_targets
 from llmreg.tables.weights import relative_weights
 
-__all__ = ["TrainingTable", "check_methods", "check_model_and_device", "check_training_data"]
+__all__ = ["TrainingTable", "check_methods", "check_parts", "check_training_data"]
 
 
 def check_methods(estimator):
@@ -91,11 +92,11 @@ def _warn_of_far_means(estimator, method, codec):
         )
 
 
-def check_model_and_device(estimator):
-    """ValueError for illegal values of a :class:`PretrainedModel`'s or :class:`Device`'s
-    parameters, or if the layers that get adapters are not given by names."""
-    for part in (as_pretrained(estimator.model), as_device(estimator.device)):
-        if part is not None:
+def check_parts(estimator):
+    """ValueError for illegal values of the parameters of a :class:`PretrainedModel`,
+    :class:`Device` or :class:`Adapters`, or if layers that get adapters are not given by names."""
+    for part in (as_pretrained(estimator.model), as_device(estimator.device), estimator.adapters):
+        if isinstance(part, PretrainedModel | Device | Adapters):
             part._validate_params()
     if isinstance(estimator.model, PretrainedModel) and estimator.model.source == "tiny":
         raise ValueError(

@@ -8,6 +8,7 @@ from typing import Self
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from llmreg.codecs.digits import DigitCodec, TargetCodec
+from llmreg.config.adapters import Adapters
 from llmreg.config.device import Device
 from llmreg.config.pretrained_model import PretrainedModel
 from llmreg.methods import Method, resolve_method
@@ -45,7 +46,7 @@ CONSTRAINTS: dict = {
     "optimizer": [StrOptions({"adamw", "adafactor"})],
     "max_grad_norm": [*RATE, None],
     "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-    "adapters": [COUNT, HasMethods(["to_dict", "save_pretrained"]), None],
+    "adapters": [COUNT, Adapters, HasMethods(["to_dict", "save_pretrained"]), None],
     "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
     "validation_fraction": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither"), None],
     "n_iter_no_change": [COUNT, None],
@@ -66,7 +67,8 @@ LASTING = (
 
 # Parts that a parameter may name, or leave to None; reaching into one builds it first.
 PARTS = {
-    "model": PretrainedModel, "device": Device, "codec": DigitCodec, "serializer": RowSerializer,
+    "adapters": Adapters, "model": PretrainedModel, "device": Device, "codec": DigitCodec,
+    "serializer": RowSerializer,
     **{name: functools.partial(resolve_method, parameter=name) for name in METHOD_NAMES},
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from llmreg.config.adapters import Adapters
 from llmreg.config.defaults import (
     FEW_ROWS,
     FRESH_MIN_ROWS,
@@ -100,7 +101,7 @@ class Plan:
         Rows that are trained on, and rows that choose the epoch and calibrate.
     reading : Reading
     computing : Computing
-    adapters : int, peft.PeftConfig or None
+    adapters : int, Adapters, peft.PeftConfig or None
         Rank or kind of the adapters; None: all weights train.
     n_estimators : int
     methods : tuple of (Method, Method or None)
@@ -209,6 +210,8 @@ def _leaves(part, prefix=""):
 
 
 def _written(value):
+    if isinstance(value, Adapters):
+        return f"rank {value.rank}, depth {value.depth}"
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     return f"{value:.4}" if isinstance(value, float) else str(value)

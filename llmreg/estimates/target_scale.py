@@ -21,6 +21,8 @@ LONG_TAIL = 5.0
 # A scale is chosen if it is better than those before it by this share of their score.
 CLEARLY = 0.02
 
+FINEST = 1e-6  # deviation of the targets, in ranges of the codec: no codec has more numbers
+
 
 def axis_moments(codec, y, weight):
     """Weighted mean and standard deviation of targets on a fitted codec's axis.
@@ -28,11 +30,14 @@ def axis_moments(codec, y, weight):
     Returns
     -------
     mean, std : float
-        ``std`` is 1 where all targets are equal.
+        ``std`` is 1 where all targets are equal, and no less than a millionth of the codec's range,
+        in smaller units of which squared errors on it would overflow.
     """
     place = codec.to_axis(y)
     mean = float(np.average(place, weights=weight))
-    return mean, root_mean_square(place - mean, weight) or 1.0
+    low, high = codec.to_axis(codec.values_[[0, -1]])
+    least = FINEST * (high / 2 - low / 2) * 2
+    return mean, max(root_mean_square(place - mean, weight), least) or 1.0
 
 
 def root_mean_square(values, weight):

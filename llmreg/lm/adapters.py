@@ -1,9 +1,12 @@
 """Adapters on a language model: the only module that knows peft."""
 
 import copy
+import re
 import warnings
 from contextlib import contextmanager
 from numbers import Integral
+
+from llmreg.lm.recompute import named_blocks
 
 __all__ = [
     "ADAPTER",
@@ -21,32 +24,44 @@ REFERENCE = "reference"
 MAMBA_TYPES = {"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"}
 
 
-def adapter_config(adapters, model_type):
+def adapter_config(adapters, lm):
     """peft's configuration for the estimator's ``adapters``; None to train all weights.
 
     Parameters
     ----------
-    adapters : int, peft.PeftConfig or None
-        A number is the rank of LoRA on all linear layers, scaled by two (alpha is twice the rank).
-    model_type : str
-        Of the language model's configuration.
+    adapters : int, llmreg.Adapters, peft.PeftConfig or None
+    lm : transformers.PreTrainedModel
+        That is to get them.
 
     Returns
     -------
     peft.PeftConfig or None
     """
-    if adapters is None or not isinstance(adapters, Integral):
-        return copy.deepcopy(adapters)
-    from peft import LoraConfig
+    from peft import LoraConfig, PeftConfig
 
+    if adapters is None or isinstance(adapters, PeftConfig):
+        return copy.deepcopy(adapters)
+    rank = adapters if isinstance(adapters, Integral) else adapters.rank
     return LoraConfig(
-        r=adapters,
-        lora_alpha=2 * adapters,
+        r=rank,
+        lora_alpha=2 * rank,
         target_modules="all-linear",
-        # Their kernels read these weights past the layers, so peft refuses adapters on them.
-        exclude_modules=["out_proj", "conv1d"] if model_type in MAMBA_TYPES else None,
+        exclude_modules=_excluded(adapters, lm),
         task_type="CAUSAL_LM",
     )
+
+
+def _excluded(adapters, lm):
+    """A pattern of the layers that get no adapters, or None."""
+    patterns = []
+    if not isinstance(adapters, Integral):
+        blocks = [name for name, _ in named_blocks(lm)]
+        below = blocks[: len(blocks) - adapters.n_blocks(len(blocks))]
+        patterns += [rf"(.*\.)?{re.escape(name)}\..*" for name in below]
+    if lm.config.model_type in MAMBA_TYPES:
+        # Their kernels read these weights past the layers, so peft refuses adapters on them.
+        patterns.append(r"(.*\.)?(out_proj|conv1d)")
+    return "|".join(patterns) or None
 
 
 def add_adapters(lm, config):

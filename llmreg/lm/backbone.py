@@ -22,6 +22,7 @@ from llmreg.lm.attention import (
 )
 from llmreg.lm.embedding import cell_input, cells_added, fix_hidden_cells
 from llmreg.lm.last_layer import last_layer_at
+from llmreg.lm.lower_layers import states_given
 from llmreg.lm.modes import PassModes
 from llmreg.lm.number_rows import new_rows, number_rows, shares_of_all, whole_rows
 from llmreg.lm.placement import base_dtype, place_language_model, precise
@@ -227,8 +228,9 @@ class NumberLM(PassModes, TrainableWeights):
         visible = packed_visibility(batch.mask, self.tree.visible(nodes, nodes), self.bidirectional)
         positions = torch.cat([batch.positions, self._node_positions(batch, nodes)], 1)
         out = self._masked_pass(
-            ids, batch, visible, positions, positions, use_cache=False, shares=shares
-        )
+            ids, batch, visible, positions, positions, use_cache=False, shares=shares,
+            lower=self._lower(batch, nodes),
+        )  # fmt: skip
         return out.logits[:, -nodes.shape[1] - 1 :]
 
     def prefill(self, batch):
@@ -238,14 +240,15 @@ class NumberLM(PassModes, TrainableWeights):
         if not self.packs:
             return self.plain_logits(batch, nodes)[:, 0], TreeCache(batch, None, nodes)
         # Without padding the model's own causal mask will do, and its kernels need not read it.
-        causal = batch.unpadded and not self.bidirectional
+        causal = batch.unpadded and not self.bidirectional and batch.lower is None
         visible = None if causal else packed_visibility(batch.mask, None, self.bidirectional)
         positions = batch.positions
         # Without a configuration no layer forgets what lies before its window: a later node may
         # be nearer to it than the last column is.
         out = self._masked_pass(
-            batch.ids, batch, visible, positions, positions, past_key_values=DynamicCache()
-        )
+            batch.ids, batch, visible, positions, positions, past_key_values=DynamicCache(),
+            lower=self._lower(batch, nodes),
+        )  # fmt: skip
         return out.logits[:, -1], TreeCache(batch, out.past_key_values, nodes)
 
     def extend(self, cache, nodes):
@@ -267,7 +270,7 @@ class NumberLM(PassModes, TrainableWeights):
         visible, key = behind_prefix(batch, visible, key)
         out = self._masked_pass(
             self._node_ids(nodes), None, visible, query, key,
-            past_key_values=cache.past,
+            past_key_values=cache.past, lower=self._lower(batch, nodes, prompt=False),
         )  # fmt: skip
         cache.nodes, cache.past = seen, out.past_key_values
         return out.logits
@@ -314,7 +317,7 @@ class NumberLM(PassModes, TrainableWeights):
             context = output(layer, lambda hidden: hidden[:, -1:])
             return self._masked_pass(
                 batch.ids, batch, visible, positions, positions, keep=keep, output=context,
-                use_cache=False,
+                use_cache=False, lower=self._lower(batch, batch.ids[:, :0]),
             ).logits  # fmt: skip
         ids, real, cells = right_padded(self, batch)
         rows, last = torch.arange(len(ids), device=ids.device), real.sum(1) - 1
@@ -340,8 +343,11 @@ class NumberLM(PassModes, TrainableWeights):
             self.head is not None or self.bidirectional or self._compiled
         )
 
-    def read_prefix(self, ids):
+    def read_prefix(self, ids, cache=None, lower=None):
         """Keys and values of tokens (S,) that all prompts of a batch begin with.
+
+        They also go into ``cache``, if there is one; ``lower`` are their states behind the first
+        layers, if these are known.
 
         Returns
         -------
@@ -351,8 +357,10 @@ class NumberLM(PassModes, TrainableWeights):
         ids = ids.unsqueeze(0)
         positions = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)
         visible = packed_visibility(torch.ones_like(ids, dtype=torch.bool), None)
-        cache = DynamicCache()
-        self._masked_pass(ids, None, visible, positions, positions, keep=1, past_key_values=cache)
+        cache = DynamicCache() if cache is None else cache
+        self._masked_pass(
+            ids, None, visible, positions, positions, keep=1, past_key_values=cache, lower=lower
+        )
         return tuple((layer.keys, layer.values) for layer in cache.layers)
 
     @property
@@ -368,6 +376,10 @@ class NumberLM(PassModes, TrainableWeights):
         """A context in which no other thread makes a pass with this model."""
         return self._pass_lock
 
+    def _lower(self, batch, nodes, prompt=True):
+        """States of the batch behind the layers that training leaves alone, where they are kept."""
+        return batch.lower and batch.lower.of(self, batch, nodes, prompt)
+
     def _node_ids(self, nodes):
         return self.symbol_ids[self.tree.symbol[nodes.clamp(min=0)]]
 
@@ -382,7 +394,8 @@ class NumberLM(PassModes, TrainableWeights):
         if batch is not None and batch.prefix is not None:
             if visible is not None:
                 visible, key = behind_prefix(batch, visible, key)
-            past = batch.prefix.past or self.read_prefix(batch.prefix.ids)
+            known = batch.lower and batch.lower.kept.of_prefix(self, batch.prefix)
+            past = batch.prefix.past or self.read_prefix(batch.prefix.ids, lower=known)
             kwargs |= {"use_cache": True, "past_key_values": expanded_cache(past, len(batch))}
         mask = None
         if visible is not None:
@@ -417,7 +430,7 @@ class NumberLM(PassModes, TrainableWeights):
             return new_rows(layer, self.new_tokens.weight)
         return number_rows(layer, self.symbol_ids)
 
-    def _forward(self, ids, cells, use_cache, output=None, shares=False, **kwargs):
+    def _forward(self, ids, cells, use_cache, output=None, shares=False, lower=None, **kwargs):
         """Call the language model once; logits of the symbols alone, in at least float32.
 
         ``output`` is another context for the output layer. ``shares``: log-probabilities among the
@@ -430,6 +443,8 @@ class NumberLM(PassModes, TrainableWeights):
             stack.enter_context(self._autocasting())
             stack.enter_context(self._number_rows() if output is None else output)
             stack.enter_context(cells_added(self.lm.get_input_embeddings(), cells))
+            if lower is not None:
+                stack.enter_context(states_given(self.transformer, lower))
             if self._last_layer is not None and "logits_to_keep" in kwargs:
                 stack.enter_context(last_layer_at(self._last_layer, kwargs["logits_to_keep"]))
             if self._checkpointing:

@@ -50,7 +50,7 @@ def build_model(plan, base, prompts, encoded, codec, mean=0.0, std=1.0, verify=T
 def _put_adapters(model, plan):
     """A pretrained model is tuned through adapters in both stages, or whole in both."""
     model.requires_grad_(plan.trains)
-    config = adapter_config(plan.adapters, model.lm.config.model_type) if plan.trains else None
+    config = adapter_config(plan.adapters, model.lm) if plan.trains else None
     if config is not None:
         model.add_lora(config)
         if model.cells is not None:

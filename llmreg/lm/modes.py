@@ -63,10 +63,15 @@ class PassModes:
             self.cells.train()
 
     @property
+    def takes_layers_apart(self):
+        """bool: whether layers may be left out or computed in part."""
+        return not (self._checkpointing or self._compiled)
+
+    @property
     def _last_layer(self):
         """The last of the transformer's layers, if it may be computed in part."""
         layers = repeated_layers(self.transformer)
-        if not layers or self._checkpointing or self._compiled:
+        if not layers or not self.takes_layers_apart:
             return None
         # Dropout draws for every token, so that checkpoints, which compute all, draw the same.
         drops = (isinstance(m, nn.Dropout) and m.p and m.training for m in layers[-1].modules())

@@ -6,12 +6,21 @@ from functools import partial
 import torch
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-__all__ = ["recomputing", "repeated_layers", "switch_checkpointing"]
+__all__ = ["named_blocks", "recomputing", "repeated_layers", "switch_checkpointing"]
+
+
+def named_blocks(lm):
+    """The transformer's layers with their names, in order."""
+    return [(name, m) for name, m in lm.named_modules() if _repeated(m)]
 
 
 def repeated_layers(lm):
     """The transformer's layers, in order."""
-    return [m for m in lm.modules() if isinstance(m, GradientCheckpointingLayer)]
+    return [m for m in lm.modules() if _repeated(m)]
+
+
+def _repeated(module):
+    return isinstance(module, GradientCheckpointingLayer)
 
 
 def switch_checkpointing(lm, on):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import _num_samples
 
-from llmreg.config.checks import check_methods, check_model_and_device, check_training_data
+from llmreg.config.checks import check_methods, check_parts, check_training_data
 
 __all__ = ["MemoryEstimate", "StageMemory", "estimate_memory"]
 
@@ -246,7 +246,7 @@ def estimate_memory(model, X, y=None) -> MemoryEstimate:
     reader = type(model)(**model.get_params(deep=False))  # reading a table sets attributes
     reader._validate_params()
     methods = check_methods(reader)
-    check_model_and_device(reader)
+    check_parts(reader)
     y = np.linspace(0.0, 1.0, _num_samples(X)) if y is None else y
     table = check_training_data(reader, X, y, None)
     fit = VirtualFit(model.get_params(deep=False), table, methods)

@@ -100,7 +100,7 @@ class VirtualFit:
         }
 
     def _stage(self, method, settings, validates):
-        config = adapter_config(self.plan.adapters, self.model.transformer.config.model_type)
+        config = adapter_config(self.plan.adapters, self.model.transformer)
         if method.stage == "align" and not self.model.pretrained and config is not None:
             with torch.device("meta"):
                 self.model.add_lora(config)

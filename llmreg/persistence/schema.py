@@ -234,7 +234,9 @@ CLASSES = {
     "Plan": _class("llmreg.config.plan", {
         "weights": one_of("fresh", "pretrained"), "n_train": WHOLE, "n_held_out": WHOLE,
         "reading": a("Reading"), "computing": a("Computing"), "predicting": a("Predicting"),
-        "adapters": maybe(lambda value: SMALL(value) or _of_peft(value)),
+        "adapters": maybe(
+            lambda value: SMALL(value) or _of_peft(value) or a("Adapters")(value)
+        ),
         "methods": each(tuple, maybe(_method)), "seed": SEED, "why": each(dict, text),
         "stages": each(tuple, lambda pair: len(pair) == 2 and _method(pair[0])
                        and a("StageSettings")(pair[1])),
@@ -248,6 +250,7 @@ CLASSES = {
     "Predicting": _class("llmreg.config.plan"),
     "PretrainedModel": _class("llmreg.config.pretrained_model"),
     "Device": _class("llmreg.config.device"),
+    "Adapters": _class("llmreg.config.adapters"),
     "RowSerializer": _class("llmreg.tables.serialization", INPUT | {
         "columns_": each(list, column), "kinds_": each(dict, text),
         "plans_": each(dict, a("ColumnPlan")), "target_name_": maybe(text),

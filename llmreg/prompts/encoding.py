@@ -51,6 +51,7 @@ class PromptBatch:
     estimate: Estimate | None = None  # what regressors make of the rows, as a tensor
     prefix: Prefix | None = None  # what stands before the P tokens
     unpadded: bool = False  # whether all tokens are known to be real
+    lower: object = None  # llmreg.lm.lower_layers.LowerBatch: states that need not be computed
 
     def __len__(self):
         return len(self.ids)
@@ -77,6 +78,7 @@ class EncodedRows:
     cells: CellValues
     estimate: Estimate | None = None  # what regressors make of the rows
     prefix: Prefix | None = None  # what stands before each row's tokens
+    lower: object = None  # llmreg.lm.lower_layers.KeptStates: states that need not be computed
 
     def __len__(self):
         return len(self.lengths)
@@ -161,6 +163,7 @@ class EncodedRows:
             estimate=estimate_on(self.estimate and self.estimate.take(rows), device),
             prefix=self.prefix,
             unpadded=bool(mask.all()),
+            lower=self.lower and self.lower.batch(starts, where),
         )
 
 

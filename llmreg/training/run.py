@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from llmreg.lm.adapters import adapter_config
+from llmreg.lm.lower_layers import keep_lower_states
 from llmreg.training.checkpoints import Checkpoints
 from llmreg.training.parallel import check_sharded
 from llmreg.training.policy import ZScale
@@ -16,7 +17,7 @@ from llmreg.training.reporting import printer
 from llmreg.training.sequence import fit_name, train_stages
 from llmreg.training.stage import TrainingData
 
-__all__ = ["Training", "TrainingRows", "placed", "undone_on_error"]
+__all__ = ["Training", "TrainingRows", "placed", "prepared", "undone_on_error"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,14 @@ class TrainingRows:
     weight: np.ndarray  # (n,)
     train: np.ndarray  # (m,) int
     held_out: np.ndarray  # (n - m,) int
+
+
+def prepared(model, encoded):
+    """Rows with all that a placed model need not compute anew in each step: what all prompts begin
+    with is read once, and states behind frozen layers are kept."""
+    if model.shares_prefix:
+        encoded = encoded.share_prefix(model.device)
+    return keep_lower_states(model, encoded)
 
 
 class Training:
@@ -52,17 +61,14 @@ class Training:
         self.fitted, self.rows, self.validate, self.processes = fitted, rows, validate, processes
         self.folder, self.interval, self.verbose = checkpoint_dir, checkpoint_interval, verbose
         model, plan, codec = fitted.model, fitted.plan, fitted.codec
-        encoded = rows.encoded
-        if model.shares_prefix:
-            encoded = encoded.share_prefix(model.device)
         z = (codec.to_axis(rows.y) - fitted.mean) / fitted.std
-        self.data = TrainingData(encoded, z, codec.leaf_of(rows.y), rows.weight)
+        self.data = TrainingData(rows.encoded, z, codec.leaf_of(rows.y), rows.weight)
         self.scale = ZScale.from_tree(
             model.tree, fitted.mean, fitted.std, model.device, model.dtype
         )
         self.adapters = None
         if plan.methods[1] is not None and not plan.pretrained:  # whose adapters are there already
-            self.adapters = adapter_config(plan.adapters, model.lm.config.model_type)
+            self.adapters = adapter_config(plan.adapters, model.lm)
         if processes.sharded:
             check_sharded(model, plan.methods[1], self.adapters)
 
@@ -92,7 +98,7 @@ class Training:
             )
         model, plan, rows = self.fitted.model, self.fitted.plan, self.rows
         name = fit_name(
-            model, plan, seed, data=self.data, y=rows.y,
+            model, plan, seed, data=self.data.bare(), y=rows.y,
             held_out=rows.held_out, scale=self.scale, std=self.fitted.std,
         )  # fmt: skip
         return Checkpoints(self.folder, name, self.interval, writes=self.processes.index == 0)

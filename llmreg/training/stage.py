@@ -36,6 +36,10 @@ class TrainingData:
         """These rows only."""
         return TrainingData(self.rows.take(rows), self.z[rows], self.leaf[rows], self.weight[rows])
 
+    def bare(self):
+        """Without what was computed of it on the way."""
+        return replace(self, rows=replace(self.rows, lower=None))
+
     def dealt(self):
         """Entries of an epoch: rows of much weight several times, and a mean weight of 1.
 

@@ -284,3 +284,15 @@ def test_targets_outside_the_range_are_learnt_as_its_nearest_end(method, table, 
             model = quick_fit(table.X, y, fit_method=method, codec=DigitCodec(low=40, high=55))
         found.append(model.predict(table.X, decoding="rail"))
     np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("method", ["raft", "grpo", "head_last", "ntl_mse"])
+@pytest.mark.parametrize("size", [1e-323, 1e-9, 1.0])
+def test_targets_that_are_tiny_in_the_codecs_range_train_without_overflow(method, size, quick_fit):
+    X, y = np.arange(20.0).reshape(-1, 1), size * np.arange(1, 21)
+    codec = DigitCodec(low=-1e9, high=1e9, scale="minmax")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of targets that the codec cannot tell apart
+        model = quick_fit(X, y, fit_method=method, codec=codec)
+    assert np.isfinite(model.predict(X)).all()
+    assert model.y_std_ == pytest.approx(2e3, rel=0.02)

@@ -68,8 +68,8 @@ def test_every_style_learns_to_write_numbers(style, folder, quick_fit):
     """Whatever a tokenizer does to digits: the model can overfit a handful of rows."""
     X = np.array([["red"], ["green"], ["blue"], ["old house"]] * 6)
     y = np.array([10.0, 37.0, 64.0, 99.0] * 6)
+    asked = PretrainedModel(folder("llama", style), instruction="", prefill="")
     model = quick_fit(
-        X, y, model=PretrainedModel(folder("llama", style), instruction="", prefill=""), fit_method="ce", sft_epochs=25, adapters=None,
-        sft_learning_rate=3e-3,
-    )  # fmt: skip
+        X, y, model=asked, fit_method="ce", sft_epochs=25, adapters=None, sft_learning_rate=3e-3
+    )
     assert model.score(X, y) > 0.9

@@ -90,7 +90,7 @@ def really_saved(estimator, X, stage="sft"):
     model, encoded = real_model(estimator, X)
     method = resolve_method(estimator.fit_method if stage == "align" else "ce", "fit_method")
     if stage == "align" and not model.pretrained:
-        model.add_lora(adapter_config(estimator.adapters, model.lm.config.model_type))
+        model.add_lora(adapter_config(estimator.adapters, model.lm))
     model.checkpointing(as_device(estimator.device).gradient_checkpointing)
     model.train_mode(dropout=stage == "sft")
     z = torch.zeros(ROWS)

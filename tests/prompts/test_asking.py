@@ -1,4 +1,4 @@
-"""What a pretrained model is told: sentences that are true of the codec, and places for a number."""
+"""What a pretrained model is told, in sentences that are true of the codec."""
 
 import numpy as np
 import pandas as pd
