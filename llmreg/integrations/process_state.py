@@ -7,9 +7,24 @@ import threading
 
 import torch
 
-__all__ = ["own_draws", "survive_forks"]
+__all__ = ["own_draws", "random_state", "set_random_state", "survive_forks"]
 
 _turn = threading.RLock()
+
+
+def random_state(device):
+    """torch's random state on a device (torch.device), as a tensor on the CPU."""
+    if device.type == "cpu":
+        return torch.get_rng_state()
+    return torch.get_device_module(device).get_rng_state(device)
+
+
+def set_random_state(state, device):
+    """Go back to an earlier :func:`random_state` of the device."""
+    if device.type == "cpu":
+        torch.set_rng_state(state)
+    else:
+        torch.get_device_module(device).set_rng_state(state, device)
 
 
 @contextlib.contextmanager
@@ -26,8 +41,9 @@ def own_draws(seed=None, device=None):
     device : torch.device or None, default=None
         The device that is drawn on besides the CPU.
     """
-    devices = [device] if device is not None and device.type == "cuda" else []
-    with _turn, torch.random.fork_rng(devices=devices):
+    kind = "cpu" if device is None else device.type
+    devices = [] if kind == "cpu" else [device]
+    with _turn, torch.random.fork_rng(devices, device_type=kind):
         if seed is not None:
             torch.manual_seed(seed)
         yield

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 
 import torch
 
+from llmreg.integrations.process_state import random_state, set_random_state
 from llmreg.prompts.encoding import PromptBatch
 
 __all__ = ["CellInput", "FixedBatch", "cell_input", "cells_added", "fix_hidden_cells"]
@@ -61,24 +62,14 @@ def _drawn_from(batch):
     if not isinstance(batch, FixedBatch):
         yield
         return
+    device = batch.ids.device
+    state = random_state(device)
     # Not torch.manual_seed: without a GPU it remembers every call, for when there is one.
-    generator = _generator(batch.ids.device)
-    state = generator.get_state()
-    generator.manual_seed(batch.seed)
+    set_random_state(torch.Generator(device).manual_seed(batch.seed).get_state(), device)
     try:
         yield
     finally:
-        generator.set_state(state)
-
-
-def _generator(device):
-    """The generator that draws on a device by default."""
-    if device.type == "cuda":
-        place = torch.cuda.current_device() if device.index is None else device.index
-        return torch.cuda.default_generators[place]
-    if device.type == "mps":
-        return torch.mps._get_default_mps_generator()  # torch has no public name for it
-    return torch.default_generator
+        set_random_state(state, device)
 
 
 def cells_added(embedding, cells):

@@ -53,7 +53,8 @@ def ready(model, device):
             stacklevel=2,
         )
         device = torch.device("cpu")
-    return model if model.device == device else model.place(device)
+    here = torch.empty(0, device=device).device  # "cuda" is one of several
+    return model if model.device == here else model.place(here)
 
 
 @torch.inference_mode()

@@ -261,7 +261,7 @@ class Stage:
             self.order_state = self.rng.get_state()
             self.batches, self.done = self._shuffle(), state["done"]
         self.generator.set_state(state["generator"])
-        set_random_states(state["global"])
+        set_random_states(state["global"], self.model.device)
 
 
 def _plain(rng_state):

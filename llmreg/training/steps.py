@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from llmreg.integrations.process_state import random_state, set_random_state
 from llmreg.training.policy import NumberPolicy
 
 __all__ = [
@@ -120,7 +121,7 @@ class BatchGradients:
                 self._smaller_parts(rows, error)
             self.model.zero_grad(set_to_none=True)
             _free_memory()
-            set_random_states(before)
+            set_random_states(before, self.model.device)
 
     def _smaller_parts(self, rows, error):
         size = min(self.rows_at_once or len(rows), -(-len(rows) // self.processes.count))
@@ -194,7 +195,7 @@ class BatchGradients:
                     rest = [self.method.statistics(*self._policy(*part)) for part in parts[1:]]
                     statistics = statistics + sum(rest)
             first = None  # without gradients
-            set_random_states(states)
+            set_random_states(states, self.model.device)
         return first, None if statistics is None else self.processes.sum(statistics)
 
     def answers(self, rows):
@@ -215,12 +216,12 @@ class BatchGradients:
 
 def random_states(device):
     """torch's global random states that training on a device draws from."""
-    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    on_device = None if device.type == "cpu" else random_state(device)
     return torch.get_rng_state(), on_device
 
 
-def set_random_states(states):
-    """Go back to earlier :func:`random_states`."""
+def set_random_states(states, device):
+    """Go back to earlier :func:`random_states` of the device."""
     torch.set_rng_state(states[0])
-    if states[1] is not None:
-        torch.cuda.set_rng_state(states[1])
+    if device.type != "cpu":
+        set_random_state(states[1], device)

@@ -8,7 +8,7 @@ CODEC = DigitCodec(3, 3).fit([0.0, 1.0])  # 12 nodes beside the root, on two lev
 
 
 def _nodes(model, n_rows):
-    return torch.arange(1, model.tree.n_nodes).expand(n_rows, -1)
+    return torch.arange(1, model.tree.n_nodes, device=model.device).expand(n_rows, -1)
 
 
 def node_logits(model, batch, road):

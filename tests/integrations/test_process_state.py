@@ -11,6 +11,7 @@ import torch
 
 from llmreg import LLMRegressor
 from llmreg.integrations.process_state import own_draws
+from llmreg.training.steps import random_states, set_random_states
 
 
 def test_draws_are_the_threads_own_and_leave_no_trace():
@@ -36,6 +37,28 @@ def test_the_state_is_put_back_after_an_error():
         waiting = pool.submit(_drawn)
         assert not waiting.done()
     assert torch.equal(waiting.result(), _drawn())
+
+
+def test_every_device_goes_back_to_its_own_state(monkeypatch):
+    generators = torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)
+
+    def index(device):
+        return torch.device(device).index or 0
+
+    monkeypatch.setattr(
+        torch.cuda, "get_rng_state", lambda device="cuda": generators[index(device)].get_state()
+    )
+    monkeypatch.setattr(
+        torch.cuda, "set_rng_state",
+        lambda state, device="cuda": generators[index(device)].set_state(state),
+    )  # fmt: skip
+    second = torch.device("cuda:1")  # not the current one
+    states = random_states(second)
+    drawn = [torch.rand(3, generator=g) for g in (*generators, None)]
+    set_random_states(states, second)
+    again = [torch.rand(3, generator=g) for g in (*generators, None)]
+    same = [torch.equal(one, other) for one, other in zip(drawn, again, strict=True)]
+    assert same == [False, True, True]  # the CPU's, too
 
 
 def _drawn():
