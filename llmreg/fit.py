@@ -109,7 +109,7 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
             with placed(fitted.model, computing, processes):
                 if new:
                     fitted.plan, encoded = place_answer(fitted, rows, encoded, processes)
-                encoded = prepared(fitted.model, encoded)
+                encoded = prepared(fitted.model, encoded, processes)
                 data = TrainingRows(encoded, y, weight, train, held_out)
                 training = Training(
                     fitted, data, validator(fitted, data, processes), processes,

@@ -49,6 +49,7 @@ CHOICES = {
     "fresh": {"model": "tiny", "fit_method": "grpo"},
     "linear": {"estimates": "linear"}, "both": {"estimates": "both"},
     "plain text": {"model__chat_template": False}, "no instruction": {"model__instruction": ""},
+    "bare": {"model__prefill": ""},
     "decimals": {"codec": STARS}, "whole": {"codec": GridCodec(range(6))},
     # RAFT's prompt and numbers for STS-B.
     "paper": {"codec": GridCodec(range(6)), "serializer": RowSerializer(TEMPLATE)},

@@ -147,6 +147,6 @@ class ParametersMixin:
             value = params.get(part, getattr(self, part))
             if value is None:
                 params[part] = PARTS[part]()
-            elif isinstance(value, str | tuple):
+            elif isinstance(value, str | tuple | Integral):
                 params[part] = PARTS[part](value)
         return super().set_params(**params)

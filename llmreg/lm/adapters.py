@@ -1,7 +1,6 @@
 """Adapters on a language model: the only module that knows peft."""
 
 import copy
-import re
 import warnings
 from contextlib import contextmanager
 from numbers import Integral
@@ -52,16 +51,20 @@ def adapter_config(adapters, lm):
 
 
 def _excluded(adapters, lm):
-    """A pattern of the layers that get no adapters, or None."""
-    patterns = []
+    """Names of layers that get no adapters, or None. Patterns would be illegal in saved models."""
+    names = []
     if not isinstance(adapters, Integral):
-        blocks = [name for name, _ in named_blocks(lm)]
-        below = blocks[: len(blocks) - adapters.n_blocks(len(blocks))]
-        patterns += [rf"(.*\.)?{re.escape(name)}\..*" for name in below]
+        blocks = named_blocks(lm)
+        for block, module in blocks[: len(blocks) - adapters.n_blocks(len(blocks))]:
+            names += [
+                f"{block}.{name}"
+                for name, part in module.named_modules()
+                if name and not any(part.children())
+            ]
     if lm.config.model_type in MAMBA_TYPES:
         # Their kernels read these weights past the layers, so peft refuses adapters on them.
-        patterns.append(r"(.*\.)?(out_proj|conv1d)")
-    return "|".join(patterns) or None
+        names += ["out_proj", "conv1d"]
+    return names or None
 
 
 def add_adapters(lm, config):

@@ -235,7 +235,7 @@ CLASSES = {
         "weights": one_of("fresh", "pretrained"), "n_train": WHOLE, "n_held_out": WHOLE,
         "reading": a("Reading"), "computing": a("Computing"), "predicting": a("Predicting"),
         "adapters": maybe(
-            lambda value: SMALL(value) or _of_peft(value) or a("Adapters")(value)
+            lambda value: SMALL(value) or _of_peft(value) or name_of(type(value)) == "Adapters"
         ),
         "methods": each(tuple, maybe(_method)), "seed": SEED, "why": each(dict, text),
         "stages": each(tuple, lambda pair: len(pair) == 2 and _method(pair[0])

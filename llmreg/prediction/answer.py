@@ -11,7 +11,7 @@ from llmreg.prompts.asking import prefills_for
 
 __all__ = ["answer_mass", "place_answer"]
 
-FEW = 8  # rows that are asked
+FEW = 4  # rows that are asked: the texts differ by factors of ten and more
 LOW = 0.1  # of the probability; below, the prompt does not ask for a number
 WHOLE_TREE = 128  # nodes; of larger trees the first symbols are asked about alone
 

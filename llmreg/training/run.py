@@ -31,12 +31,13 @@ class TrainingRows:
     held_out: np.ndarray  # (n - m,) int
 
 
-def prepared(model, encoded):
+def prepared(model, encoded, processes):
     """Rows with all that a placed model need not compute anew in each step: what all prompts begin
     with is read once, and states behind frozen layers are kept."""
     if model.shares_prefix:
         encoded = encoded.share_prefix(model.device)
-    return keep_lower_states(model, encoded)
+    # Sharded weights come together for a pass that all processes make, not when one lacks a state.
+    return encoded if processes.sharded else keep_lower_states(model, encoded)
 
 
 class Training:
