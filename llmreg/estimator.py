@@ -143,9 +143,9 @@ class LLMRegressor(
         ones.
     adapters : int, Adapters, peft.PeftConfig or None, default=8
         Adapters on pretrained models in both stages, on fresh weights in the second. A number is
-        the rank of LoRA on all linear layers; :class:`Adapters` leaves the lower ones alone, which
-        is faster; a configuration of peft is any other kind, whose dropout acts in the first stage
-        of pretrained models. None: train all weights in all stages.
+        the rank of LoRA on all linear layers of a pretrained model's upper half; :class:`Adapters`
+        sets how many blocks get them, too; a configuration of peft is any other kind, whose dropout
+        acts in the first stage of pretrained models. None: train all weights in all stages.
     validation_fraction : float, "auto" or None, default="auto"
         Share of the training rows set aside for early stopping and for choosing the best epoch,
         if there are at least 20 rows. "auto": 0.15 below 1,500 rows, else 0.1, at most 2,000 rows;

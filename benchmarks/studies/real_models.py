@@ -26,7 +26,6 @@ from benchmarks.suite.tables import load_table
 from llmreg import (
     CE,
     GRPO,
-    Adapters,
     DecimalCodec,
     GridCodec,
     LLMRegressor,
@@ -53,7 +52,7 @@ CHOICES = {
     "decimals": {"codec": STARS}, "whole": {"codec": GridCodec(range(6))},
     # RAFT's prompt and numbers for STS-B.
     "paper": {"codec": GridCodec(range(6)), "serializer": RowSerializer(TEMPLATE)},
-    "all layers": {"adapters": 8}, "cross-entropy first": {"sft_method": CE()},
+    "all layers": {"adapters__depth": 1.0}, "cross-entropy first": {"sft_method": CE()},
 }  # fmt: skip
 SETTINGS = {
     "rank": "adapters__rank", "depth": "adapters__depth", "rate": "sft_learning_rate",
@@ -64,9 +63,7 @@ SETTINGS = {
 
 def estimator(names, model, seed):
     """The estimator that names joined by "+" stand for."""
-    found = LLMRegressor(
-        PretrainedModel(real_model(model)), "raft", adapters=Adapters(), random_state=seed
-    )
+    found = LLMRegressor(PretrainedModel(real_model(model)), "raft", random_state=seed)
     for name in names.split("+"):
         key, _, value = name.partition("=")
         if value:

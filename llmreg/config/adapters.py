@@ -3,7 +3,7 @@
 from numbers import Integral, Real
 
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 
 __all__ = ["Adapters"]
 
@@ -18,13 +18,14 @@ class Adapters(BaseEstimator):
     ----------
     rank : int, default=8
         Of the adapters' matrices; they are scaled by two (alpha is twice the rank).
-    depth : float or int, default=1.0
+    depth : float, int or "auto", default="auto"
         Which of the transformer's blocks get adapters, from the last one down: a share of them
-        (float), or how many (int). The blocks below stay as they are. What they make of the
-        training rows is computed once and kept, in memory or, beyond a quarter of what is free, in
-        a temporary file: with half of the blocks a step takes about a third of the time. Nothing is
-        kept, and nothing else changes, with vectors of cells or texts, gradient checkpointing,
-        compiled or bidirectional models, and number trees of more than 512 nodes.
+        (float), or how many (int). "auto": half of a pretrained model's, all of fresh weights. The
+        blocks below stay as they are. What they make of the training rows is computed once and
+        kept, in memory or, beyond a quarter of what is free, in a temporary file: with half of the
+        blocks a step takes half of the time. Nothing is kept, and nothing else changes, with
+        vectors of cells or texts, gradient checkpointing, compiled, bidirectional and sharded
+        models, and number trees of more than 512 nodes.
 
     Examples
     --------
@@ -37,16 +38,17 @@ class Adapters(BaseEstimator):
     _parameter_constraints: dict = {
         "rank": [Interval(Integral, 1, None, closed="left")],
         "depth": [
-            Interval(Integral, 1, None, closed="left"), Interval(Real, 0, 1, closed="right"),
+            StrOptions({"auto"}), Interval(Integral, 1, None, closed="left"),
+            Interval(Real, 0, 1, closed="right"),
         ],
     }  # fmt: skip
 
-    def __init__(self, rank: int = 8, *, depth: float | int = 1.0):
+    def __init__(self, rank: int = 8, *, depth: float | int | str = "auto"):
         self.rank = rank
         self.depth = depth
 
     def n_blocks(self, available):
-        """How many of the available blocks get adapters; at least one."""
+        """How many of the available blocks get adapters, at least one; the depth is settled."""
         if isinstance(self.depth, Integral):
             return min(int(self.depth), available)
         return max(1, round(self.depth * available))

@@ -12,6 +12,7 @@ from llmreg.config.defaults import (
     FRESH_MIN_ROWS,
     MIN_ROWS_FOR_TREES,
     MIN_ROWS_TO_CALIBRATE,
+    auto_adapters,
     auto_dropout,
     auto_estimates,
     auto_text_tokens,
@@ -101,7 +102,7 @@ class Plan:
         Rows that are trained on, and rows that choose the epoch and calibrate.
     reading : Reading
     computing : Computing
-    adapters : int, Adapters, peft.PeftConfig or None
+    adapters : Adapters, peft.PeftConfig or None
         Rank or kind of the adapters; None: all weights train.
     n_estimators : int
     methods : tuple of (Method, Method or None)
@@ -253,9 +254,9 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
     found = Plan(
         weights=weights, codec_scale=getattr(codec, "scale_", None), n_train=n_rows - n_held_out,
         n_held_out=n_held_out, reading=_reading(params, n_rows, pretrained, has_text),
-        computing=computing, adapters=params["adapters"], n_estimators=params["n_estimators"],
-        methods=methods, stages=tuple(stages), predicting=_predicting(params, methods),
-        seed=seed, why={},
+        computing=computing, adapters=auto_adapters(params["adapters"], pretrained),
+        n_estimators=params["n_estimators"], methods=methods, stages=tuple(stages),
+        predicting=_predicting(params, methods), seed=seed, why={},
     )  # fmt: skip
     found.why.update(_reasons(params, found, has_text, scale_scores))
     return found
@@ -330,7 +331,7 @@ def _reasons(params, plan, has_text, scale_scores):
         "batch_size": f"{kind}, {few} than {FEW_ROWS} training rows",
         "weight_decay": of_rows,
         "sft_epochs": of_rows,
-        "align_epochs": "a third of the first stage's",
+        "align_epochs": of_rows if plan.pretrained else "a third of the first stage's",
         "sft_learning_rate": of_rows,
         "align_learning_rate": of_rows,
         "micro_batch_size": "all rows of a step, halved where memory runs out",

@@ -3,7 +3,6 @@
 import copy
 import warnings
 from contextlib import contextmanager
-from numbers import Integral
 
 from llmreg.lm.recompute import named_blocks
 
@@ -24,11 +23,12 @@ MAMBA_TYPES = {"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"}
 
 
 def adapter_config(adapters, lm):
-    """peft's configuration for the estimator's ``adapters``; None to train all weights.
+    """peft's configuration for a plan's ``adapters``; None to train all weights.
 
     Parameters
     ----------
-    adapters : int, llmreg.Adapters, peft.PeftConfig or None
+    adapters : llmreg.Adapters, peft.PeftConfig or None
+        Of a settled depth.
     lm : transformers.PreTrainedModel
         That is to get them.
 
@@ -40,10 +40,9 @@ def adapter_config(adapters, lm):
 
     if adapters is None or isinstance(adapters, PeftConfig):
         return copy.deepcopy(adapters)
-    rank = adapters if isinstance(adapters, Integral) else adapters.rank
     return LoraConfig(
-        r=rank,
-        lora_alpha=2 * rank,
+        r=adapters.rank,
+        lora_alpha=2 * adapters.rank,
         target_modules="all-linear",
         exclude_modules=_excluded(adapters, lm),
         task_type="CAUSAL_LM",
@@ -52,15 +51,13 @@ def adapter_config(adapters, lm):
 
 def _excluded(adapters, lm):
     """Names of layers that get no adapters, or None. Patterns would be illegal in saved models."""
-    names = []
-    if not isinstance(adapters, Integral):
-        blocks = named_blocks(lm)
-        for block, module in blocks[: len(blocks) - adapters.n_blocks(len(blocks))]:
-            names += [
-                f"{block}.{name}"
-                for name, part in module.named_modules()
-                if name and not any(part.children())
-            ]
+    blocks = named_blocks(lm)
+    names = [
+        f"{block}.{name}"
+        for block, module in blocks[: len(blocks) - adapters.n_blocks(len(blocks))]
+        for name, part in module.named_modules()
+        if name and not any(part.children())
+    ]
     if lm.config.model_type in MAMBA_TYPES:
         # Their kernels read these weights past the layers, so peft refuses adapters on them.
         names += ["out_proj", "conv1d"]

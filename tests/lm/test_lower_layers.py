@@ -61,7 +61,8 @@ def test_adapters_go_from_the_last_block_down(depth, frozen, fitted):
     [
         (Adapters(4, depth=1), 3),
         (LoraConfig(target_modules=["q_proj"], layers_to_transform=[2], task_type="CAUSAL_LM"), 2),
-        (4, 0),
+        (Adapters(4), 2),
+        (Adapters(4, depth=1.0), 0),
         (None, 0),
     ],
 )

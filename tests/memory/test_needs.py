@@ -21,6 +21,7 @@ from transformers import (
 
 from llmreg import (
     GRPO,
+    Adapters,
     Device,
     DigitCodec,
     LLMRegressor,
@@ -90,7 +91,7 @@ def really_saved(estimator, X, stage="sft"):
     model, encoded = real_model(estimator, X)
     method = resolve_method(estimator.fit_method if stage == "align" else "ce", "fit_method")
     if stage == "align" and not model.pretrained:
-        model.add_lora(adapter_config(estimator.adapters, model.lm))
+        model.add_lora(adapter_config(Adapters(estimator.adapters, depth=1.0), model.lm))
     model.checkpointing(as_device(estimator.device).gradient_checkpointing)
     model.train_mode(dropout=stage == "sft")
     z = torch.zeros(ROWS)
@@ -321,7 +322,8 @@ def test_a_stage_of_no_epochs_is_left_out():
 
 
 def test_the_longest_row_is_sample_enough(pretrained_folder):
-    estimator = regressor(pretrained_folder)
+    # Which rows there are makes a difference to the range that an instruction names.
+    estimator = regressor(PretrainedModel(pretrained_folder, instruction=""))
     X = pd.DataFrame({"words": ["red", "red old house", "red"]})
     all_rows, longest = estimate_memory(estimator, X), estimate_memory(estimator, X[1:2])
     assert replace(all_rows, prompt_tokens=longest.prompt_tokens) == longest
