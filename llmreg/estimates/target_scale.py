@@ -37,7 +37,7 @@ def axis_moments(codec, y, weight):
     mean = float(np.average(place, weights=weight))
     low, high = codec.to_axis(codec.values_[[0, -1]])
     least = FINEST * (high / 2 - low / 2) * 2
-    return mean, max(root_mean_square(place - mean, weight), least) or 1.0
+    return mean, max(root_mean_square(place - mean, weight) or 1.0, least)
 
 
 def root_mean_square(values, weight):

@@ -16,7 +16,7 @@ LOW = 0.1  # of the probability; below, the prompt does not ask for a number
 WHOLE_TREE = 128  # nodes; of larger trees the first symbols are asked about alone
 
 
-@torch.inference_mode()
+@torch.no_grad()  # sharded weights keep the buffers of their first pass, for training
 def answer_mass(model, encoded, whole=True):
     """The probability that a model gives to all legal numbers together, among all it could write.
 

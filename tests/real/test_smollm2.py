@@ -112,7 +112,7 @@ def test_packed_cached_and_plain_passes_agree(ask, reviews):
         assert (cached - plain).abs().max() < 1e-4 * scale
 
 
-def test_its_gguf_file_opens_and_is_remembered(ask, reviews, tmp_path):
+def test_its_gguf_file_opens_quietly_and_is_remembered(ask, reviews, tmp_path, capfd):
     file = gguf_file("smollm2")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -120,6 +120,7 @@ def test_its_gguf_file_opens_and_is_remembered(ask, reviews, tmp_path):
             PretrainedModel(str(file.parent), model_kwargs={"gguf_file": file.name}), "zero_shot",
             random_state=0,
         ).fit(*(part[:20] for part in reviews))  # fmt: skip
+    assert capfd.readouterr().err == ""
     expected = ask(chat_template=True).predict(reviews[0][:4])
     assert model.predict(reviews[0][:4]) == pytest.approx(expected, rel=1e-5)
     model.save(tmp_path / "saved")

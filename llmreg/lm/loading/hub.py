@@ -7,8 +7,9 @@ import hashlib
 import os
 import re
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 from llmreg.integrations.masking import Masked
 
@@ -138,6 +139,8 @@ def load_lm(source, dtype=None):
             **(where | (source.model_kwargs or {})),
         )  # fmt: skip
         require_whole(lm, report["missing_keys"], source)
+    if _gguf(source):
+        _forget_quantisation(lm)
     lm.config._commit_hash = _commit(source, lm)
     return lm
 
@@ -201,6 +204,17 @@ def load_tokenizer(source):
     return tokenizer
 
 
+def _gguf(source):
+    return "gguf_file" in (source.model_kwargs or {})
+
+
+def _forget_quantisation(lm):
+    """Weights of a GGUF file are plain numbers by now, cast and saved as any others."""
+    lm.hf_quantizer, lm.is_quantized, lm.quantization_method = None, False, None
+    if hasattr(lm.config, "quantization_config"):
+        del lm.config.quantization_config
+
+
 def _as_source(source):
     return ModelSource(source) if isinstance(source, str) else source
 
@@ -220,7 +234,7 @@ def _loading(source, what):
     refusal = None if source.is_folder or source.local_files_only else _ask_hub(source)
     shared = {k: v for k, v in (source.model_kwargs or {}).items() if k in SHARED}
     try:
-        with _without_progress_bars():
+        with _without_progress_bars(_gguf(source)):
             yield shared | {
                 "revision": source.revision,
                 "token": source.token,
@@ -255,10 +269,29 @@ def _ask_hub(source):
 
 
 @contextmanager
-def _without_progress_bars():
+def _without_progress_bars(gguf=False):
     """Hide the bars of transformers' own work, which is quick; downloads keep theirs."""
     from transformers.utils import logging
 
+    with _quiet_reader() if gguf else nullcontext(), _hidden(logging):
+        yield
+
+
+@contextmanager
+def _quiet_reader():
+    """The reader of GGUF files has a bar of its own."""
+    from transformers import modeling_gguf_pytorch_utils as reader
+
+    bar = reader.tqdm
+    reader.tqdm = partial(bar, disable=True)
+    try:
+        yield
+    finally:
+        reader.tqdm = bar
+
+
+@contextmanager
+def _hidden(logging):
     def hidden(factory, args, kwargs):
         return factory(*args, **{**kwargs, "disable": True})
 
