@@ -21,19 +21,22 @@ FEW_ROWS = 1500  # below: smaller steps and batches, more rows set aside
 
 # Adapters on the upper half of a pretrained model's blocks: steps of half the time.
 PRETRAINED_DEPTH = 0.5
+# Adapters start at nothing and may be moved fast; weights that know how to read may not.
+ADAPTER_RATES, WHOLE_RATES = (1e-3, 1e-3), (2e-4, 5e-5)
 
 
-def _pretrained(n_rows):
+def _pretrained(n_rows, adapted):
     """Defaults for weights that know how to read: a short first stage, which finds the range, and a
     longer second one, which learns from sizes; some 500 steps of 8 rows and, on large tables, three
-    epochs. Measured on models of 135 million weights (docs/accuracy.md)."""
+    epochs. Measured with adapters, on a model of 135 million weights (docs/accuracy.md)."""
+    rates = ADAPTER_RATES if adapted else WHOLE_RATES
     return {
         "batch_size": 8,
         "weight_decay": 0.01,
         "sft_epochs": int(np.clip(round(1000 / n_rows), 1, 6)),
         "align_epochs": int(np.clip(round(3500 / n_rows), 2, 16)),
-        "sft_learning_rate": 1e-3,
-        "align_learning_rate": 1e-3,
+        "sft_learning_rate": rates[0],
+        "align_learning_rate": rates[1],
     }
 
 
@@ -41,12 +44,10 @@ def _fresh(n_rows):
     """Defaults for weights that start fresh: about 60,000 rows seen, which early stopping ends
     sooner where the noise is large; the fewer rows, the more decay."""
     few = n_rows < FEW_ROWS
-    epochs = int(np.clip(60_000 // n_rows, 12, 40 if n_rows < 500 else 60))
     return {
         "batch_size": 32 if few else 64,
         "weight_decay": float(np.clip(300 / n_rows, 0.1, 1.0)),
-        "sft_epochs": epochs,
-        "align_epochs": max(1, round(epochs / 3)),
+        "sft_epochs": int(np.clip(60_000 // n_rows, 12, 40 if n_rows < 500 else 60)),
         "sft_learning_rate": 1e-3 if few else 2e-3,
         "align_learning_rate": 1e-3 if few else 2e-3,  # of the adapters alone
     }
@@ -69,11 +70,11 @@ def stage_settings(params, n_rows, pretrained):
         Fields of :class:`llmreg.config.plan.StageSettings`. The second stage of fresh weights is a
         third as long as the first.
     """
-    auto = _pretrained(n_rows) if pretrained else _fresh(n_rows)
+    adapted = params["adapters"] is not None
+    auto = _pretrained(n_rows, adapted) if pretrained else _fresh(n_rows)
+    first = _auto(params["sft_epochs"], auto["sft_epochs"])
+    auto = {"align_epochs": max(1, round(first / 3))} | auto
     chosen = {name: _auto(params[name], default) for name, default in auto.items()}
-    if not pretrained and not isinstance(params["sft_epochs"], str):
-        third = max(1, round(chosen["sft_epochs"] / 3))
-        chosen["align_epochs"] = _auto(params["align_epochs"], third)
     common = dict(
         batch_size=chosen["batch_size"],
         weight_decay=chosen["weight_decay"],

@@ -347,6 +347,11 @@ def _reasons(params, plan, has_text, scale_scores):
     for name, names in SHOWN_AS.items():
         if name in shown:
             shown |= dict.fromkeys(names, shown.pop(name))
+    if (
+        isinstance(plan.adapters, Adapters)
+        and getattr(params["adapters"], "depth", "auto") == "auto"
+    ):
+        shown["adapters"] = f"depth: {kind}"
     if scale_scores:
         scores = ", ".join(f"{scale} {score:.4g}" for scale, score in scale_scores.items())
         shown["codec_scale"] = f"held-out rows (the smaller the better): {scores}"

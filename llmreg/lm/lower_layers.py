@@ -6,7 +6,7 @@ tokens, and at the number tree's nodes behind it, are then the same in every epo
 
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,13 +42,23 @@ def frozen_depth(model):
         or any(p.requires_grad for p in embedding)
     ):  # fmt: skip
         return 0
-    return next((i for i, layer in enumerate(layers) if _changes(layer)), len(layers))
+    # Where no block changes nothing trains, and no row is read twice.
+    return next((i for i, layer in enumerate(layers) if _changes(layer)), 0)
 
 
 def _changes(layer):
     """Whether a layer's output is another one from step to step."""
-    drops = any(isinstance(part, nn.Dropout) and part.p for part in layer.modules())
-    return drops or any(p.requires_grad for p in layer.parameters())
+    trains = any(p.requires_grad for p in layer.parameters())
+    return trains or any(map(_drops, layer.modules()))
+
+
+def _drops(part):
+    """Whether a module drops something, by a module or by a rate of its own."""
+    if isinstance(part, nn.Dropout):
+        return part.p > 0
+    return any(
+        "drop" in name and isinstance(rate, float) and rate for name, rate in vars(part).items()
+    )
 
 
 def keep_lower_states(model, encoded):
@@ -185,9 +195,12 @@ class KeptStates:
 
     def _store(self, states, lower, nodes, mask):
         if self.tokens is None:
-            size = states.shape[2]
-            self.tokens = _zeros((self.n_tokens, size), states.dtype)
-            self.nodes = _zeros((*self.known.shape, size), states.dtype)
+            size, dtype = states.shape[2], states.dtype
+            n_bytes = (self.n_tokens + self.known.size) * size * dtype.itemsize
+            make = torch.zeros if n_bytes <= SHARE_OF_MEMORY * _free_memory() else _zeros_in_file
+            with torch.inference_mode(False):  # written to in training and in validation
+                self.tokens = make((self.n_tokens, size), dtype=dtype)
+                self.nodes = make((*self.known.shape, size), dtype=dtype)
         width = mask.shape[1]
         self.tokens[torch.from_numpy(lower.where[mask])] = states[:, :width][torch.from_numpy(mask)]
         legal = nodes > 0
@@ -208,15 +221,16 @@ class KeptStates:
         return self.prefix
 
 
-def _zeros(shape, dtype):
-    """Zeros that take memory where they are written to; of a file if they are many."""
+def _zeros_in_file(shape, dtype):
+    """Zeros that take room in a temporary file where they are written to."""
     size = int(np.prod(shape))
-    with torch.inference_mode(False):  # written to in training and in validation
-        if size * dtype.itemsize <= SHARE_OF_MEMORY * _free_memory():
-            return torch.zeros(shape, dtype=dtype)
-        file = tempfile.NamedTemporaryFile(prefix="llmreg-")  # noqa: SIM115, gone with the mapping
-        file.truncate(max(1, size) * dtype.itemsize)
-        return torch.from_file(file.name, shared=True, size=size, dtype=dtype).view(shape)
+    handle, name = tempfile.mkstemp(prefix="llmreg-")
+    os.truncate(handle, size * dtype.itemsize)
+    os.close(handle)
+    zeros = torch.from_file(name, shared=True, size=size, dtype=dtype).view(shape)
+    with suppress(OSError):  # it is gone with the mapping; Windows keeps it for its own clean-up
+        os.unlink(name)
+    return zeros
 
 
 def _free_memory():

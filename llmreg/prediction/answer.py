@@ -38,7 +38,8 @@ def answer_mass(model, encoded, whole=True):
     nodes = torch.arange(1, model.tree.n_open if whole else 1, device=model.device)
     masses = []
     for row in range(len(encoded)):  # one at a time: the vocabulary's logits at all nodes are large
-        batch = encoded.batch(np.array([row]), model.device, torch.float32)
+        precise = torch.promote_types(model.dtype, torch.float32)  # cells are, in any case
+        batch = encoded.batch(np.array([row]), model.device, precise)
         shares = model.node_logits(batch, nodes, shares=True)
         found = leaf_log_probs(shares, model.tree) if whole else _first(shares, model.tree)
         masses.append(found.double().logsumexp(-1).exp().mean())
@@ -85,17 +86,22 @@ def place_answer(fitted, rows, encoded, processes):
     chosen = np.random.RandomState(plan.seed % 2**32).permutation(len(encoded))[:FEW]
     some, training = rows.take(np.sort(chosen)), model.training
     model.eval()
-    masses = {}
-    for prefill in texts:
-        prompts.answer_after(prefill)
-        masses[prefill] = answer_mass(model, prompts.encode_extended(some), whole=False)
-    best = processes.agree(max(masses, key=masses.get))
-    prompts.answer_after(best)
-    mass = processes.agree(answer_mass(model, prompts.encode_extended(some)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is cut has been said of all rows
+        masses = {text: _mass_behind(text, fitted, some) for text in texts}
+        best = processes.agree(max(masses, key=masses.get))
+        mass = processes.agree(_mass_behind(best, fitted, some, whole=True))
+        encoded = prompts.encode_extended(rows)
     model.train(training)
     if masses[best] < LOW:
         _warn(masses)
-    return plan.answered(best, masses, mass), prompts.encode_extended(rows)
+    return plan.answered(best, masses, mass), encoded
+
+
+def _mass_behind(text, fitted, rows, whole=False):
+    """The answer mass where the number follows a text, to which the prompts are set."""
+    fitted.prompts.answer_after(text)
+    return answer_mass(fitted.model, fitted.prompts.encode_extended(rows), whole)
 
 
 def _warn(masses):

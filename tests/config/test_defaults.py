@@ -103,6 +103,14 @@ def test_pretrained_weights_get_few_epochs_more_of_them_in_the_second_stage():
         assert pretrained.weight_decay < fresh.weight_decay
 
 
+def test_adapters_move_faster_than_weights_that_know_how_to_read():
+    for adapted, whole in zip(
+        _settings(1000, True), _settings(1000, True, adapters=None), strict=True
+    ):
+        assert whole.learning_rate <= 0.2 * adapted.learning_rate
+    assert _settings(1000, adapters=None) == _settings(1000)  # fresh weights know nothing yet
+
+
 @pytest.mark.parametrize("n_rows", [200, 500, 1000, 1500])
 def test_pretrained_weights_see_some_4500_rows_of_small_tables(n_rows):
     assert sum(stage.epochs for stage in _settings(n_rows, True)) * n_rows == pytest.approx(

@@ -9,6 +9,7 @@ from plans import plan_of
 
 from llmreg import (
     GRPO,
+    Adapters,
     Device,
     DigitCodec,
     GridCodec,
@@ -55,6 +56,7 @@ def test_what_was_left_to_the_plan_has_a_reason_and_what_was_asked_for_has_none(
         text_features=False, temperature_scaling=False,
         device=Device("cpu", dtype="float64", micro_batch_size=3),
         serializer=RowSerializer(max_text_tokens=9, max_prompt_tokens=99),
+        adapters=Adapters(depth=2),
     )  # fmt: skip
     plan = _plan(rows, (SoftCE(), GRPO()), **asked)
     assert plan.why == {}
@@ -66,7 +68,7 @@ def test_what_was_left_to_the_plan_has_a_reason_and_what_was_asked_for_has_none(
         "n_train": "195", "decoding": "median", "estimate_weight": "0.2", "temperature": "1.0",
         "text_features": "False", "training": "float64", "prediction": "float64",
         "sft_micro_batch_size": "3", "max_text_tokens": "9", "max_prompt_tokens": "99",
-        "align_max_grad_norm": "1.0",
+        "align_max_grad_norm": "1.0", "adapters": "rank 8, depth 2",
     }  # fmt: skip
     assert {name: found[name] for name in expected} == expected
     left = _plan(rows, (SoftCE(), GRPO()))
@@ -83,6 +85,10 @@ def test_fresh_and_pretrained_weights_are_read_and_trained_differently(rows):
     assert known.stages[0][1].by_length and not fresh.stages[0][1].by_length
     assert (fresh.computing.prediction, known.computing.prediction) == ("float64", "float32")
     assert known.reading.chat_template
+    assert (fresh.adapters.depth, known.adapters.depth) == (1.0, 0.5)
+    assert known.why["adapters"] == "depth: pretrained weights"
+    given = _plan(rows, model="owner/name", adapters=Adapters(depth=3))
+    assert given.adapters.depth == 3 and "adapters" not in given.why
     silent = PretrainedModel("owner/name", chat_template=False)
     assert not _plan(rows, model=silent).reading.chat_template
 

@@ -77,6 +77,22 @@ def test_nothing_is_kept_where_it_would_change_or_be_large(params, fitted):
     assert frozen_depth(fitted(**params).model_) == 0
 
 
+def test_layers_that_drop_are_not_kept(deep, fitted):
+    """By a rate of their own, as Llama's attention does, or by a module, as GPT-2's do."""
+    model = fitted().model_
+    assert frozen_depth(model) == 2
+    first = model.transformer.model.layers[0]
+    first.self_attn.attention_dropout = 0.1
+    assert frozen_depth(model) == 0
+    first.self_attn.attention_dropout = 0.0
+    first.dropped = torch.nn.Dropout(0.1)
+    assert frozen_depth(model) == 0
+
+
+def test_nothing_is_kept_for_a_model_that_does_not_train(fitted):
+    assert frozen_depth(fitted(fit_method="zero_shot").model_) == 0
+
+
 # -- equal to a whole pass -------------------------------------------------------------------
 
 
@@ -151,10 +167,16 @@ def test_each_rows_lower_layers_are_computed_once(fitted, table, monkeypatch):
     assert len(passes) <= 5
 
 
-def test_beyond_the_free_memory_states_lie_in_a_file(fitted, table, monkeypatch):
-    expected = fitted(fit_method="raft").predict(table.X)
+def test_beyond_the_free_memory_states_lie_in_a_file(fitted, table, monkeypatch, tmp_path):
+    expected, made = fitted(fit_method="raft").predict(table.X), []
+    original = lower_layers._zeros_in_file
     monkeypatch.setattr(lower_layers, "_free_memory", lambda: 0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(
+        lower_layers, "_zeros_in_file", lambda *args, **kw: made.append(1) or original(*args, **kw)
+    )
     assert np.array_equal(fitted(fit_method="raft").predict(table.X), expected)
+    assert len(made) == 2 and not any(tmp_path.iterdir())
 
 
 def test_layers_that_do_not_follow_one_another_are_left_alone(fitted, table, monkeypatch):

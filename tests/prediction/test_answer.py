@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from llmreg import DigitCodec, LLMRegressor, PretrainedModel, ZeroShot
+from llmreg import Device, DigitCodec, LLMRegressor, PretrainedModel, RowSerializer, ZeroShot
 from llmreg.prediction.answer import answer_mass
 
 
@@ -71,6 +71,19 @@ def test_sums_over_spelled_numbers_are_asked(asked):
 def test_methods_that_write_no_numbers_are_not_asked(method, asked):
     plan = asked(None, method, sft_epochs=1, align_epochs=1).plan_
     assert plan.answer_mass is None and plan.reading.prefill is None
+
+
+def test_rows_that_are_cut_are_told_of_once(pretrained_folder, table):
+    short = RowSerializer(max_text_tokens=2)
+    with pytest.warns(UserWarning) as told:
+        LLMRegressor(pretrained_folder, "zero_shot", serializer=short).fit(table.X, table.y)
+    cut = [str(one.message) for one in told if "cells were cut" in str(one.message)]
+    assert len(cut) == 1 and f"of {len(table.y)} rows" in cut[0]
+
+
+def test_cells_and_double_precision_are_asked_as_they_train(asked):
+    plan = asked(None, number_input="text+value", device=Device("cpu", dtype="float64")).plan_
+    assert 0 < plan.answer_mass < 1
 
 
 def test_what_was_chosen_stays_after_a_warm_start(asked, table):

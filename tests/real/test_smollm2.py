@@ -17,7 +17,7 @@ from llmreg.prediction.answer import answer_mass
 from llmreg.training.stage import Stage
 
 pytestmark = pytest.mark.real
-TOP = Adapters(rank=4, depth=3)
+TOP = Adapters(depth=6)
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +53,11 @@ def ask(folder, reviews):
 
 def _fitted(folder, reviews, method="raft", **params):
     params = dict(
-        adapters=TOP, sft_epochs=1, align_epochs=1, sft_learning_rate=1e-3,
-        align_learning_rate=1e-3, validation_fraction=None, random_state=0,
+        adapters=TOP, sft_epochs=1, align_epochs=1, sft_learning_rate=3e-3,
+        align_learning_rate=3e-3, validation_fraction=None, random_state=0,
     ) | params  # fmt: skip
-    return LLMRegressor(folder, method, **params).fit(*reviews)
+    asked = PretrainedModel(folder, prefill="stars: ")
+    return LLMRegressor(asked, method, **params).fit(*reviews)
 
 
 def _ids(model, X):
@@ -134,7 +135,7 @@ def test_its_gguf_file_opens_quietly_and_is_remembered(ask, reviews, tmp_path, c
 @pytest.mark.parametrize("method", ["ce", "raft", "grpo"])
 def test_it_learns_and_comes_back_from_files(method, folder, reviews, tmp_path):
     X, y = reviews
-    model = _fitted(folder, reviews, method, sft_epochs=6)
+    model = _fitted(folder, reviews, method, sft_epochs=8, align_epochs=3)
     assert model.score(X[:30], y[:30]) > 0.5
     expected = model.predict(X[:4])
     assert expected[:2] == pytest.approx(model.predict(X[:2]), rel=1e-4)  # whoever its mates are
