@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from llmreg import Adapters, DigitCodec, GridCodec, PretrainedModel
 from llmreg.lm import lower_layers
 from llmreg.lm.lower_layers import frozen_depth, keep_lower_states
+from llmreg.training.run import prepared
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +120,24 @@ def test_all_roads_give_the_logits_of_a_whole_pass(n_digits, share, fitted, tabl
             close(found[0][nodes >= 0], found[1][nodes >= 0])
 
 
+def test_deeper_nodes_are_asked_for_after_those_above_them(fitted, table):
+    """As sampling does: their own states need those above, which this pass does not ask for."""
+    lm = fitted(codec=DigitCodec(n_digits=3)).model_.eval()
+    encoded = keep_lower_states(lm, _rows(fitted(), table.X, True))
+    kept = encoded.batch(np.arange(2), lm.device, torch.float32)
+    above = torch.tensor([[3], [7]])
+    below = lm.tree.child[above.squeeze(1), 4].unsqueeze(1)
+    found = []
+    with torch.no_grad():
+        for batch in (kept, replace(kept, lower=None)):
+            _, cache = lm.prefill(batch)
+            lm.extend(cache, above)
+            if batch.lower is not None:
+                encoded.lower.known[:, 1:] = False  # only the deeper ones are asked for
+            found.append(lm.extend(cache, below))
+    torch.testing.assert_close(*found, rtol=0, atol=1e-5)
+
+
 def test_gradients_are_those_of_a_whole_pass(fitted, table):
     model = fitted()
     lm = model.model_
@@ -165,6 +185,27 @@ def test_each_rows_lower_layers_are_computed_once(fitted, table, monkeypatch):
     fitted(sft_epochs=5, batch_size=20)
     # For the comparison, for the prefix, and a batch after another of 40 rows.
     assert len(passes) <= 5
+
+
+def test_a_second_pass_leaves_the_lower_layers_alone(fitted, table):
+    """Also for what all prompts begin with, which is read anew in each step."""
+    lm, calls = fitted().model_, []
+    encoded = keep_lower_states(lm, _rows(fitted(), table.X, True))
+    batch = encoded.batch(np.arange(4), lm.device, torch.float32)
+    assert batch.prefix is not None
+    nodes = torch.arange(1, lm.tree.n_open)
+    first = lm.node_logits(batch, nodes)
+    lm.transformer.model.layers[0].mlp.register_forward_hook(lambda *args: calls.append(args))
+    assert torch.equal(lm.node_logits(batch, nodes), first) and not calls
+
+
+def test_sharded_weights_keep_nothing(fitted, table):
+    """A pass that one process lacks a state for is one that the others do not make."""
+    model = fitted()
+    encoded = _rows(model, table.X, False)
+    for sharded in (False, True):
+        found = prepared(model.model_, encoded, SimpleNamespace(sharded=sharded))
+        assert (found.lower is None) == sharded
 
 
 def test_beyond_the_free_memory_states_lie_in_a_file(fitted, table, monkeypatch, tmp_path):
