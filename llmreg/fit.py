@@ -104,7 +104,8 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
             plan = plan.after(start.plan, 1 + len(start.model.further_members))
             fitted, build = replace(start, plan=plan), None
 
-        # 8. Training: each member through both stages, keeping what held-out rows like best.
+        # 8. Training: where the number stands, then each member through both stages, keeping what
+        #    held-out rows like best.
         with undone_on_error(fitted, start) as fitted:
             with placed(fitted.model, computing, processes):
                 if new:

@@ -45,7 +45,7 @@ STARS = DecimalCodec(1, low=0, high=5)
 CHOICES = {
     "default": {},
     **{name: {"fit_method": method} for name, method in METHODS.items()},
-    "fresh": {"model": "tiny", "fit_method": "grpo"},
+    "fresh": {"fit_method": "grpo"},
     "linear": {"estimates": "linear"}, "both": {"estimates": "both"},
     "plain text": {"model__chat_template": False}, "no instruction": {"model__instruction": ""},
     "bare": {"model__prefill": ""},
@@ -63,8 +63,10 @@ SETTINGS = {
 
 def estimator(names, model, seed):
     """The estimator that names joined by "+" stand for."""
-    found = LLMRegressor(PretrainedModel(real_model(model)), "raft", random_state=seed)
-    for name in names.split("+"):
+    names = names.split("+")
+    asked = "tiny" if "fresh" in names else PretrainedModel(real_model(model))
+    found = LLMRegressor(asked, "raft", random_state=seed)
+    for name in names:
         key, _, value = name.partition("=")
         if value:
             number = float(value) if "." in value or "e" in value else int(value)

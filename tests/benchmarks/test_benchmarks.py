@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[2]
         ["speed.large_models", "--prompt", "32", "--batch", "2", "--repeats", "1"],
         ["studies.methods", "--quick", "--data", "auto-mpg", "--methods", "ce", "--out", "out"],
         ["studies.pretraining", "--minutes", "0.01", "--data", "auto-mpg", "--max-rows", "100"],
+        ["studies.real_models", "--data", "auto-mpg", "--try", "fresh+epochs=1+epochs 2=1",
+         "--rows", "60", "--test-rows", "20"],
         ["studies.shapes", "--tables", "auto-mpg", "--shapes", "32x1", "64x2", "--epochs", "1"],
         ["suite", "--data", "diabetes", "--estimators", "mean", "Ridge", "--llmreg", "--splits",
          "1"],
