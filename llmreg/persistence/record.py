@@ -24,7 +24,7 @@ LONG = 16  # from so many on, strings and whole numbers go into arrays
 REMEDY = (
     "Use pickle or joblib, which hold any object, or replace it by something that can be saved: "
     "a reward by its name, plain numbers and texts, llmreg's own classes, or the text transformers "
-    "that docs/guide.md lists."
+    "that docs/guide/saving.md lists."
 )
 
 

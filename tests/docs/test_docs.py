@@ -1,8 +1,9 @@
-"""Every ```python block in README.md and docs/ runs.
+"""Every ```python block in README.md and docs/ runs, and every link between documents leads on.
 
 The blocks of one file share a namespace, in order, and run in a temporary folder that holds a copy
-of examples/, so a document may read `examples/data/...` and write files. `<!-- skip: reason -->` on
-the line before a block leaves it out.
+of examples/, so a document may read `examples/data/...` and write files. Chapters of the guide run
+after the blocks of docs/guide/index.md. `<!-- skip: reason -->` on the line before a block leaves
+it out.
 """
 
 import re
@@ -16,6 +17,7 @@ from llmreg.methods import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 SKIP = re.compile(r"<!--\s*skip:\s*\S.*-->")
+GUIDE = ROOT / "docs" / "guide" / "index.md"
 OPENING = re.compile(r"(\s*)(`{3,}|~{3,})\s*([\w+-]*).*")
 
 
@@ -56,9 +58,9 @@ def python_blocks(path):
     return [block for block in blocks if block.language == "python"]
 
 
-def run_blocks(path):
+def run_blocks(path, namespace=None):
     # "__main__", as in a script: what a block defines can then be found again by its module's name.
-    namespace = {"__name__": "__main__"}
+    namespace = {"__name__": "__main__"} if namespace is None else namespace
     for block in python_blocks(path):
         if block.skipped:
             continue
@@ -69,6 +71,7 @@ def run_blocks(path):
         except Exception as error:
             error.add_note(f"in the python block at {path.name}:{block.line}")
             raise
+    return namespace
 
 
 DOCUMENTS = [
@@ -85,7 +88,8 @@ def test_python_blocks_run(path, tmp_path, monkeypatch):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    run_blocks(path)
+    is_chapter = path.parent == GUIDE.parent and path != GUIDE
+    run_blocks(path, run_blocks(GUIDE) if is_chapter else None)
 
 
 def test_readme_is_among_the_documents():
@@ -117,3 +121,65 @@ def test_a_failure_names_the_block(tmp_path):
 def test_an_open_fence_is_an_error():
     with pytest.raises(ValueError, match="line 1 is never closed"):
         read_blocks("```python\na = 1\n")
+
+
+# --- Links ---------------------------------------------------------------------------------------
+
+SITE = "https://llmreg.readthedocs.io/en/latest/"
+LINK = re.compile(r"\[[^\]]*\]\(\s*([^)\s]+)\s*\)")
+FENCED = re.compile(r"(?ms)^\s*(`{3,}|~{3,}).*?^\s*\1\s*$")
+BUILT = ("gallery/", "api/", "genindex")  # pages that a build of the site writes
+
+
+def markdown_files():
+    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    files += [ROOT / name / "README.md" for name in ("tests", "benchmarks", "examples/data")]
+    return [path for path in files if "_build" not in path.parts]
+
+
+def anchors(path):
+    """The anchors of a page's headings, as GitHub and MyST name them."""
+    text = FENCED.sub("", path.read_text(encoding="utf-8"))
+    titles = re.findall(r"(?m)^#+ (.*)$", text)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def broken_links(path, text):
+    """Links of a Markdown text to files or headings that are not there."""
+    for link in LINK.findall(FENCED.sub("", text)):
+        target, _, anchor = link.partition("#")
+        if link.startswith(SITE):
+            target = target.removeprefix(SITE).removesuffix(".html")
+            if target.startswith(BUILT) or not target:
+                continue
+            place = ROOT / "docs" / f"{target}.md"
+        elif "://" in link or link.startswith("mailto:"):
+            continue
+        else:
+            place = (path.parent / target) if target else path
+            if place.resolve().as_posix().startswith((ROOT / "docs/gallery").as_posix()):
+                script = place.with_suffix(".py").name
+                place = ROOT / "examples" / "gallery" / script if "plot_" in script else ROOT
+        if not place.exists() or (anchor and anchor not in anchors(place)):
+            yield link
+
+
+@pytest.mark.parametrize("path", markdown_files(), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(path):
+    assert not list(broken_links(path, path.read_text(encoding="utf-8")))
+
+
+def test_a_link_to_nowhere_is_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# A `b`, c\n", encoding="utf-8")
+    text = "[1](#a-b-c) [2](#d) [3](other.md) [4](https://example.org/x)\n```\n[5](no.md)\n```\n"
+    assert list(broken_links(page, text)) == ["#d", "other.md"]
+    text = f"[1]({SITE}guide/saving.html#as-a-folder) [2]({SITE}guide/saving.html#as-a-box)"
+    assert list(broken_links(page, text)) == [f"{SITE}guide/saving.html#as-a-box"]
+
+
+def test_lines_of_pages_are_short():
+    for path in (ROOT / "docs" / "guide").glob("*.md"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        long = [line for line in lines if len(line) > 100]
+        assert not long, f"{path.name}: {long}"

@@ -161,7 +161,7 @@ ILLEGAL = {
     "reward": (GRPO(reward=lambda samples, y: -abs(samples - y)), r"model\.reward is a .*function"),
     "user's class": ({"a": [0, Stranger()]}, r"model\['a'\]\[1\] is a \S*test_record\.Stranger"),
     "user's estimator": (StrangeEstimator(), r"is a \S*test_record\.StrangeEstimator"),
-    "another estimator": (FunctionTransformer(np.log), "FunctionTransformer.*docs/guide.md lists"),
+    "another estimator": (FunctionTransformer(np.log), "FunctionTransformer.*saving.md lists"),
     "lambda inside": (TfidfVectorizer(analyzer=lambda text: text), r"model\.analyzer is a"),
     "generator": (np.random.default_rng(0), "is a numpy.random"),
     "module": (math, "is a builtins.module"),
