@@ -28,7 +28,7 @@ ADAPTER_RATES, WHOLE_RATES = (1e-3, 1e-3), (2e-4, 5e-5)
 def _pretrained(n_rows, adapted):
     """Defaults for weights that know how to read: a short first stage, which finds the range, and a
     longer second one, which learns from sizes; some 500 steps of 8 rows and, on large tables, three
-    epochs. Measured with adapters, on a model of 135 million weights (docs/accuracy.md)."""
+    epochs. Measured with adapters, on 135 million weights (docs/appendix/pretrained.md)."""
     rates = ADAPTER_RATES if adapted else WHOLE_RATES
     return {
         "batch_size": 8,

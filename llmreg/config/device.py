@@ -30,7 +30,7 @@ class Device(BaseEstimator):
     gradient_checkpointing : bool, default=False
         Compute activations twice instead of keeping them: much less memory, about a third slower.
     torch_compile : bool, default=False
-        Compile the model for training. Pays off for long fits only; see docs/benchmarks.md.
+        Compile the model for training. Pays off for long fits only; see docs/speed.md.
 
     Examples
     --------

@@ -11,8 +11,8 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 __all__ = ["BoostedTrees", "tree_settings"]
 
 ROWS_AT_ONCE = 2048
-# More accurate than scikit-learn's defaults where it was tried (docs/accuracy.md): small steps, and
-# each split chooses among half of the columns, which makes the trees differ.
+# More accurate than scikit-learn's defaults where it was tried (docs/appendix/ablations.md): small
+# steps, and each split chooses among half of the columns, which makes the trees differ.
 COMMON = {
     "learning_rate": 0.05, "max_features": 0.5, "min_samples_leaf": 5, "l2_regularization": 3.0,
 }  # fmt: skip
