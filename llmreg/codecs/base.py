@@ -15,14 +15,14 @@ MAX_LEAVES = 10**6
 class TargetCodec(BaseEstimator, metaclass=ABCMeta):
     """A number y ↔ the sequence of symbols that the language model writes for it.
 
-    The base class of all codecs. A kind of codec fits :attr:`edges_` and :attr:`values_` and says
+    The base class of all codecs. A kind of codec fits ``edges_`` and ``values_`` and says
     what its symbols and sequences are; the rest is the same for all. The number tree
     (:class:`llmreg.numbers.tree.NumberTree`) checks when it is built that
 
     - numbers ascend: of L numbers, ``edges_`` (L + 1,) and ``values_`` (L,) ascend and each number
       lies in its own bin, ``edges_[k] <= values_[k] <= edges_[k + 1]``;
     - each number has a sequence of its own, all of the same length: what is shorter is filled up
-      with :data:`END`, and nothing follows an END.
+      with ``END``, and nothing follows an END.
 
     A prefix need not pin down one interval: what begins with "1" may be 1, 10 to 19 or 100. Codecs
     of which every prefix does (:class:`DigitCodec`, :class:`ScientificCodec`) make trees that are
@@ -176,7 +176,7 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
         Returns
         -------
         ndarray of shape (L, N), int64
-            Indices into :attr:`symbols`.
+            Indices into ``symbols``.
         """
 
     @property

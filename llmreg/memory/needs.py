@@ -73,7 +73,7 @@ class StageMemory:
         Parameters
         ----------
         rows : int or None, default=None
-            Rows computed at once; None: :attr:`rows`.
+            Rows computed at once; None: ``rows``.
 
         Returns
         -------

@@ -72,7 +72,7 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         The :class:`~llmreg.tables.columns.ColumnPlan` of each column used.
     n_features_in_ : int
         Number of columns seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of str
         Names of the columns seen in fit; only where all are strings.
 
     Examples

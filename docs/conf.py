@@ -1,0 +1,121 @@
+"""The site: ``python -m sphinx -W -n docs docs/_build/html``, with llmreg's extra "docs"."""
+
+import os
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx_gallery.sorting import FileNameSortKey
+
+import llmreg
+
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "helpers"))  # for ideas/pictures.py
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+project = "llmreg"
+author = "The llmreg developers"
+project_copyright = author
+version = release = llmreg.__version__
+
+extensions = [
+    "matplotlib.sphinxext.plot_directive",
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "gallery/*.ipynb", "**/GALLERY_HEADER.rst"]
+suppress_warnings = ["config.cache"]
+nitpicky = True
+
+# --- Pages ---------------------------------------------------------------------------------------
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
+myst_heading_anchors = 4
+copybutton_exclude = ".linenos, .gp, .go"
+
+html_theme = "pydata_sphinx_theme"
+html_title = "llmreg"
+html_static_path = ["_static"]
+html_css_files = ["llmreg.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "header_links_before_dropdown": 6,
+    "navbar_end": ["theme-switcher"],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+    "secondary_sidebar_items": ["page-toc"],
+    "show_nav_level": 1,
+    "show_prev_next": True,
+}
+html_sidebars = {"index": [], "start": [], "faq": [], "speed": []}
+
+# --- API -----------------------------------------------------------------------------------------
+
+autosummary_generate = True
+autodoc_typehints = "none"
+autodoc_default_options = {"members": True, "inherited-members": False}
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+# References in docstrings to what has no page here.
+nitpick_ignore_regex = [(r"py:\w+", r"llmreg\.[a-z_]+\..*")]
+
+# --- Pictures and examples -----------------------------------------------------------------------
+
+plot_basedir = "ideas"
+plot_formats = [("svg", 100)]
+plot_html_show_formats = False
+plot_html_show_source_link = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples/gallery",
+    "gallery_dirs": "gallery",
+    "filename_pattern": "/plot_",
+    "within_subsection_order": FileNameSortKey,
+    "remove_config_comments": True,
+    "show_memory": False,
+    "show_signature": False,
+    "matplotlib_animations": False,
+    "plot_gallery": "True",
+    "abort_on_example_error": True,
+    "image_srcset": ["2x"],
+    "capture_repr": ("_repr_html_", "__repr__"),
+    "min_reported_time": 0,
+    "first_notebook_cell": "%matplotlib inline",
+}
+
+
+# --- Formulas without a script from elsewhere ----------------------------------------------------
+
+
+def visit_math(self, node):
+    """Write a formula as MathML, which browsers read themselves."""
+    self.body.append(str(tex2mathml(node.astext())))
+    raise nodes.SkipNode
+
+
+def visit_displayed_math(self, node):
+    """The same in a line of its own."""
+    self.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    raise nodes.SkipNode
+
+
+html_math_renderer = "mathml"
+
+
+def is_routing(app, what, name, obj, skip, options):
+    """Leave out scikit-learn's ``set_fit_request`` and its kin."""
+    return True if name.startswith("set_") and name.endswith("_request") else None
+
+
+def setup(app):
+    """Register the renderer of formulas, and what the reference leaves out."""
+    app.connect("autodoc-skip-member", is_routing)
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_displayed_math, None))
