@@ -42,6 +42,7 @@ myst_heading_anchors = 4
 copybutton_exclude = ".linenos, .gp, .go"
 
 html_theme = "pydata_sphinx_theme"
+html_context = {"default_mode": "auto"}
 html_title = "llmreg"
 html_static_path = ["_static"]
 html_css_files = ["llmreg.css"]
@@ -88,6 +89,7 @@ sphinx_gallery_conf = {
     "image_srcset": ["2x"],
     "capture_repr": ("_repr_html_", "__repr__"),
     "min_reported_time": 0,
+    "parallel": 2,
     "first_notebook_cell": "%matplotlib inline",
 }
 
