@@ -6,14 +6,15 @@ from pathlib import Path
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
-from sphinx_gallery.sorting import FileNameSortKey
+from sphinx_gallery.sorting import ExplicitOrder
 
 import llmreg
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "helpers"))  # for ideas/pictures.py
 
+# Two examples run at once, each with one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 project = "llmreg"
 author = "The llmreg developers"
@@ -44,11 +45,14 @@ copybutton_exclude = ".linenos, .gp, .go"
 html_theme = "pydata_sphinx_theme"
 html_context = {"default_mode": "auto"}
 html_title = "llmreg"
+html_favicon = "_static/logo.svg"
+html_logo = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["llmreg.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "header_links_before_dropdown": 6,
+    "logo": {"text": "llmreg", "alt_text": "llmreg: to the first page"},
     "navbar_end": ["theme-switcher"],
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
@@ -75,11 +79,26 @@ plot_formats = [("svg", 100)]
 plot_html_show_formats = False
 plot_html_show_source_link = False
 
+EXAMPLES = [
+    "quickstart",
+    "prices_with_text",
+    "text_alone",
+    "star_ratings",
+    "pretrained",
+    "uncertainty",
+    "conformal",
+    "cost",
+    "compare_methods",
+    "grid_search",
+    "explain",
+    "stacking",
+]
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples/gallery",
     "gallery_dirs": "gallery",
     "filename_pattern": "/plot_",
-    "within_subsection_order": FileNameSortKey,
+    "within_subsection_order": ExplicitOrder([*(f"plot_{name}.py" for name in EXAMPLES), "*"]),
     "remove_config_comments": True,
     "show_memory": False,
     "show_signature": False,
@@ -88,7 +107,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "image_srcset": ["2x"],
     "capture_repr": ("_repr_html_", "__repr__"),
-    "min_reported_time": 0,
+    "write_computation_times": False,
     "parallel": 2,
     "first_notebook_cell": "%matplotlib inline",
 }

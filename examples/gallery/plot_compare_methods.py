@@ -34,11 +34,13 @@ for name in names:
         fit_method=name, sft_epochs=6, align_epochs=3, estimates=None, random_state=0
     ).fit(X_train, y_train)
     distribution = model.predict_distribution(X_test)
-    found.append({
-        "R²": model.score(X_test, y_test),
-        "CRPS": distribution.crps(y_test).mean(),
-        "seconds": time.perf_counter() - started,
-    })  # fmt: skip
+    found.append(
+        {
+            "R²": model.score(X_test, y_test),
+            "CRPS": distribution.crps(y_test).mean(),
+            "seconds": time.perf_counter() - started,
+        }
+    )
 found = pd.DataFrame(found, index=names)
 found.round(2)
 

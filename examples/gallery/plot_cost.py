@@ -32,7 +32,7 @@ def days(n_rows):
 
 
 (X_train, y_train), (X_test, y_test) = days(700), days(700)
-model = LLMRegressor(fit_method="crps", sft_epochs=10, align_epochs=4, random_state=0)
+model = LLMRegressor(fit_method="crps", sft_epochs=12, align_epochs=4, random_state=0)
 distribution = model.fit(X_train, y_train).predict_distribution(X_test)
 
 # %%
@@ -76,9 +76,11 @@ plt.show()
 
 draws = distribution.sample(200, random_state=0)
 trays = np.arange(48, 264, 24)
-expected = np.stack([
-    np.where(draws > n, 60 + TOO_FEW * (draws - n), TOO_MANY * (n - draws)).mean(axis=1)
-    for n in trays
-])  # fmt: skip
+expected = np.stack(
+    [
+        np.where(draws > n, 60 + TOO_FEW * (draws - n), TOO_MANY * (n - draws)).mean(axis=1)
+        for n in trays
+    ]
+)
 bake = trays[expected.argmin(axis=0)]
 print(pd.Series(bake, name="loaves").value_counts().sort_index().to_string())

@@ -33,8 +33,13 @@ importance = permutation_importance(model, X_test, y_test, n_repeats=3, random_s
 order = importance.importances_mean.argsort()
 
 fig, ax = plt.subplots(figsize=(8, 2.8), layout="constrained")
-ax.barh(X.columns[order], importance.importances_mean[order],
-        xerr=importance.importances_std[order], color="C0", error_kw={"lw": 1.5})  # fmt: skip
+ax.barh(
+    X.columns[order],
+    importance.importances_mean[order],
+    xerr=importance.importances_std[order],
+    color="C0",
+    error_kw={"lw": 1.5},
+)
 ax.set(xlabel="R² lost when the column is shuffled")
 ax.axvline(0, color="grey", lw=0.8)
 plt.show()
@@ -45,9 +50,15 @@ plt.show()
 
 fig, axes = plt.subplots(ncols=2, figsize=(10, 3.4), layout="constrained")
 PartialDependenceDisplay.from_estimator(
-    model, X_test[:40], ["size", "district"], categorical_features=["district"],
-    kind="average", grid_resolution=20, ax=axes,
-)  # fmt: skip
+    model,
+    X_test[:40],
+    ["size", "district"],
+    categorical_features=["district"],
+    kind="average",
+    grid_resolution=20,
+    line_kw={"lw": 2},
+    ax=axes,
+)
 for axis in fig.axes:
     axis.tick_params(axis="x", rotation=0)
 plt.show()

@@ -41,8 +41,13 @@ labels = [
     for p in results["params"]
 ]
 fig, ax = plt.subplots(figsize=(9, 2.8), layout="constrained")
-ax.barh(labels, -results["mean_test_score"], xerr=results["std_test_score"], color="C0",
-        error_kw={"lw": 1.5, "capsize": 3})  # fmt: skip
+ax.barh(
+    labels,
+    -results["mean_test_score"],
+    xerr=results["std_test_score"],
+    color="C0",
+    error_kw={"lw": 1.5, "capsize": 3},
+)
 ax.set(xlabel="RMSE, mean of two folds (euros)")
 ax.invert_yaxis()
 plt.show()

@@ -33,28 +33,42 @@ bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
 bpe.decoder = decoders.ByteLevel()
 alphabet = pre_tokenizers.ByteLevel.alphabet()
 bpe.train_from_iterator(
-    X["review"], trainers.BpeTrainer(vocab_size=600, initial_alphabet=alphabet,
-                                     special_tokens=["<end>"], show_progress=False)
-)  # fmt: skip
+    X["review"],
+    trainers.BpeTrainer(
+        vocab_size=600, initial_alphabet=alphabet, special_tokens=["<end>"], show_progress=False
+    ),
+)
 tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<end>", pad_token="<end>")
 
 torch.manual_seed(0)
 config = LlamaConfig(
-    vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-    num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=512,
-)  # fmt: skip
+    vocab_size=len(tokenizer),
+    hidden_size=64,
+    intermediate_size=128,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=4,
+    max_position_embeddings=512,
+)
 stand_in = LlamaForCausalLM(config), tokenizer
 
 # %%
 # Tuning adapters
 # ---------------
 # The base stays frozen; LoRA adapters of rank 8 are trained. ``"raft"`` trains the mean, after a
-# short first stage that finds the range.
+# short first stage that finds the range. The warning is right: random weights would hardly begin
+# a number.
 
 model = LLMRegressor(
-    stand_in, "raft", sft_epochs=2, align_epochs=4, batch_size=16, random_state=0,
-    sft_learning_rate=3e-3, align_learning_rate=3e-3,
-)  # fmt: skip
+    stand_in,
+    "raft",
+    sft_epochs=2,
+    align_epochs=4,
+    batch_size=16,
+    random_state=0,
+    sft_learning_rate=3e-3,
+    align_learning_rate=3e-3,
+)
 model.fit(X, y)
 model.history_[["stage", "epoch", "loss", "validation_rmse", "kept"]].round(3)
 

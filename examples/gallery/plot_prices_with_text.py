@@ -43,16 +43,18 @@ settings = dict(fit_method="soft_ce", sft_epochs=15, random_state=0)
 with_ad = LLMRegressor(**settings).fit(X_train, y_train)
 without_ad = LLMRegressor(**settings).fit(X_train.drop(columns="ad"), y_train)
 
-scores = pd.Series({
-    "boosted trees, no ad": r2_score(y_test, trees.predict(X_test)),
-    "llmreg, no ad": without_ad.score(X_test.drop(columns="ad"), y_test),
-    "llmreg, with the ad": with_ad.score(X_test, y_test),
-})  # fmt: skip
+scores = pd.Series(
+    {
+        "boosted trees, no ad": r2_score(y_test, trees.predict(X_test)),
+        "llmreg, no ad": without_ad.score(X_test.drop(columns="ad"), y_test),
+        "llmreg, with the ad": with_ad.score(X_test, y_test),
+    }
+)
 
 fig, ax = plt.subplots(figsize=(8, 2.4), layout="constrained")
 bars = ax.barh(scores.index, scores, color=["C7", "C7", "C0"])
 ax.bar_label(bars, fmt="%.2f", padding=3)
-ax.set(xlabel="R² on flats that no model has seen", xlim=(0, 1))
+ax.set(xlabel="R² on flats that no model has seen", xlim=(0, 1.05))
 plt.show()
 
 # %%

@@ -54,7 +54,8 @@ left.set(xlabel="epoch", ylabel="validation RMSE (mpg)", title="Learning curve")
 left.legend()
 
 PredictionErrorDisplay.from_predictions(y_test, prediction, kind="actual_vs_predicted", ax=right)
-right.set(title="Cars that it has not seen")
+ticks = range(10, 50, 10)
+right.set(title="Cars that it has not seen", xticks=ticks, yticks=ticks)
 plt.show()
 
 # %%

@@ -38,10 +38,12 @@ stack = StackingRegressor([("trees", trees), ("llm", llm)], RidgeCV(), cv=3)
 # Alone and together
 # ------------------
 
-scores = pd.Series({
-    name: r2_score(y_test, model.fit(X_train, y_train).predict(X_test))
-    for name, model in {"trees, no ad": trees, "language model": llm, "both": stack}.items()
-})  # fmt: skip
+scores = pd.Series(
+    {
+        name: r2_score(y_test, model.fit(X_train, y_train).predict(X_test))
+        for name, model in {"trees, no ad": trees, "language model": llm, "both": stack}.items()
+    }
+)
 for name, weight in zip(stack.named_estimators_, stack.final_estimator_.coef_, strict=True):
     print(f"{name} counts {weight:.2f}")
 
