@@ -55,6 +55,16 @@ def test_a_typed_script_is_accepted():
     assert status == 0, out + errors
 
 
+def test_readme_reads_the_same_on_a_package_index():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"\]\((?!https://)[^)]*\)", text) == []
+
+
+def test_the_citation_names_this_version():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.*)$", text, re.M)[1] == PYPROJECT["project"]["version"]
+
+
 # Loading these takes seconds, which a program that only builds, clones or prints an estimator
 # should not have to wait for.
 LIGHT = """
