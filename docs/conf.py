@@ -66,11 +66,10 @@ html_sidebars = {"index": [], "start": [], "faq": [], "speed": []}
 
 autosummary_generate = True
 autodoc_typehints = "none"
-autodoc_default_options = {"members": True, "inherited-members": False}
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 # References in docstrings to what has no page here.
-nitpick_ignore_regex = [(r"py:\w+", r"llmreg\.[a-z_]+\..*")]
+nitpick_ignore_regex = [(r"py:\w+", r"llmreg\.[a-z_]+\..*|sklearn\..*")]
 
 # --- Pictures and examples -----------------------------------------------------------------------
 
@@ -131,12 +130,14 @@ def visit_displayed_math(self, node):
 html_math_renderer = "mathml"
 
 
-def is_routing(app, what, name, obj, skip, options):
-    """Leave out scikit-learn's ``set_fit_request`` and its kin."""
-    return True if name.startswith("set_") and name.endswith("_request") else None
+def is_scikit_learns(app, what, name, obj, skip, options):
+    """Leave out what comes with scikit-learn, such as ``set_fit_request``."""
+    module = getattr(obj, "__module__", None) or ""
+    request = name.startswith("set_") and name.endswith("_request")
+    return True if request or module.startswith("sklearn.") else None
 
 
 def setup(app):
     """Register the renderer of formulas, and what the reference leaves out."""
-    app.connect("autodoc-skip-member", is_routing)
+    app.connect("autodoc-skip-member", is_scikit_learns)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_displayed_math, None))

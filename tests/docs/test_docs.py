@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+import llmreg
 from llmreg.methods import registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,3 +184,8 @@ def test_lines_of_pages_are_short():
         lines = path.read_text(encoding="utf-8").splitlines()
         long = [line for line in lines if len(line) > 100]
         assert not long, f"{path.name}: {long}"
+
+
+def test_the_reference_has_every_public_name():
+    listed = (ROOT / "docs" / "api.md").read_text(encoding="utf-8").split()
+    assert not [name for name in llmreg.__all__ if name not in listed and name != "__version__"]
