@@ -60,7 +60,8 @@ html_theme_options = {
     "show_nav_level": 1,
     "show_prev_next": True,
 }
-html_sidebars = {"index": [], "start": [], "faq": [], "speed": []}
+ALONE = ["index", "start", "faq", "accuracy", "speed", "methods", "adding", "design"]
+html_sidebars = {page: [] for page in [*ALONE, "contributing", "changes"]}
 
 # --- API -----------------------------------------------------------------------------------------
 
