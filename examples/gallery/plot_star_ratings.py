@@ -33,9 +33,8 @@ for name, model in {"soft_ce": first_stage, "raft": raft}.items():
         decoding: root_mean_squared_error(y_test, model.predict(X_test, decoding=decoding))
         for decoding in ("rail", "greedy")
     }
-    print(
-        f"{name:8} RMSE of the mean {rmse['rail']:.2f}, of the stars written {rmse['greedy']:.2f}"
-    )
+    mean, written = rmse["rail"], rmse["greedy"]
+    print(f"{name:8} RMSE of the mean {mean:.2f}, of the stars written {written:.2f}")
 
 # %%
 # The mean of the distribution has a smaller squared error than the stars that would be written:

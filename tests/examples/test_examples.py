@@ -1,10 +1,12 @@
 """The examples run from any folder, and their data are what they say."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -22,6 +24,13 @@ def test_auto_mpg_has_the_documented_shape():
     assert missing["horsepower"] == 6 == missing.sum()
     assert set(cars["origin"]) == {"usa", "europe", "japan"}
     assert cars["mpg"].between(9, 46.6).all()
+
+
+@pytest.mark.parametrize("name", ["flats", "reviews"])
+def test_made_up_tables_are_what_their_script_makes(name):
+    make = runpy.run_path(str(EXAMPLES / "data" / "make_tables.py"))[name]
+    made = make(np.random.default_rng(0)).to_csv(index=False)
+    assert made == (EXAMPLES / "data" / f"{name}.csv").read_text(encoding="utf-8")
 
 
 def test_the_data_name_their_source_and_licence():
