@@ -10,6 +10,7 @@ from llmreg.codecs.grids import GridCodec
 from llmreg.codecs.scientific import ScientificCodec
 from llmreg.config.adapters import Adapters
 from llmreg.config.device import Device
+from llmreg.config.optimizer import Optimizer
 from llmreg.config.pretrained_model import PretrainedModel
 from llmreg.estimator import LLMRegressor
 from llmreg.memory.needs import MemoryEstimate, StageMemory, estimate_memory
@@ -69,6 +70,7 @@ __all__ = [
     "Method",
     "NewTokens",
     "NumericDistribution",
+    "Optimizer",
     "Pointwise",
     "PoolHead",
     "PretrainedModel",

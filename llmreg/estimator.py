@@ -1,6 +1,7 @@
 """LLMRegressor: the scikit-learn estimator. It validates, calls and stores; it computes nothing."""
 
 import warnings
+from functools import partial
 from typing import Any, Literal, Self, overload
 
 import numpy as np
@@ -10,12 +11,19 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.codecs.digits import DigitCodec, TargetCodec
-from llmreg.config.checks import check_methods, check_parts, check_training_data
+from llmreg.config.checks import (
+    check_methods,
+    check_parts,
+    check_training_data,
+    check_validation_data,
+)
 from llmreg.config.device import Device, as_device
+from llmreg.config.optimizer import Optimizer
 from llmreg.config.parameters import CONSTRAINTS, LASTING, ParametersMixin
 from llmreg.config.pretrained_model import built_from
 from llmreg.methods import Method
-from llmreg.numbers.distribution import DECODINGS
+from llmreg.numbers.decisions import least_cost
+from llmreg.numbers.distribution import DECODINGS, DRAWN
 from llmreg.persistence.saving import SavingMixin
 from llmreg.prediction.fitted import FittedMixin
 from llmreg.prediction.uncertainty import UncertaintyMixin
@@ -50,10 +58,10 @@ class LLMRegressor(
     - *What is read and written:* ``serializer``, ``codec``, ``number_input``, ``text_features``,
       ``estimates``.
     - *How it learns:* ``sft_epochs``, ``sft_learning_rate``, ``align_epochs``,
-      ``align_learning_rate``, ``batch_size``, ``optimizer``, ``max_grad_norm``, ``weight_decay``,
-      ``dropout``, ``validation_fraction``, ``n_iter_no_change``.
-    - *What is predicted:* ``decoding``, ``estimate_weight``, ``temperature_scaling``,
-      ``tree_tolerance``.
+      ``align_learning_rate``, ``batch_size``, ``optimizer``, ``dropout``,
+      ``validation_fraction``, ``validation_interval``, ``selection``, ``n_iter_no_change``.
+    - *What is predicted:* ``decoding``, ``n_samples``, ``estimate_weight``,
+      ``temperature_scaling``, ``tree_tolerance``.
     - *How it runs:* ``device``, ``checkpoint_dir``, ``checkpoint_interval``, ``random_state``,
       ``verbose``, ``warm_start``.
 
@@ -99,12 +107,15 @@ class LLMRegressor(
         each next symbol ∝ p^(1 - w) · q^w. 0: the model, which has read them, decides alone; 1: the
         estimates do. "auto": as the CRPS of the validation rows says, and 0.5 with fewer than 30 of
         these. Heads that predict one number are moved by this share of the way.
-    decoding : {"auto", "rail", "median", "mode", "greedy", "sample", "sampled_rail"}, \
-            default="auto"
+    decoding : {"auto", "rail", "median", "mode", "greedy", "sample", "sampled_mean", \
+            "sampled_median"}, default="auto"
         What ``predict`` returns of the distribution: its mean (best for squared error), its median
         (best for absolute error), its likeliest number, the number written digit by digit, one
-        draw, or the mean of 32 draws. "auto": the mean, or the median, with a warning, where
-        held-out rows show that hardly possible numbers decide the mean of a heavy tail.
+        draw, or the mean or the median of ``n_samples`` draws. "auto": the mean, or the median,
+        with a warning, where held-out rows show that hardly possible numbers decide the mean of a
+        heavy tail.
+    n_samples : int, default=32
+        Numbers that are drawn for a row by "sampled_mean" and "sampled_median".
     temperature_scaling : bool or "auto", default="auto"
         Whether predicted distributions are widened or narrowed by a temperature that minimises the
         CRPS of (at most 2,000) validation rows, which also chose the epoch; found after the weight
@@ -124,17 +135,12 @@ class LLMRegressor(
     sft_epochs, align_epochs : int or "auto", default="auto"
         Passes over the training rows in each stage. 0 leaves the stage out.
     sft_learning_rate, align_learning_rate : float or "auto", default="auto"
-        Peak learning rate (one cycle) of each stage.
+        Peak learning rate of each stage.
     batch_size : int or "auto", default="auto"
         Rows per step.
-    optimizer : {"adamw", "adafactor"}, default="adamw"
-        Adafactor keeps row and column sums instead of two numbers per weight: for large models
-        whose weights all train (``adapters=None``).
-    max_grad_norm : float, "auto" or None, default="auto"
-        Longer gradients are shortened to it. "auto": ten times the median norm of the last hundred
-        steps, which is rare (``history_["clipped"]``). None: never.
-    weight_decay : float or "auto", default="auto"
-        Decoupled weight decay.
+    optimizer : {"adamw", "adafactor"} or Optimizer, default="adamw"
+        :class:`Optimizer` says more: the learning rate over time, weight decay, clipping of
+        gradients, averaging of weights.
     dropout : float or "auto", default="auto"
         Share of the cells that are hidden at random in each training step, and of the tokens of
         text cells: numbers and categories then read as missing. Cells that a pretrained model
@@ -150,9 +156,15 @@ class LLMRegressor(
         Share of the training rows set aside for early stopping and for choosing the best epoch,
         if there are at least 20 rows. "auto": 0.15 below 1,500 rows, else 0.1, at most 2,000 rows;
         none where fresh weights have fewer than 200 rows, which then learn from all of them.
-        None: train on all rows and keep the last weights.
+        None: train on all rows and keep the last weights. No matter where ``fit`` gets ``X_val``.
+    validation_interval : int or None, default=None
+        Steps from one validation to the next. None: one at the end of each epoch.
+    selection : {"error", "objective", "last"}, default="error"
+        Which weights a stage ends with. "error": those with the lowest validation error as decoded,
+        measured on the codec's scale. "objective": those whose loss on the validation rows, or
+        whose mean reward, is best. "last": the last ones, without stopping early.
     n_iter_no_change : int or None, default=10
-        Stop a stage after this many epochs without a better validation RMSE. None: never.
+        Stop a stage after this many validations that were no better. None: never.
     device : str or Device, default="auto"
         "auto": "cuda" if there is one, else "mps", else "cpu". :class:`Device` says more: number
         formats, rows computed at once, gradient checkpointing, compiling.
@@ -174,10 +186,11 @@ class LLMRegressor(
     Attributes
     ----------
     history_ : DataFrame
-        A row per epoch: stage, epoch, step, loss, learning_rate, validation_rmse (in the units of
-        y, as decoded from the language model alone), grad_norm and clipped (the gradients' mean
-        norm and the share that was too long), seconds (since the stage began), kept (whether the
-        stage ended with this epoch's weights), and what the method reports.
+        A row per epoch, or validation: stage, epoch, step, loss, learning_rate, validation_rmse (in
+        the units of y, as decoded from the language model alone), grad_norm and clipped (the
+        gradients' mean norm and the share that was too long), seconds (since the stage began), kept
+        (whether the stage ended with these weights), and what the method reports. Epoch 0: what
+        the stage starts from, where it can write numbers already and rows are held out.
     temperature_ : float
         What the log-probabilities of the next symbol are divided by in predictions. May be set:
         1.0 gives the distributions as the model has them, more widens, less narrows them.
@@ -237,6 +250,7 @@ class LLMRegressor(
         estimates: str | None = "auto",
         estimate_weight: float | str = "auto",
         decoding="auto",
+        n_samples: int = 32,
         temperature_scaling: bool | str = "auto",
         tree_tolerance: float = 1e-3,
         n_estimators=1,
@@ -245,12 +259,12 @@ class LLMRegressor(
         align_epochs: int | str = "auto",
         align_learning_rate: float | str = "auto",
         batch_size: int | str = "auto",
-        optimizer="adamw",
-        max_grad_norm: float | str | None = "auto",
-        weight_decay: float | str = "auto",
+        optimizer: str | Optimizer = "adamw",
         dropout: float | str = "auto",
         adapters: Any = 8,
         validation_fraction: float | str | None = "auto",
+        validation_interval: int | None = None,
+        selection: str = "error",
         n_iter_no_change: int | None = 10,
         device: str | Device = "auto",
         checkpoint_dir=None,
@@ -269,6 +283,7 @@ class LLMRegressor(
         self.estimates = estimates
         self.estimate_weight = estimate_weight
         self.decoding = decoding
+        self.n_samples = n_samples
         self.temperature_scaling = temperature_scaling
         self.tree_tolerance = tree_tolerance
         self.n_estimators = n_estimators
@@ -278,11 +293,11 @@ class LLMRegressor(
         self.align_learning_rate = align_learning_rate
         self.batch_size = batch_size
         self.optimizer = optimizer
-        self.max_grad_norm = max_grad_norm
-        self.weight_decay = weight_decay
         self.dropout = dropout
         self.adapters = adapters
         self.validation_fraction = validation_fraction
+        self.validation_interval = validation_interval
+        self.selection = selection
         self.n_iter_no_change = n_iter_no_change
         self.device = device
         self.checkpoint_dir = checkpoint_dir
@@ -294,7 +309,9 @@ class LLMRegressor(
     # -- fit ----------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=False)  # the serializer has parameters, too
-    def fit(self, X, y, sample_weight=None) -> Self:
+    def fit(
+        self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None
+    ) -> Self:
         """Train on a table.
 
         Parameters
@@ -307,6 +324,9 @@ class LLMRegressor(
         sample_weight : array-like of shape (n_rows,) or None, default=None
             Non-negative; a row of weight 2 counts as two rows. Only ratios matter, and rows of
             weight zero are left out.
+        X_val, y_val, sample_weight_val : as X, y and sample_weight, or None, default=None
+            Rows of your own to validate on, in place of a ``validation_fraction`` of X: they choose
+            the weights and calibrate, and nothing else is learnt from them.
 
         Returns
         -------
@@ -316,7 +336,7 @@ class LLMRegressor(
         ------
         ValueError
             For NaN or infinite y, dates, an empty table, infinite cells, mismatched lengths,
-            illegal parameters or unknown names.
+            X_val without y_val, illegal parameters or unknown names.
         OSError
             If ``model`` can't be loaded, or ``checkpoint_dir`` can't be written to.
         FloatingPointError
@@ -334,11 +354,12 @@ class LLMRegressor(
         fitted = object.__new__(type(self))  # in whose place a fit that fails leaves no trace
         fitted.__dict__ = dict(vars(self))
         table = check_training_data(fitted, X, y, sample_weight, reset=start is None)
+        judges = check_validation_data(fitted, X_val, y_val, sample_weight_val)
         from llmreg.fit import fit_model
 
         serializer, codec = self._parts(start)
         fitted.fitted_, history = fit_model(
-            self.get_params(deep=False), table, serializer=serializer, codec=codec,
+            self.get_params(deep=False), table, judges, serializer=serializer, codec=codec,
             methods=methods, random_state=check_random_state(self.random_state), start=start,
         )  # fmt: skip
         # Named also when nothing was trained.
@@ -380,10 +401,14 @@ class LLMRegressor(
     # -- predict ------------------------------------------------------------------------------
 
     @overload
-    def predict(self, X, decoding=..., return_std: Literal[False] = ...) -> np.ndarray: ...
+    def predict(
+        self, X, decoding=..., return_std: Literal[False] = ..., *, cost=..., n_samples=...
+    ) -> np.ndarray: ...
     @overload
-    def predict(self, X, decoding=..., *, return_std: Literal[True]) -> tuple[np.ndarray, ...]: ...
-    def predict(self, X, decoding=None, return_std=False):
+    def predict(
+        self, X, decoding=..., *, return_std: Literal[True], cost=..., n_samples=...
+    ) -> tuple[np.ndarray, ...]: ...
+    def predict(self, X, decoding=None, return_std=False, *, cost=None, n_samples=None):
         """Predict a number for each row.
 
         Parameters
@@ -394,6 +419,13 @@ class LLMRegressor(
             Overrides the parameter ``decoding`` for this call.
         return_std : bool, default=False
             Also return the standard deviations of the rows' distributions, whatever the decoding.
+        cost : callable or None, default=None
+            Predict what costs least: of the codec's numbers the one with the least expected cost.
+            ``cost(prediction, y)`` gets arrays in the units of y that broadcast, and returns what
+            it costs to predict the one where the other comes true. The whole number tree is
+            computed, whatever ``tree_tolerance``.
+        n_samples : int or None, default=None
+            Overrides the parameter ``n_samples`` for this call.
 
         Returns
         -------
@@ -407,30 +439,59 @@ class LLMRegressor(
         NotFittedError
             Before ``fit``.
         ValueError
-            For columns that differ from those of ``fit``, an unknown decoding, or the standard
-            deviation of a method that predicts one number and no distribution.
+            For columns that differ from those of ``fit``, an unknown decoding, a decoding and a
+            cost at once, costs that are not finite, or the standard deviation or a cost of a method
+            that predicts one number and no distribution.
+
+        Examples
+        --------
+        Being short of stock costs three times what a surplus does:
+
+        >>> import numpy as np
+        >>> from llmreg import LLMRegressor
+        >>> X, y = np.arange(30.0).reshape(-1, 1), np.arange(30.0)
+        >>> model = LLMRegressor(fit_method="ce", sft_epochs=1, random_state=0).fit(X, y)
+        >>> cost = lambda ordered, sold: np.where(sold > ordered, 3, 1) * np.abs(sold - ordered)
+        >>> model.predict(X, cost=cost).shape
+        (30,)
         """
         check_is_fitted(self, "model_")
+        read, spread_for, tolerance = self._reading_of(decoding, cost, n_samples)
+        if return_std:
+            spread_for = spread_for or "standard deviation"
+        blocks = self._blocks(X, spread_for, tolerance)
+        if not return_std:
+            return np.concatenate([read(part) for part in blocks])
+        both = [(read(part), part.std()) for part in blocks]
+        return tuple(map(np.concatenate, zip(*both, strict=True)))
+
+    def _reading_of(self, decoding, cost, n_samples):
+        """How predictions are read off distributions, what they need a spread for, and how exactly
+        the tree must be computed (None: as the parameter says)."""
+        if cost is not None:
+            if decoding is not None:
+                raise ValueError(
+                    f"decoding={decoding!r} and cost={cost!r} are two ways of choosing a number: "
+                    "give one of them."
+                )
+            return partial(least_cost, cost=cost), "expected cost", 0.0
         decoding = self.decoding if decoding is None else decoding
         decoding = self.decoding_ if decoding == "auto" else decoding
         if decoding not in DECODINGS:
             raise ValueError(f"decoding={decoding!r} is not 'auto' or one of {DECODINGS}.")
         # One seed for all blocks, drawn anew in each call: the same call gives the same draws.
-        drawn = decoding in ("sample", "sampled_rail")
-        seed = check_random_state(self.random_state) if drawn else None
-        if not return_std:
-            return np.concatenate([part.decode(decoding, seed) for part in self._blocks(X)])
-        blocks = self._blocks(X, spread_for="standard deviation")
-        both = [(part.decode(decoding, seed), part.std()) for part in blocks]
-        return tuple(map(np.concatenate, zip(*both, strict=True)))
+        seed = check_random_state(self.random_state) if decoding in DRAWN else None
+        count = self.n_samples if n_samples is None else n_samples
+        return lambda part: part.decode(decoding, seed, count), None, None
 
     def score(self, X, y, sample_weight=None):
         """R² of :meth:`predict`; y as in :meth:`fit`."""
         return super().score(X, numeric_targets(y), sample_weight)
 
-    def _blocks(self, X, spread_for=None):
+    def _blocks(self, X, spread_for=None, tolerance=None):
         """Distributions of blocks of rows, in order. ``spread_for`` names what is read of them if
-        it needs a method that predicts distributions."""
+        it needs a method that predicts distributions; ``tolerance`` takes ``tree_tolerance``'s
+        place."""
         check_is_fitted(self, "model_")
         if spread_for is not None:
             self._check_spread(spread_for)
@@ -439,7 +500,7 @@ class LLMRegressor(
         from llmreg.prediction.distributions import distributions, ready
 
         model = ready(fitted.model, as_device(self.device).name)
-        tolerance = self.tree_tolerance * fitted.std
+        tolerance = fitted.std * (self.tree_tolerance if tolerance is None else tolerance)
         for start in range(0, len(frame), ROWS_PER_BLOCK):
             rows = fitted.serializer.serialize(frame.iloc[start : start + ROWS_PER_BLOCK])
             yield distributions(model, fitted.prompts.encode(rows), tolerance, calibration)

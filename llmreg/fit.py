@@ -26,13 +26,20 @@ from llmreg.prompts.fitting import fit_prompts, show_examples
 from llmreg.training.checkpoints import check_folder
 from llmreg.training.members import train_members
 from llmreg.training.parallel import launched
-from llmreg.training.run import Training, TrainingRows, placed, prepared, undone_on_error
+from llmreg.training.run import (
+    Training,
+    TrainingRows,
+    placed,
+    prepared,
+    undone_on_error,
+    with_judges,
+)
 
 __all__ = ["fit_model"]
 
 
 @unlogged()
-def fit_model(params, table, *, serializer, codec, methods, random_state, start=None):
+def fit_model(params, table, judges, *, serializer, codec, methods, random_state, start=None):
     """Fit every part of the road.
 
     Parameters
@@ -40,6 +47,8 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
     params : dict
         The estimator's parameters, which end here and in :func:`llmreg.config.plan.resolve`.
     table : llmreg.config.checks.TrainingTable of n rows
+    judges : llmreg.config.checks.TrainingTable or None
+        Rows of their own to validate on; nothing else is learnt from them.
     serializer, codec : parts to fit, or those of ``start``
     methods : (Method, Method or None)
         Of the first and the second stage.
@@ -73,7 +82,8 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
 
         # 3. The plan: here every "auto" ends.
         computing = computing_of(device, place, pretrained, params["adapters"])
-        plan = resolve(params, methods, rows, serializer, codec, scores, computing, seed)
+        n_val = None if judges is None else len(judges.y)
+        plan = resolve(params, methods, rows, serializer, codec, scores, computing, seed, n_val)
 
         # 4. The split: rows that train, and rows that judge.
         train, held_out = plan.split()
@@ -100,9 +110,13 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
             fitted = Fitted(serializer, codec, prompts, build(), mean, std, plan, scores)
         else:
             check_parts(start.model, methods)
-            encoded = start.prompts.encode_training(rows, y, weight)
+            rows = start.prompts.extend_training(rows, y, weight)
+            encoded = start.prompts.encode_extended(rows)
             plan = plan.after(start.plan, 1 + len(start.model.further_members))
             fitted, build = replace(start, plan=plan), None
+        if judges is not None:
+            rows, y, weight = with_judges(fitted, rows, y, weight, judges)
+            encoded = fitted.prompts.encode_extended(rows)
 
         # 8. Training: where the number stands, then each member through both stages, keeping what
         #    held-out rows like best.

@@ -120,6 +120,21 @@ class Method(BaseEstimator):
         """
         raise NotImplementedError
 
+    def held_out_loss(self, policy, targets):
+        """What ``selection="objective"`` compares of rows that no weight is trained on.
+
+        Parameters
+        ----------
+        policy, targets
+            As in :meth:`loss`, without gradients and without draws.
+
+        Returns
+        -------
+        Tensor of shape (B,)
+            The smaller, the better. By default the loss.
+        """
+        return self.loss(policy, targets)[0]
+
 
 def check_bounded(method, codec):
     """Refuse codecs whose numbers have no common size: their mean is that of the largest alone."""

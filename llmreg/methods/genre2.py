@@ -25,10 +25,11 @@ class GenRe2(ReMax):
     num_generations : int or "exact", default=16
         Numbers drawn per row and step, at least 3; their prefixes are those that the expert
         completes. "exact": all numbers and prefixes, weighted by their probability.
-    reward : {"mse", "mae", "rail", "crps"} or callable, default="mse"
+    reward : {"mse", "clipped_mse", "mae", "rail", "crps"} or callable, default="mse"
     temperature : float, default=1.0
     beta : float, default=0.0
     scale_rewards : {"group", "batch"} or False, default=False
+    compare_with : {"target", "written"}, default="target"
         As in :class:`GRPO` and :class:`ReMax`.
     expert_weight : float, default=0.05
         Weight of the expert's cross-entropy, which is *averaged* over steps and at temperature 1,
@@ -55,13 +56,14 @@ class GenRe2(ReMax):
 
     def __init__(self, num_generations: int | str = 16, *, reward: str | Callable = "mse",
                  temperature=1.0, beta=0.0, scale_rewards: str | bool = False,
-                 expert_weight=0.05):  # fmt: skip
+                 compare_with="target", expert_weight=0.05):  # fmt: skip
         super().__init__(
             num_generations,
             reward=reward,
             temperature=temperature,
             beta=beta,
             scale_rewards=scale_rewards,
+            compare_with=compare_with,
         )
         self.expert_weight = expert_weight
 

@@ -189,6 +189,12 @@ class MBR(Method):
         """The codec's numbers must be bounded."""
         check_bounded(self, codec)
 
+    def held_out_loss(self, policy, targets):
+        """E (y − v)², over all numbers."""
+        from llmreg.methods import functional as F
+
+        return F.mean_sample_error(policy.leaf_log_probs(), policy.leaf_z, targets.z)
+
     def loss(self, policy, targets, statistics=None):
         """E (y − v)² in z-units, or its mean over draws, with the gradient of the former."""
         from llmreg.methods import functional as F

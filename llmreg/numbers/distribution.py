@@ -5,8 +5,8 @@ import numbers
 import numpy as np
 from sklearn.utils import check_random_state
 
-DECODINGS = ("rail", "median", "mode", "greedy", "sample", "sampled_rail")
-N_DRAWS = 32  # of "sampled_rail", as published
+DRAWN = ("sample", "sampled_mean", "sampled_median")
+DECODINGS = ("rail", "median", "mode", "greedy", *DRAWN)
 
 _SUM_TOLERANCE = 1e-3  # float16 softmax rows are this far from 1; more is a bug upstream
 _EDGE_TOLERANCE = 1e-12  # relative: an edge shared by two cells may come from two roundings
@@ -250,31 +250,52 @@ class NumericDistribution:
             Anything else: ValueError.
         random_state : int, RandomState instance or None, default=None
         """
-        if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
-            raise ValueError(f"n_samples is {n_samples!r}; give an integer >= 1.")
-        return self._invert(check_random_state(random_state).random_sample((len(self), n_samples)))
+        return self._invert(self._levels(n_samples, random_state))
 
-    def decode(self, decoding, random_state=None) -> np.ndarray:
+    def decode(self, decoding, random_state=None, n_samples=32) -> np.ndarray:
         """One number per row, (n_rows,), in the units of y.
 
         Parameters
         ----------
-        decoding : {"rail", "median", "mode", "greedy", "sample", "sampled_rail"}
+        decoding : {"rail", "median", "mode", "greedy", "sample", "sampled_mean", "sampled_median"}
             "rail" is `mean`; "sample" draws one cell and gives its value, as sampling one
             number from the model does (`sample` draws uniformly within the cell);
-            "sampled_rail" is the mean of 32 such draws, an estimate of "rail" for those who
-            compare with it. ValueError for anything else, and for "greedy" if no greedy values
-            were given.
+            "sampled_mean" and "sampled_median" are those of `n_samples` such draws, estimates of
+            "rail" and "median" for those who compare with them. ValueError for anything else, and
+            for "greedy" if no greedy values were given.
         random_state : int, RandomState instance or None, default=None
-            Used by "sample" and "sampled_rail" only.
+            Used by the decodings that draw.
+        n_samples : int >= 1, default=32
+            Draws of "sampled_mean" and "sampled_median".
         """
         if decoding not in DECODINGS:
             raise ValueError(f"decoding is {decoding!r}; choose one of {DECODINGS}.")
-        if decoding not in ("sample", "sampled_rail"):
+        if decoding not in DRAWN:
             return getattr(self, "mean" if decoding == "rail" else decoding)()
-        n_draws = 1 if decoding == "sample" else N_DRAWS
-        u = check_random_state(random_state).random_sample((len(self), n_draws))
-        return _pick(self.values, self._locate(u)[0]).mean(axis=1)
+        average = np.median if decoding == "sampled_median" else np.mean
+        n_draws = 1 if decoding == "sample" else n_samples
+        return average(self.draws(n_draws, random_state), axis=1)
+
+    def draws(self, n_samples=1, random_state=None) -> np.ndarray:
+        """Numbers as the model would write them: values of cells that are drawn by their mass.
+
+        Parameters
+        ----------
+        n_samples : int >= 1, default=1
+            Anything else: ValueError.
+        random_state : int, RandomState instance or None, default=None
+
+        Returns
+        -------
+        array of shape (n_rows, n_samples), in the units of y
+            (`sample` draws uniformly within cells.)
+        """
+        return _pick(self.values, self._locate(self._levels(n_samples, random_state))[0])
+
+    def _levels(self, n_samples, random_state):
+        if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
+            raise ValueError(f"n_samples is {n_samples!r}; give an integer >= 1.")
+        return check_random_state(random_state).random_sample((len(self), n_samples))
 
     def _expect(self, a):
         return (self.probabilities * a).sum(axis=1)

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from llmreg.estimates.target_scale import within_reach
 from llmreg.lm.adapters import adapter_config
 from llmreg.lm.lower_layers import keep_lower_states
 from llmreg.training.checkpoints import Checkpoints
@@ -17,7 +18,7 @@ from llmreg.training.reporting import printer
 from llmreg.training.sequence import fit_name, train_stages
 from llmreg.training.stage import TrainingData
 
-__all__ = ["Training", "TrainingRows", "placed", "prepared", "undone_on_error"]
+__all__ = ["Training", "TrainingRows", "placed", "prepared", "undone_on_error", "with_judges"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,27 @@ class TrainingRows:
     weight: np.ndarray  # (n,)
     train: np.ndarray  # (m,) int
     held_out: np.ndarray  # (n - m,) int
+
+
+def with_judges(fitted, rows, y, weight, judges):
+    """Training rows, and behind them rows of their own to validate on, read as in predictions.
+
+    Parameters
+    ----------
+    fitted : llmreg.prediction.fitted.Fitted
+    rows : llmreg.tables.rows.SerializedRows of n rows
+        With their estimates.
+    y, weight : ndarray of shape (n,)
+    judges : llmreg.config.checks.TrainingTable of m rows
+
+    Returns
+    -------
+    rows : llmreg.tables.rows.SerializedRows of n + m rows
+    y, weight : ndarray of shape (n + m,)
+    """
+    others = fitted.prompts.extend(fitted.serializer.serialize(judges.frame))
+    y_val = within_reach(fitted.codec, judges.y, fitted.plan.methods)
+    return rows.followed_by(others), np.append(y, y_val), np.append(weight, judges.weight)
 
 
 def prepared(model, encoded, processes):
@@ -78,9 +100,11 @@ class Training:
         plan = self.fitted.plan
         seed = plan.seed + member  # of what makes members differ
         data, checkpoints = self.data.take(self.rows.train), self._checkpoints(seed)
+        held_out = self.data.take(self.rows.held_out) if len(self.rows.held_out) else None
         return train_stages(
             self.fitted.model, data, plan.stages, checkpoints,
             lora=self.adapters,
+            held_out=held_out,
             scale=self.scale,
             validate=self.validate,
             rng=np.random.RandomState(seed % 2**32),

@@ -102,7 +102,7 @@ def test_epochs_are_validated_by_the_decoding_asked_for(table, quick_fit):
         quick_fit(table.X, table.y, decoding=how, validation_fraction=0.1)
         .history_["validation_rmse"]
         .tolist()
-        for how in ("rail", "mode", "sample", "sampled_rail")
+        for how in ("rail", "mode", "sample", "sampled_mean")
     ]
     assert errors[0] != errors[1]
     assert errors[0] == errors[2] == errors[3]  # samples are judged by the mean
