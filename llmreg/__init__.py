@@ -12,6 +12,7 @@ from llmreg.config.adapters import Adapters
 from llmreg.config.device import Device
 from llmreg.config.optimizer import Optimizer
 from llmreg.config.pretrained_model import PretrainedModel
+from llmreg.config.published import published
 from llmreg.estimator import LLMRegressor
 from llmreg.memory.needs import MemoryEstimate, StageMemory, estimate_memory
 from llmreg.methods import (
@@ -86,5 +87,6 @@ __all__ = [
     "__version__",
     "estimate_memory",
     "fit_methods",
+    "published",
     "register",
 ]

@@ -121,7 +121,7 @@ def fit_model(params, table, judges, *, serializer, codec, methods, random_state
         # 8. Training: where the number stands, then each member through both stages, keeping what
         #    held-out rows like best.
         with undone_on_error(fitted, start) as fitted:
-            with placed(fitted.model, computing, processes):
+            with placed(fitted.model, fitted.plan, processes):
                 if new:
                     fitted.plan, encoded = place_answer(fitted, rows, encoded, processes)
                 encoded = prepared(fitted.model, encoded, processes)

@@ -65,6 +65,11 @@ class DigitCodec(TargetCodec):
         ``scale="quantile"``.
     low, high : float or None, default=None
         Fixed ends of the range, in the units of y. None: taken from the training targets.
+    rounding : {"bin", "nearest"}, default="bin"
+        "bin": each sequence of digits is a bin of equal width on the scale, and decodes to its
+        centre. "nearest": it is the bin's lower end, and targets go to the nearest of these, as
+        GenRe² (arXiv 2512.06533) writes them: the highest number is a bin's width below the range's
+        upper end, and no end has a share of its own.
 
     Attributes
     ----------
@@ -104,15 +109,18 @@ class DigitCodec(TargetCodec):
         "margin": [Interval(Real, 0, None, closed="left")],
         "low": [None, Interval(Real, None, None, closed="neither")],
         "high": [None, Interval(Real, None, None, closed="neither")],
+        "rounding": [StrOptions({"bin", "nearest"})],
     }
 
-    def __init__(self, base=10, n_digits=2, *, scale="auto", margin=0.0, low=None, high=None):
+    def __init__(self, base=10, n_digits=2, *, scale="auto", margin=0.0, low=None, high=None,
+                 rounding="bin"):  # fmt: skip
         self.base = base
         self.n_digits = n_digits
         self.scale = scale
         self.margin = margin
         self.low = low
         self.high = high
+        self.rounding = rounding
 
     def _fit(self, y):
         n_bins = self._check_size()
@@ -149,8 +157,17 @@ class DigitCodec(TargetCodec):
         below, above = self.edges_[:-1], self.edges_[1:]
         # Halved first, as sums may overflow; halves of the smallest floats are 0.
         self.values_ = np.clip(below / 2 + above / 2, below, above)
-        self._heap_up(np.clip(y, low, high))
+        if self.rounding == "nearest":
+            self._round_to_lower_ends()
+        else:
+            self._heap_up(np.clip(y, low, high))
         return self
+
+    def _round_to_lower_ends(self):
+        """Let numbers be the bins' lower ends, each with what is nearest to it."""
+        self.values_, self.heaps_ = self.edges_[:-1].copy(), np.zeros(2)
+        place = self.to_axis(self.values_)
+        self.edges_[1:-1] = self.from_axis(place[:-1] / 2 + place[1:] / 2)
 
     @property
     def linear(self):
@@ -191,6 +208,8 @@ class DigitCodec(TargetCodec):
 
         A cell per bin, and one more for each end on which targets heap up.
         """
+        if self.rounding == "nearest":
+            return super().cells()
         leaf, span, value, share = super().cells()
         value[[0, -1]] = span[[0, -1]].mean(axis=1)
         share[[0, -1]] -= self.heaps_

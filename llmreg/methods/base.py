@@ -40,6 +40,9 @@ class Method(BaseEstimator):
     weighs_vocabulary : bool, default=False
         Whether the probabilities of tokens that write no number count, too. First stages leave
         those as they find them.
+    spells_out : bool, default=False
+        Whether the loss asks for the probability of whole spellings among all that the vocabulary
+        can write (``policy.log_share_of``): the number tree holds them to their end in training.
     sums_shares : bool, default=False
         Whether the prediction is Σ p(v) v of probabilities that don't sum to one. The rest counts
         as y = 0, so that the codec's axis must be y itself.
@@ -59,6 +62,7 @@ class Method(BaseEstimator):
     needs_reference = False
     compares_digits = False
     weighs_vocabulary = False
+    spells_out = False
     sums_shares = False
     reward = None
     trains = paper = equation = ""

@@ -45,8 +45,8 @@ class RAFT(Method):
     Raises
     ------
     ValueError
-        For ``criterion="log"`` with ``normalisation=None``: the mean need not lie in the codec's
-        range then.
+        For ``criterion="log"`` with ``normalisation=None`` and a codec with numbers below 0: what
+        is no number counts as 0, and the mean must be a share of the highest number.
 
     Notes
     -----
@@ -98,16 +98,6 @@ class RAFT(Method):
         self.bidirectional = bidirectional
         self.normalisation = normalisation
 
-    def validate(self):
-        """Check the parameters, and that they go together."""
-        super().validate()
-        if self.criterion == "log" and self.normalisation is None:
-            raise ValueError(
-                "criterion='log' compares shares of the codec's range, which the sum of "
-                "normalisation=None need not lie in. Set normalisation='grid' or 'step', or "
-                "criterion='squared'."
-            )
-
     def check_codec(self, codec):
         """The codec's numbers must be bounded."""
         check_bounded(self, codec)
@@ -132,11 +122,30 @@ class RAFT(Method):
         from llmreg.methods import functional as F
 
         if self.normalisation is None:
-            return (policy.model.head_output(policy.batch) - targets.z) ** 2, {}
+            return self._of_sum(policy, targets), {}
         step = self.normalisation == "step"
         found = policy.leaf_log_probs() if step else policy.model.head_output(policy.batch)
         kinds = {"squared": F.expected_squared_error, "log": F.mean_log_loss}
         return kinds[self.criterion](found, policy.leaf_z, targets.z), {}
+
+    def _of_sum(self, policy, targets):
+        """The loss of Σ p(v) v, where the rest counts as y = 0."""
+        head = policy.model.head
+        found = policy.model.head_output(policy.batch)
+        if self.criterion == "squared":
+            return (found - targets.z) ** 2
+        if policy.model.tree.leaf_value.min() < 0:
+            raise ValueError(
+                "criterion='log' with normalisation=None reads the mean as a share of the highest "
+                f"number, and {policy.model.codec!r} has numbers below 0. Set "
+                "normalisation='grid' or 'step', or criterion='squared'."
+            )
+        from torch.nn.functional import binary_cross_entropy
+
+        zero = -head.mean / head.std
+        width = policy.leaf_z[-1] - zero
+        share, target = (found - zero) / width, (targets.z - zero) / width
+        return binary_cross_entropy(share.clamp(0, 1), target.clamp(0, 1), reduction="none")
 
 
 @register("mbr")

@@ -41,11 +41,9 @@ def least_cost(distribution, cost):
     values, probs = distribution.values, distribution.probabilities
     if values.ndim == 1:
         return values[_least(cost, values, probs)]
-    best = np.empty(len(probs))
-    for row, (own, p) in enumerate(zip(values, probs, strict=True)):
-        own, p = own[p > 0], p[p > 0]
-        best[row] = own[_least(cost, own, p[None])[0]]
-    return best
+    return np.array(
+        [own[_least(cost, own, p[None])[0]] for own, p in zip(values, probs, strict=True)]
+    )
 
 
 def _least(cost, values, probs):

@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 import torch
 
-from llmreg.estimates.target_scale import within_reach
 from llmreg.lm.adapters import adapter_config
 from llmreg.lm.lower_layers import keep_lower_states
+from llmreg.numbers.tree import NumberTree
 from llmreg.training.checkpoints import Checkpoints
 from llmreg.training.parallel import check_sharded
 from llmreg.training.policy import ZScale
@@ -26,7 +26,7 @@ class TrainingRows:
     """Encoded rows with their targets, and which of them train and which are held out."""
 
     encoded: object  # llmreg.prompts.encoding.EncodedRows of n rows
-    y: np.ndarray  # (n,) as far as the codec reaches
+    y: np.ndarray  # (n,) as far as the codec reaches; those of X_val as they are
     weight: np.ndarray  # (n,)
     train: np.ndarray  # (m,) int
     held_out: np.ndarray  # (n - m,) int
@@ -49,8 +49,7 @@ def with_judges(fitted, rows, y, weight, judges):
     y, weight : ndarray of shape (n + m,)
     """
     others = fitted.prompts.extend(fitted.serializer.serialize(judges.frame))
-    y_val = within_reach(fitted.codec, judges.y, fitted.plan.methods)
-    return rows.followed_by(others), np.append(y, y_val), np.append(weight, judges.weight)
+    return rows.followed_by(others), np.append(y, judges.y), np.append(weight, judges.weight)
 
 
 def prepared(model, encoded, processes):
@@ -137,8 +136,11 @@ class Training:
 
 
 @contextlib.contextmanager
-def placed(model, computing, processes):
+def placed(model, plan, processes):
     """Within this context the model is where and as it trains; then as it predicts."""
+    computing, tree = plan.computing, model.tree
+    if any(method is not None and method.spells_out for method in plan.methods):
+        model.tree = NumberTree.from_codec(model.codec, whole=True)
     place = partial(model.place, torch.device(computing.device))
     formats = computing.formats("training")
     if processes.sharded:  # before anything is on the device, which may be too small
@@ -150,6 +152,7 @@ def placed(model, computing, processes):
         model.compile()
     yield
     rejoin()
+    model.tree = tree
     model.checkpointing(False)
     place(*computing.formats("prediction")).eval()
 
@@ -167,13 +170,14 @@ def undone_on_error(fitted, start):
     elif not model.pretrained:
         yield replace(fitted, model=copy.deepcopy(model))
     else:
-        before = model.snapshot()
+        before, tree = model.snapshot(), model.tree
         place = model.device, model.dtype, model._autocast
         try:
             yield fitted
         except BaseException:
             model.keep_reference(False)
             model.checkpointing(False)
+            model.tree = tree
             model.place(*place).restore(before)
             model.eval()
             raise

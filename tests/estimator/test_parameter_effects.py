@@ -19,8 +19,6 @@ CHANGES = {
     "align_learning_rate": 0.01,
     "dropout": 0.5,
     "batch_size": 5,
-    "weight_decay": 5.0,
-    "max_grad_norm": 0.1,
     "adapters": LoraConfig(target_modules=["q_proj"]),
     "validation_fraction": 0.4,
     "device": Device("cpu", dtype="bfloat16"),
