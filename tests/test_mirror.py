@@ -31,6 +31,7 @@ ELSEWHERE = {
     "methods/token_level.py": "methods/test_methods.py",
     "methods/untrained.py": "methods/test_zero_shot.py",
     "methods/vocabulary_shares.py": "methods/test_heads.py",
+    "numbers/histogram_cells.py": "numbers/test_distribution.py",
     "numbers/trie.py": "numbers/test_tree.py",
     "persistence/configs.py": "persistence/test_security.py",
     "persistence/folders.py": "persistence/test_saving.py",

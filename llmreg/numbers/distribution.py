@@ -5,17 +5,26 @@ import numbers
 import numpy as np
 from sklearn.utils import check_random_state
 
+from llmreg.numbers.histogram_cells import (
+    as_support,
+    finite,
+    joined,
+    normalised,
+    ordered,
+    per_row,
+    stacked,
+)
+from llmreg.numbers.presentation import PresentationMixin
+
 DECODINGS = ("rail", "median", "mode", "greedy", "sample", "sampled_rail")
 N_DRAWS = 32  # of "sampled_rail", as published
 
-_SUM_TOLERANCE = 1e-3  # float16 softmax rows are this far from 1; more is a bug upstream
-_EDGE_TOLERANCE = 1e-12  # relative: an edge shared by two cells may come from two roundings
 _BLOCK_CELLS = 2**20  # cells per block in crps, whose temporaries are about ten times a block
 _TINY = np.nextafter(0, 1)
 _FINE = 2.0**-960  # numbers below have products with probabilities that underflow
 
 
-class NumericDistribution:
+class NumericDistribution(PresentationMixin):
     """One predictive distribution per row, over intervals of y.
 
     Row i is a histogram: cell k is the interval ``[lower, upper]``, holds the mass
@@ -63,12 +72,12 @@ class NumericDistribution:
     """
 
     def __init__(self, probabilities, lower, upper, *, values=None, greedy=None, mode=None):
-        p = _normalised(probabilities)
-        lower, upper = _support("lower", lower, p.shape), _support("upper", upper, p.shape)
+        p = normalised(probabilities)
+        lower, upper = as_support("lower", lower, p.shape), as_support("upper", upper, p.shape)
         # Halving first: the sum of two large finite edges may overflow.
-        values = lower / 2 + upper / 2 if values is None else _support("values", values, p.shape)
-        chosen = (_per_row(name, a, len(p)) for name, a in (("greedy", greedy), ("mode", mode)))
-        self._store(*_ordered(p, lower, upper, values), *chosen)
+        values = lower / 2 + upper / 2 if values is None else as_support("values", values, p.shape)
+        chosen = (per_row(name, a, len(p)) for name, a in (("greedy", greedy), ("mode", mode)))
+        self._store(*ordered(p, lower, upper, values), *chosen)
 
     def _store(self, *arrays):
         """Keep arrays that are already checked and sorted, as read-only views."""
@@ -108,10 +117,10 @@ class NumericDistribution:
         parts = list(parts)
         if not parts:
             raise ValueError("There is nothing to concatenate: give at least one part.")
-        chosen = (_joined(name, [getattr(part, f"_{name}") for part in parts])
+        chosen = (joined(name, [getattr(part, f"_{name}") for part in parts])
                   for name in ("greedy", "mode"))  # fmt: skip
         cells = [(part.probabilities, part.lower, part.upper, part.values) for part in parts]
-        return cls.__new__(cls)._store(*_stacked(cells), *chosen)
+        return cls.__new__(cls)._store(*stacked(cells), *chosen)
 
     def transformed(self, function):
         """The distributions of ``function(y)``.
@@ -231,7 +240,7 @@ class NumericDistribution:
         y : array-like of shape (n_rows,)
             What was observed, in or out of the support. Not finite or another shape: ValueError.
         """
-        y = _finite("y", y)
+        y = finite("y", y)
         if y.shape != (len(self),):
             raise ValueError(f"y has shape {y.shape}; give one number per row, ({len(self)},).")
         scores = np.empty(len(self))
@@ -341,125 +350,6 @@ def check_coverage(coverage):
     """ValueError unless the coverage is one number in [0, 1]."""
     if not (np.ndim(coverage) == 0 and 0 <= coverage <= 1):
         raise ValueError(f"coverage is {coverage!r}; give one number in [0, 1], such as 0.9.")
-
-
-def _per_row(name, values, n_rows):
-    """One finite number per row, or None."""
-    if values is None:
-        return None
-    values = _finite(name, values)
-    if values.shape != (n_rows,):
-        raise ValueError(
-            f"{name} has shape {values.shape}; give one number per row, shape {(n_rows,)}."
-        )
-    return values
-
-
-def _joined(name, arrays):
-    given = sum(a is not None for a in arrays)
-    if given not in (0, len(arrays)):
-        raise ValueError(
-            f"{given} of {len(arrays)} parts carry {name} values; give them in all parts or in "
-            "none."
-        )
-    return np.concatenate(arrays) if given else None
-
-
-def _finite(name, a):
-    """A float64 copy, refusing NaN and infinities."""
-    a = np.array(a, dtype=np.float64)
-    if not np.isfinite(a).all():
-        raise ValueError(f"{name} contains {a[~np.isfinite(a)][0]}; give finite numbers only.")
-    return a
-
-
-def _normalised(probabilities):
-    """Rows that sum to 1 in float64, after checks."""
-    p = _finite("probabilities", probabilities)
-    if p.ndim != 2 or p.shape[1] == 0:
-        raise ValueError(f"probabilities has shape {p.shape}; give (n_rows, K) with K >= 1 cells.")
-    if (p < 0).any():
-        raise ValueError(f"probabilities contains {p.min()}; give masses >= 0 (not log masses).")
-    total = p.sum(axis=1, keepdims=True)
-    far = np.flatnonzero(np.abs(total - 1) > _SUM_TOLERANCE)
-    if far.size:
-        raise ValueError(
-            f"row {far[0]} of probabilities sums to {total[far[0], 0]}; rows must sum "
-            f"to 1 within {_SUM_TOLERANCE}: add the missing cells, or normalise."
-        )
-    return p / total
-
-
-def _support(name, a, shape):
-    a = _finite(name, a)
-    if a.shape not in (shape, shape[1:]):
-        raise ValueError(
-            f"{name} has shape {a.shape}; give {shape[1:]}, shared by all rows, or "
-            f"{shape}, like probabilities."
-        )
-    return a
-
-
-def _ordered(p, *support):
-    """p, lower, upper, values with cells in order in each row; ValueError if that cannot be."""
-    cells = _sorted(p, *support)
-    if not _misplaced(*cells).any():
-        return cells
-    # Padding may be in the way: an atom without mass at the upper end of its row is in no one's.
-    mass = p > 0
-    end = np.where(mass, support[1], -np.inf).max(axis=1, keepdims=True)
-    cells = _sorted(p, *(np.where(mass, a, end) for a in support))
-    wrong = np.argwhere(_misplaced(*cells))
-    if wrong.size:
-        row, k = wrong[0]
-        lower, upper = cells[1][row, k], cells[2][row, k]
-        raise ValueError(
-            f"row {row}: the cell [{lower}, {upper}] is reversed or overlaps another "
-            "one; cells with mass need lower <= upper and may only touch: merge "
-            "them, or cut them at a common edge."
-        )
-    return cells
-
-
-def _sorted(p, *support):
-    """Sort by lower edge, then upper: an atom goes before the cell that it begins."""
-    if any(a.ndim == 2 for a in support):
-        support = [np.broadcast_to(a, p.shape) for a in support]
-    order = np.lexsort((support[1], support[0]), axis=-1)
-    if (np.diff(order) == 1).all():
-        return p, *support
-    p = np.take_along_axis(p, np.broadcast_to(order, p.shape), axis=1)
-    return p, *(np.take_along_axis(a, order, axis=-1) for a in support)
-
-
-def _misplaced(p, lower, upper, values):
-    """Mask of sorted cells that are reversed or begin before the previous one ends."""
-    wrong = lower > upper
-    slack = _EDGE_TOLERANCE * np.abs(upper[..., :-1])
-    wrong[..., 1:] |= lower[..., 1:] < upper[..., :-1] - slack
-    return wrong
-
-
-def _stacked(cells):
-    """The (p, lower, upper, values) of all parts as one; a support common to all stays shared."""
-    support = cells[0][1:]
-    if all(
-        a.ndim == 1 and np.array_equal(a, b)
-        for part in cells
-        for a, b in zip(part[1:], support, strict=True)
-    ):
-        return np.concatenate([part[0] for part in cells]), *support
-    n_cells = max(part[0].shape[1] for part in cells)
-    padded = (_padded(*part, n_cells) for part in cells)
-    return tuple(map(np.concatenate, zip(*padded, strict=True)))
-
-
-def _padded(p, lower, upper, values, n_cells):
-    """The four arrays as (n, n_cells): atoms without mass are added at the last upper edge."""
-    extra = ((0, 0), (0, n_cells - p.shape[1]))
-    lower, upper, values = (np.broadcast_to(a, p.shape) for a in (lower, upper, values))
-    ends = np.repeat(upper[:, -1:], n_cells - p.shape[1], axis=1)
-    return np.pad(p, extra), *(np.hstack([a, ends]) for a in (lower, upper, values))
 
 
 def _pick(a, cell):
