@@ -40,7 +40,9 @@ from llmreg.methods import (
     fit_methods,
     register,
 )
+from llmreg.metrics import combine_scorers, get_scorer
 from llmreg.numbers.distribution import NumericDistribution
+from llmreg.prediction.quantile_view import QuantileView
 from llmreg.tables.serialization import RowSerializer
 from llmreg.version import __version__
 
@@ -73,6 +75,7 @@ __all__ = [
     "PoolHead",
     "PretrainedModel",
     "ProbabilitiesHead",
+    "QuantileView",
     "ReMax",
     "RowSerializer",
     "ScientificCodec",
@@ -82,7 +85,9 @@ __all__ = [
     "TargetCodec",
     "ZeroShot",
     "__version__",
+    "combine_scorers",
     "estimate_memory",
     "fit_methods",
+    "get_scorer",
     "register",
 ]

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self, overload
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -18,7 +19,7 @@ from llmreg.methods import Method
 from llmreg.numbers.distribution import DECODINGS
 from llmreg.persistence.saving import SavingMixin
 from llmreg.prediction.fitted import FittedMixin
-from llmreg.prediction.uncertainty import UncertaintyMixin
+from llmreg.prediction.uncertainty import Floats, UncertaintyMixin, WithStd
 from llmreg.tables.reading import read_table
 from llmreg.tables.serialization import RowSerializer
 from llmreg.tables.targets import numeric_targets
@@ -379,12 +380,16 @@ class LLMRegressor(
 
     # -- predict ------------------------------------------------------------------------------
 
+    # fmt: off
     @overload
-    def predict(self, X, decoding=..., return_std: Literal[False] = ...) -> np.ndarray: ...
+    def predict(self, X: ArrayLike, decoding: str | None = ..., return_std: Literal[False] = ..., *,
+                quantiles: ArrayLike | None = ..., coverage: float | None = ...) -> Floats: ...
     @overload
-    def predict(self, X, decoding=..., *, return_std: Literal[True]) -> tuple[np.ndarray, ...]: ...
-    def predict(self, X, decoding=None, return_std=False):
-        """Predict a number for each row.
+    def predict(self, X: ArrayLike, decoding: str | None = ..., *,
+                return_std: Literal[True]) -> tuple[Floats, Floats]: ...
+    # fmt: on
+    def predict(self, X, decoding=None, return_std=False, *, quantiles=None, coverage=None):
+        """Predict a number for each row, or quantiles, or an interval.
 
         Parameters
         ----------
@@ -394,11 +399,15 @@ class LLMRegressor(
             Overrides the parameter ``decoding`` for this call.
         return_std : bool, default=False
             Also return the standard deviations of the rows' distributions, whatever the decoding.
+        quantiles : float or array-like of shape (m,), optional
+            Return what :meth:`predict_quantiles` does instead; a Pipeline passes this on.
+        coverage : float, optional
+            Return what :meth:`predict_interval` does instead.
 
         Returns
         -------
         y_hat : ndarray of shape (n_rows,), float64
-            In the units of y.
+            In the units of y. With ``quantiles`` (n_rows, m), with ``coverage`` (n_rows, 2).
         y_std : ndarray of shape (n_rows,), float64
             Only if ``return_std`` is True.
 
@@ -407,10 +416,12 @@ class LLMRegressor(
         NotFittedError
             Before ``fit``.
         ValueError
-            For columns that differ from those of ``fit``, an unknown decoding, or the standard
-            deviation of a method that predicts one number and no distribution.
+            For columns that differ from those of ``fit``, an unknown decoding, two things asked
+            for at once, or the spread of a method that predicts one number and no distribution.
         """
         check_is_fitted(self, "model_")
+        if quantiles is not None or coverage is not None:
+            return self._ends(X, quantiles, coverage, decoding, return_std)
         decoding = self.decoding if decoding is None else decoding
         decoding = self.decoding_ if decoding == "auto" else decoding
         if decoding not in DECODINGS:
@@ -422,7 +433,7 @@ class LLMRegressor(
             return np.concatenate([part.decode(decoding, seed) for part in self._blocks(X)])
         blocks = self._blocks(X, spread_for="standard deviation")
         both = [(part.decode(decoding, seed), part.std()) for part in blocks]
-        return tuple(map(np.concatenate, zip(*both, strict=True)))
+        return WithStd(map(np.concatenate, zip(*both, strict=True)))
 
     def score(self, X, y, sample_weight=None):
         """R² of :meth:`predict`; y as in :meth:`fit`."""

@@ -3,11 +3,28 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from llmreg.numbers.distribution import NumericDistribution, check_coverage, check_levels
 
-__all__ = ["UncertaintyMixin"]
+__all__ = ["Floats", "UncertaintyMixin", "WithStd"]
+
+Floats = NDArray[np.float64]
+
+
+class WithStd(tuple):
+    """(y_hat, y_std), which TransformedTargetRegressor would take for an array and transform."""
+
+    __slots__ = ()
+
+    @property
+    def ndim(self):
+        raise TypeError(
+            "predict(return_std=True) gives a pair of arrays, and a standard deviation cannot be "
+            "transformed back as TransformedTargetRegressor does. Quantiles can: ask for "
+            "predict(X, quantiles=[0.16, 0.84]) or predict(X, coverage=0.68)."
+        )
 
 
 class UncertaintyMixin:
@@ -16,7 +33,12 @@ class UncertaintyMixin:
     They read the distributions of ``self._blocks(X)``, a block of rows at a time.
     """
 
-    def predict_distribution(self, X) -> NumericDistribution:
+    # With metadata routing, a Pipeline passes these on to ``predict`` without being told to.
+    __metadata_request__predict = dict.fromkeys(
+        ("decoding", "return_std", "quantiles", "coverage"), True
+    )
+
+    def predict_distribution(self, X: ArrayLike) -> NumericDistribution:
         """Predict a distribution over numbers for each row.
 
         Parameters
@@ -33,7 +55,7 @@ class UncertaintyMixin:
         """
         return NumericDistribution.concatenate(self._blocks(X))
 
-    def predict_quantiles(self, X, q) -> np.ndarray:
+    def predict_quantiles(self, X: ArrayLike, q: ArrayLike) -> Floats:
         """Predict quantiles for each row.
 
         Parameters
@@ -66,7 +88,7 @@ class UncertaintyMixin:
         q = check_levels(q)
         return self._of_spread(X, "quantiles", lambda part: part.quantile(q))
 
-    def predict_interval(self, X, coverage: float = 0.9) -> np.ndarray:
+    def predict_interval(self, X: ArrayLike, coverage: float = 0.9) -> Floats:
         """Predict a central interval for each row: equal probabilities lie below and above it.
 
         Parameters
@@ -99,7 +121,7 @@ class UncertaintyMixin:
         check_coverage(coverage)
         return self._of_spread(X, "intervals", lambda part: part.interval(coverage))
 
-    def sample_y(self, X, n_samples: int = 1, random_state: Any = 0) -> np.ndarray:
+    def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: Any = 0) -> Floats:
         """Draw numbers from each row's distribution, uniformly within bins.
 
         As :meth:`sklearn.gaussian_process.GaussianProcessRegressor.sample_y`, but rows are drawn
@@ -134,6 +156,20 @@ class UncertaintyMixin:
         """
         random_state = check_random_state(random_state)  # one for all blocks, which go on drawing
         return self._of_spread(X, "samples", lambda part: part.sample(n_samples, random_state))
+
+    def _ends(self, X, quantiles, coverage, decoding, return_std):
+        """What ``predict`` returns for quantiles or a coverage; neither goes with anything else."""
+        asked = dict(quantiles=quantiles, coverage=coverage, decoding=decoding)
+        asked = [name for name, value in asked.items() if value is not None]
+        asked += ["return_std"] * bool(return_std)
+        if len(asked) > 1:
+            raise ValueError(
+                f"predict was asked for {' and '.join(asked)}: it returns one array. Ask for one "
+                "of them at a time, or read all off predict_distribution(X)."
+            )
+        if quantiles is not None:
+            return self.predict_quantiles(X, quantiles)
+        return self.predict_interval(X, coverage)
 
     def _of_spread(self, X, what, read):
         """Arrays that ``read`` makes of blocks of distributions, concatenated."""

@@ -14,6 +14,7 @@ CORE = [
     "integrations/test_masking.py",
     "lm/test_last_layer.py",
     "lm/test_number_rows.py",
+    "metrics/test_scores.py",
     "memory/test_needs.py::test_the_parts_add_up_to_the_fit",
     "methods/test_functional.py",
     "methods/test_number_tokens.py",
