@@ -11,6 +11,13 @@ from llmreg.codecs.scientific import ScientificCodec
 from llmreg.config.adapters import Adapters
 from llmreg.config.device import Device
 from llmreg.config.pretrained_model import PretrainedModel
+from llmreg.displays import (
+    CoverageDisplay,
+    DistributionDisplay,
+    HistoryDisplay,
+    PromptDisplay,
+    SamplesDisplay,
+)
 from llmreg.estimator import LLMRegressor
 from llmreg.memory.needs import MemoryEstimate, StageMemory, estimate_memory
 from llmreg.methods import (
@@ -57,13 +64,16 @@ __all__ = [
     "RAFT",
     "RLOO",
     "Adapters",
+    "CoverageDisplay",
     "DecimalCodec",
     "Device",
     "DigitCodec",
+    "DistributionDisplay",
     "GenRe2",
     "GridCodec",
     "HeadMethod",
     "Histogram",
+    "HistoryDisplay",
     "LLMRegressor",
     "LearnableRAFT",
     "LogitsMLPHead",
@@ -75,9 +85,11 @@ __all__ = [
     "PoolHead",
     "PretrainedModel",
     "ProbabilitiesHead",
+    "PromptDisplay",
     "QuantileView",
     "ReMax",
     "RowSerializer",
+    "SamplesDisplay",
     "ScientificCodec",
     "SoftCE",
     "SpecialTokenHead",

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "persistence/saved_folder.py": "persistence/test_saving.py",
     "persistence/schema.py": "persistence/test_security.py",
     "persistence/tokenizer_files.py": "persistence/test_saving.py",
+    "prompts/segments.py": "prompts/test_text_prompts.py",
     "prompts/tiny_tokenizer.py": "prompts/test_cell_prompts.py",
     "tables/cell_writing.py": "tables/test_serialization.py",
     "tables/kinds.py": "tables/test_columns.py",

@@ -6,20 +6,20 @@ from sklearn.pipeline import Pipeline
 __all__ = ["predicted_distribution", "regressor_within"]
 
 
-def regressor_within(estimator, X, method="predict_distribution"):
-    """The fitted regressor that has a method of LLMRegressor, and the rows as it gets them.
+def regressor_within(estimator, X=None, *, attribute="predict_distribution"):
+    """The fitted regressor that has an attribute of LLMRegressor, and the rows as it gets them.
 
     Parameters
     ----------
     estimator : LLMRegressor; or a Pipeline or search, however nested, that ends with one
-    X : table-like of shape (n_rows, n_columns)
-        As the estimator gets it.
-    method : str, default="predict_distribution"
+    X : table-like of shape (n_rows, n_columns), default=None
+        As the estimator gets it; None where only the regressor is wanted.
+    attribute : str, default="predict_distribution"
 
     Returns
     -------
     regressor : LLMRegressor
-    X : table-like
+    X : table-like or None
         After the Pipeline's other steps.
 
     Raises
@@ -41,16 +41,17 @@ def regressor_within(estimator, X, method="predict_distribution"):
     >>> regressor.predict_distribution(scaled)[:2].mean().shape
     (2,)
     """
-    if hasattr(estimator, method):
+    if hasattr(estimator, attribute):
         return estimator, X
     if isinstance(estimator, Pipeline):
-        X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-        return regressor_within(estimator[-1], X, method)
+        if X is not None and len(estimator) > 1:
+            X = estimator[:-1].transform(X)
+        return regressor_within(estimator[-1], X, attribute=attribute)
     if isinstance(estimator, BaseSearchCV):
-        return regressor_within(estimator.best_estimator_, X, method)
+        return regressor_within(estimator.best_estimator_, X, attribute=attribute)
     raise TypeError(
-        f"{type(estimator).__name__} has no {method!r}, and is no Pipeline or search around an "
-        "estimator that has it. Give an LLMRegressor, alone or as the last step of a Pipeline."
+        f"{type(estimator).__name__} has no {attribute!r}, and is no Pipeline or search around an "
+        "estimator that has it. Give a fitted LLMRegressor, alone or last in a Pipeline."
     )
 
 

@@ -8,6 +8,7 @@ CORE = [
     "codecs/test_grids.py",
     "codecs/test_symbol_values.py",
     "config/test_checks.py",
+    "displays/test_coverage.py",
     "estimates/test_scaling.py",
     "estimates/test_stacking.py",
     "estimator/test_kinds.py",
