@@ -122,10 +122,14 @@ class LLMRegressor(
         three take three times as long to fit and to predict. Members of a pretrained model share
         its base and the adapters' start. All are validated on the same rows, and computed exactly,
         whatever ``tree_tolerance``.
-    sft_epochs, align_epochs : int or "auto", default="auto"
-        Passes over the training rows in each stage. 0 leaves the stage out.
-    sft_learning_rate, align_learning_rate : float or "auto", default="auto"
-        Peak learning rate (one cycle) of each stage.
+    sft_epochs : int or "auto", default="auto"
+        Passes over the training rows in the first stage. 0 leaves the stage out.
+    sft_learning_rate : float or "auto", default="auto"
+        Peak learning rate (one cycle) of the first stage.
+    align_epochs : int or "auto", default="auto"
+        As ``sft_epochs``, for the second stage.
+    align_learning_rate : float or "auto", default="auto"
+        As ``sft_learning_rate``, for the second stage.
     batch_size : int or "auto", default="auto"
         Rows per step.
     optimizer : {"adamw", "adafactor"}, default="adamw"

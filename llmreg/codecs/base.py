@@ -6,13 +6,15 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from llmreg.integrations.documentation import DocumentedMixin
+
 __all__ = ["END", "MAX_LEAVES", "TargetCodec"]
 
 END = "<end>"
 MAX_LEAVES = 10**6
 
 
-class TargetCodec(BaseEstimator, metaclass=ABCMeta):
+class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
     """A number y ↔ the sequence of symbols that the language model writes for it.
 
     The base class of all codecs. A kind of codec fits :attr:`edges_` and :attr:`values_` and says

@@ -27,8 +27,10 @@ class DecimalCodec(TargetCodec):
     n_decimals : int, default=2
         Digits after the point, 0 to 15; 0 writes whole numbers, which end with END (the model's
         end-of-text token). y is rounded to the nearest number.
-    low, high : float or None, default=None
-        Ends of the range, in the units of y. None: from the training targets.
+    low : float or None, default=None
+        Lower end of the range, in the units of y. None: from the training targets.
+    high : float or None, default=None
+        Upper end of the range, likewise.
     margin : float, default=0.1
         Widen the range of the training targets by this fraction of it on either side, where
         ``low`` or ``high`` is None. May reach below zero where no target does: set ``low=0`` then.

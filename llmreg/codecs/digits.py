@@ -63,8 +63,10 @@ class DigitCodec(TargetCodec):
         Widen the range of the training targets by this fraction of it on either side, measured on
         the scale, so that predictions can go beyond what was seen. Not available with
         ``scale="quantile"``.
-    low, high : float or None, default=None
-        Fixed ends of the range, in the units of y. None: taken from the training targets.
+    low : float or None, default=None
+        Fixed lower end of the range, in the units of y. None: taken from the training targets.
+    high : float or None, default=None
+        Fixed upper end of the range, likewise.
 
     Attributes
     ----------

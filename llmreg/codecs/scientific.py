@@ -41,10 +41,12 @@ class ScientificCodec(TargetCodec):
         1 writes numbers from a tenth of the smallest magnitude to ten times the largest.
     signs : {"auto", "both"}, default="auto"
         "auto": the signs of the training targets (positive if all are zero). "both": both.
-    min_exponent, max_exponent : int or None, default=None
-        Fixed ends of the exponents, -307 to 307, to which no margin is added. None: from the
+    min_exponent : int or None, default=None
+        Fixed lower end of the exponents, -307 to 307, to which no margin is added. None: from the
         training targets. Targets that are tiny by chance make a long way to zero: a
         ``min_exponent`` shortens it, below which numbers are rounded to zero.
+    max_exponent : int or None, default=None
+        Fixed upper end of the exponents, likewise.
 
     Attributes
     ----------

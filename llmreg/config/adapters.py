@@ -5,10 +5,12 @@ from numbers import Integral, Real
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from llmreg.integrations.documentation import DocumentedMixin
+
 __all__ = ["Adapters"]
 
 
-class Adapters(BaseEstimator):
+class Adapters(DocumentedMixin, BaseEstimator):
     """LoRA on all linear layers of a transformer's upper blocks.
 
     ``LLMRegressor(adapters=8)`` means ``adapters=Adapters(8)``. A grid search reaches in as

@@ -11,6 +11,7 @@ from llmreg.codecs.digits import DigitCodec, TargetCodec
 from llmreg.config.adapters import Adapters
 from llmreg.config.device import Device
 from llmreg.config.pretrained_model import PretrainedModel
+from llmreg.integrations.documentation import DocumentedMixin
 from llmreg.methods import Method, resolve_method
 from llmreg.numbers.distribution import DECODINGS
 from llmreg.tables.serialization import RowSerializer
@@ -111,7 +112,7 @@ def _explaining(init):
     return explained
 
 
-class ParametersMixin:
+class ParametersMixin(DocumentedMixin):
     """How the estimator's parameters are set, and what it tells scikit-learn of itself."""
 
     def __init_subclass__(cls, **kwargs):

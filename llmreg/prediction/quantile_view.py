@@ -10,12 +10,13 @@ from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
+from llmreg.integrations.documentation import DocumentedMixin
 from llmreg.prediction.uncertainty import Floats
 
 __all__ = ["QuantileView"]
 
 
-class QuantileView(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
+class QuantileView(DocumentedMixin, MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     """A regressor that predicts one quantile of another one's distributions.
 
     For what asks for a regressor per quantile, such as conformalised quantile regression, and for

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from llmreg.integrations.documentation import DocumentedMixin
 from llmreg.tables.column_report import as_frame, describe_columns, warn_unseen
 from llmreg.tables.columns import KINDS, plan_column, write_column
 from llmreg.tables.kinds import look_at
@@ -19,7 +20,7 @@ from llmreg.tables.rows import Field, SerializedRows
 __all__ = ["RowSerializer"]
 
 
-class RowSerializer(TransformerMixin, BaseEstimator):
+class RowSerializer(DocumentedMixin, TransformerMixin, BaseEstimator):
     """Write every row of a table as a prompt for a language model.
 
     Without a template a row reads "name: value, name: value. target:" in column order. A table
