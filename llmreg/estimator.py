@@ -1,12 +1,13 @@
 """LLMRegressor: the scikit-learn estimator. It validates, calls and stores; it computes nothing."""
 
 import warnings
+from os import PathLike
 from typing import Any, Literal, Self, overload
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,6 +16,7 @@ from llmreg.config.checks import check_methods, check_parts, check_training_data
 from llmreg.config.device import Device, as_device
 from llmreg.config.parameters import CONSTRAINTS, LASTING, ParametersMixin
 from llmreg.config.pretrained_model import built_from
+from llmreg.integrations.fitting import fit_context
 from llmreg.methods import Method
 from llmreg.numbers.distribution import DECODINGS
 from llmreg.persistence.saving import SavingMixin
@@ -228,6 +230,7 @@ class LLMRegressor(
     """
 
     _parameter_constraints: dict = CONSTRAINTS
+    history_: pd.DataFrame
 
     def __init__(
         self,
@@ -237,20 +240,20 @@ class LLMRegressor(
         sft_method: str | Method = "soft_ce",
         serializer: RowSerializer | None = None,
         codec: TargetCodec | None = None,
-        number_input="auto",
+        number_input: str = "auto",
         text_features: Any = "auto",
         estimates: str | None = "auto",
         estimate_weight: float | str = "auto",
-        decoding="auto",
+        decoding: str = "auto",
         temperature_scaling: bool | str = "auto",
         tree_tolerance: float = 1e-3,
-        n_estimators=1,
+        n_estimators: int = 1,
         sft_epochs: int | str = "auto",
         sft_learning_rate: float | str = "auto",
         align_epochs: int | str = "auto",
         align_learning_rate: float | str = "auto",
         batch_size: int | str = "auto",
-        optimizer="adamw",
+        optimizer: str = "adamw",
         max_grad_norm: float | str | None = "auto",
         weight_decay: float | str = "auto",
         dropout: float | str = "auto",
@@ -258,11 +261,11 @@ class LLMRegressor(
         validation_fraction: float | str | None = "auto",
         n_iter_no_change: int | None = 10,
         device: str | Device = "auto",
-        checkpoint_dir=None,
+        checkpoint_dir: str | PathLike[str] | None = None,
         checkpoint_interval: float = 60.0,
-        random_state=None,
-        verbose=0,
-        warm_start=False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        warm_start: bool = False,
     ):
         self.model = model
         self.fit_method = fit_method
@@ -298,8 +301,8 @@ class LLMRegressor(
 
     # -- fit ----------------------------------------------------------------------------------
 
-    @_fit_context(prefer_skip_nested_validation=False)  # the serializer has parameters, too
-    def fit(self, X, y, sample_weight=None) -> Self:
+    @fit_context(prefer_skip_nested_validation=False)  # the serializer has parameters, too
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train on a table.
 
         Parameters
@@ -439,7 +442,7 @@ class LLMRegressor(
         both = [(part.decode(decoding, seed), part.std()) for part in blocks]
         return WithStd(map(np.concatenate, zip(*both, strict=True)))
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """R² of :meth:`predict`; y as in :meth:`fit`."""
         return super().score(X, numeric_targets(y), sample_weight)
 

@@ -3,6 +3,7 @@
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
@@ -66,7 +67,14 @@ class DecimalCodec(TargetCodec):
         "margin": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, n_decimals=2, *, low=None, high=None, margin=0.1):
+    def __init__(
+        self,
+        n_decimals: int = 2,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        margin: float = 0.1,
+    ):
         self.n_decimals = n_decimals
         self.low = low
         self.high = high
@@ -113,11 +121,11 @@ class DecimalCodec(TargetCodec):
         return low, high
 
     @property
-    def symbols(self):
+    def symbols(self) -> tuple[str, ...]:
         """tuple of str: digits, minus, point and END."""
         return SYMBOLS
 
-    def sequences(self):
+    def sequences(self) -> NDArray[np.int64]:
         """All sequences, in ascending order of the number they name.
 
         Returns

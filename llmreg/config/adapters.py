@@ -49,7 +49,7 @@ class Adapters(DocumentedMixin, BaseEstimator):
         self.rank = rank
         self.depth = depth
 
-    def n_blocks(self, available):
+    def n_blocks(self, available: int) -> int:
         """How many of the available blocks get adapters, at least one; the depth is settled."""
         if isinstance(self.depth, Integral):
             return min(int(self.depth), available)

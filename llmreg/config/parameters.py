@@ -3,7 +3,7 @@
 import functools
 from numbers import Integral, Real
 from os import PathLike
-from typing import Self
+from typing import Any, Self
 
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
@@ -127,7 +127,7 @@ class ParametersMixin(DocumentedMixin):
         tags.input_tags.allow_nan = True
         return tags
 
-    def set_params(self, **params) -> Self:
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, also of parts that are still given by name or left at None.
 
         ``set_params(codec__n_digits=3)`` works on ``codec=None``,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from llmreg.displays.axes import BLUE, GREEN, GREY, Display
-from llmreg.numbers.distribution import NumericDistribution
+from llmreg.numbers.distribution import NumericDistribution, RandomState
 from llmreg.prediction.through import regressor_within
 from llmreg.tables.targets import numeric_targets
 
@@ -72,7 +72,7 @@ class SamplesDisplay(Display):
         y: ArrayLike,
         *,
         max_samples: int = 64,
-        random_state: Any = 0,
+        random_state: RandomState = 0,
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
@@ -106,7 +106,7 @@ class SamplesDisplay(Display):
         distribution: NumericDistribution,
         *,
         max_samples: int = 64,
-        random_state: Any = 0,
+        random_state: RandomState = 0,
         target_name: str = "target",
         ax: Any = None,
         **kwargs: Any,

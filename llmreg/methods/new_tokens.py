@@ -42,7 +42,7 @@ class NewTokens(CE):
 
     _parameter_constraints: dict = {"init": STARTS}
 
-    def __init__(self, init="first"):
+    def __init__(self, init: str = "first"):
         self.init = init
 
     @property

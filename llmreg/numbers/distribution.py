@@ -1,8 +1,10 @@
 """Predictive distributions over numbers, one histogram per row."""
 
 import numbers
+from collections.abc import Callable, Iterable
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from llmreg.numbers.histogram_cells import (
@@ -15,6 +17,9 @@ from llmreg.numbers.histogram_cells import (
     stacked,
 )
 from llmreg.numbers.presentation import PresentationMixin
+
+Floats = NDArray[np.float64]
+RandomState = int | np.random.RandomState | None
 
 DECODINGS = ("rail", "median", "mode", "greedy", "sample", "sampled_rail")
 N_DRAWS = 32  # of "sampled_rail", as published
@@ -71,7 +76,16 @@ class NumericDistribution(PresentationMixin):
     [[1.5, 2.5]]
     """
 
-    def __init__(self, probabilities, lower, upper, *, values=None, greedy=None, mode=None):
+    def __init__(
+        self,
+        probabilities: ArrayLike,
+        lower: ArrayLike,
+        upper: ArrayLike,
+        *,
+        values: ArrayLike | None = None,
+        greedy: ArrayLike | None = None,
+        mode: ArrayLike | None = None,
+    ):
         p = normalised(probabilities)
         lower, upper = as_support("lower", lower, p.shape), as_support("upper", upper, p.shape)
         # Halving first: the sum of two large finite edges may overflow.
@@ -88,7 +102,7 @@ class NumericDistribution(PresentationMixin):
         self.probabilities, self.lower, self.upper, self.values, self._greedy, self._mode = arrays
         return self
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.probabilities)
 
     def __repr__(self):
@@ -96,7 +110,7 @@ class NumericDistribution(PresentationMixin):
         support = "shared" if self.lower.ndim == 1 else "per-row"
         return f"NumericDistribution(n_rows={n_rows}, n_cells={n_cells}, {support} support)"
 
-    def __getitem__(self, rows) -> "NumericDistribution":
+    def __getitem__(self, rows: int | slice | ArrayLike) -> "NumericDistribution":
         """The distributions of these rows (int, slice, mask or array), as another instance."""
         if not isinstance(rows, slice):
             rows = np.atleast_1d(np.arange(len(self))[rows])
@@ -110,7 +124,7 @@ class NumericDistribution(PresentationMixin):
         return type(self).__new__(type(self))._store(self.probabilities[rows], *support, *chosen)
 
     @classmethod
-    def concatenate(cls, parts) -> "NumericDistribution":
+    def concatenate(cls, parts: "Iterable[NumericDistribution]") -> "NumericDistribution":
         """Stack the rows of an iterable of distributions, whose supports and K may differ
         (shorter rows are padded with cells without mass). ValueError if there are no parts, or
         if only some of them carry greedy values or modes."""
@@ -122,7 +136,7 @@ class NumericDistribution(PresentationMixin):
         cells = [(part.probabilities, part.lower, part.upper, part.values) for part in parts]
         return cls.__new__(cls)._store(*stacked(cells), *chosen)
 
-    def transformed(self, function):
+    def transformed(self, function: Callable[[Floats], Floats]) -> "NumericDistribution":
         """The distributions of ``function(y)``.
 
         Parameters
@@ -139,14 +153,14 @@ class NumericDistribution(PresentationMixin):
         mapped = (part if part is None else function(part) for part in a)
         return type(self).__new__(type(self))._store(self.probabilities, *mapped)
 
-    def mean(self) -> np.ndarray:
+    def mean(self) -> Floats:
         """Expected value, (n_rows,): what RAIL predicts (Lukasik et al., Regression-aware
         inference with LLMs, 2024; its fine-tuning, RAFT, 2025), optimal for squared error."""
         if np.abs(self.values).max(initial=0.0) < _FINE:
             return self._expect(self.values / _FINE) * _FINE
         return self._expect(self.values)
 
-    def std(self) -> np.ndarray:
+    def std(self) -> Floats:
         """Standard deviation of the histogram, (n_rows,): mass uniform within cells, so it is
         taken about the mean of the midpoints, whatever `values` are."""
         middle = self.lower / 2 + self.upper / 2
@@ -163,18 +177,18 @@ class NumericDistribution(PresentationMixin):
             square = (deviation / unit) ** 2 + (width / unit) ** 2 / 3
         return np.sqrt(self._expect(np.where(counts, square, 0.0))) * unit[:, 0]
 
-    def median(self) -> np.ndarray:
+    def median(self) -> Floats:
         """`quantile(0.5)`, (n_rows,): optimal for absolute error."""
         return self.quantile(0.5)
 
-    def mode(self) -> np.ndarray:
+    def mode(self) -> Floats:
         """Value of the most probable cell, (n_rows,); of several, the smallest value."""
         if self._mode is not None:
             return self._mode
         p = self.probabilities
         return np.where(p == p.max(axis=1, keepdims=True), self.values, np.inf).min(axis=1)
 
-    def greedy(self) -> np.ndarray:
+    def greedy(self) -> Floats:
         """The stored greedy values, (n_rows,); ValueError if none were given."""
         if self._greedy is None:
             raise ValueError(
@@ -183,12 +197,12 @@ class NumericDistribution(PresentationMixin):
             )
         return self._greedy
 
-    def entropy(self) -> np.ndarray:
+    def entropy(self) -> Floats:
         """Entropy over the cells, in nats, (n_rows,)."""
         p = self.probabilities
         return np.abs(self._expect(np.log(np.where(p > 0, p, 1.0))))  # abs: never -0.0
 
-    def quantile(self, q) -> np.ndarray:
+    def quantile(self, q: ArrayLike) -> Floats:
         """Smallest y with CDF(y) >= q (for q = 0, the lower end of the mass).
 
         Parameters
@@ -203,13 +217,13 @@ class NumericDistribution(PresentationMixin):
         at = self._invert(np.broadcast_to(q, (len(self), q.size)))
         return at[:, 0] if q.ndim == 0 else at
 
-    def interval(self, coverage) -> np.ndarray:
+    def interval(self, coverage: float) -> Floats:
         """Central interval that holds `coverage` (a float in [0, 1], else ValueError) of the
         mass: array of shape (n_rows, 2), in the units of y."""
         check_coverage(coverage)
         return self.quantile([(1 - coverage) / 2, (1 + coverage) / 2])
 
-    def cdf(self, y) -> np.ndarray:
+    def cdf(self, y: ArrayLike) -> Floats:
         """P(Y <= y), right-continuous at atoms; the result has shape (n_rows,) or (n_rows, m).
 
         Parameters
@@ -230,7 +244,7 @@ class NumericDistribution(PresentationMixin):
         below = np.minimum(below, 1.0)
         return below if y.ndim == 2 else below[:, 0]
 
-    def crps(self, y) -> np.ndarray:
+    def crps(self, y: ArrayLike) -> Floats:
         """Continuous ranked probability score, (n_rows,), >= 0, in the units of y: the integral
         over t of (CDF(t) - 1[t >= y])^2, exactly (Gneiting & Raftery, JASA 2007, section 4.2,
         with the sign that makes smaller better); equals E|Y - y| - E|Y - Y'| / 2.
@@ -250,7 +264,7 @@ class NumericDistribution(PresentationMixin):
             scores[rows] = self[rows]._crps(y[rows, None])
         return scores
 
-    def sample(self, n_samples=1, random_state=None) -> np.ndarray:
+    def sample(self, n_samples: int = 1, random_state: RandomState = None) -> Floats:
         """Draw by inverse CDF, uniformly within cells; (n_rows, n_samples), in the units of y.
 
         Parameters
@@ -263,7 +277,7 @@ class NumericDistribution(PresentationMixin):
             raise ValueError(f"n_samples is {n_samples!r}; give an integer >= 1.")
         return self._invert(check_random_state(random_state).random_sample((len(self), n_samples)))
 
-    def decode(self, decoding, random_state=None) -> np.ndarray:
+    def decode(self, decoding: str, random_state: RandomState = None) -> Floats:
         """One number per row, (n_rows,), in the units of y.
 
         Parameters

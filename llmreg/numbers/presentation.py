@@ -1,9 +1,11 @@
 """Distributions for people to look at: as a table, and as a page of a notebook."""
 
 from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 __all__ = ["PresentationMixin", "masses_between", "shown_range"]
 
@@ -17,7 +19,9 @@ NEARLY_ALL = (0.005, 0.995)
 class PresentationMixin:
     """``to_frame`` and the HTML representation of a NumericDistribution."""
 
-    def to_frame(self, quantiles=(0.05, 0.25, 0.75, 0.95), *, index=None):
+    def to_frame(
+        self, quantiles: ArrayLike = (0.05, 0.25, 0.75, 0.95), *, index: Any = None
+    ) -> pd.DataFrame:
         """A table with a row per prediction.
 
         Parameters

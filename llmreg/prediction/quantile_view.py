@@ -4,13 +4,14 @@ from numbers import Real
 from typing import Any, Self
 
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.integrations.documentation import DocumentedMixin
+from llmreg.integrations.fitting import fit_context
 from llmreg.prediction.uncertainty import Floats
 
 __all__ = ["QuantileView"]
@@ -60,7 +61,7 @@ class QuantileView(DocumentedMixin, MetaEstimatorMixin, RegressorMixin, BaseEsti
         self.estimator = estimator
         self.quantile = quantile
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit a clone of the estimator.
 

@@ -1,16 +1,18 @@
 """What a fitted estimator knows beyond one number per row."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
-from llmreg.numbers.distribution import NumericDistribution, check_coverage, check_levels
+from llmreg.numbers.distribution import (
+    Floats,
+    NumericDistribution,
+    RandomState,
+    check_coverage,
+    check_levels,
+)
 
 __all__ = ["Floats", "UncertaintyMixin", "WithStd"]
-
-Floats = NDArray[np.float64]
 
 
 class WithStd(tuple):
@@ -121,7 +123,7 @@ class UncertaintyMixin:
         check_coverage(coverage)
         return self._of_spread(X, "intervals", lambda part: part.interval(coverage))
 
-    def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: Any = 0) -> Floats:
+    def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: RandomState = 0) -> Floats:
         """Draw numbers from each row's distribution, uniformly within bins.
 
         As :meth:`sklearn.gaussian_process.GaussianProcessRegressor.sample_y`, but rows are drawn
