@@ -92,7 +92,7 @@ class DistributionDisplay(Display):
         -------
         display : DistributionDisplay
         """
-        X, y = X[:n_rows], None if y is None else y[:n_rows]
+        X, y = X[:n_rows], None if y is None else np.asarray(y)[:n_rows]
         names = getattr(X, "index", None)
         regressor, X = regressor_within(estimator, X)
         display = cls(

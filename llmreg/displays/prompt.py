@@ -120,8 +120,9 @@ def _ways(segment):
     return segment.n_written > 0 or not segment.vectors, bool(segment.vectors)
 
 
-def _features(segment):
-    return f"{len(segment.vectors)} feature vectors"
+def _features(segment, named):
+    """Of a text; where its cell stands elsewhere and has no name, with the column's."""
+    return f"{len(segment.vectors)} feature vectors" + (not named) * f" of {segment.column}"
 
 
 def _is_features(segment):
@@ -132,7 +133,7 @@ def _plain(segment, named):
     if segment.column is None:
         return segment.text
     as_text, as_vector = _ways(segment)
-    inside = _features(segment) if _is_features(segment) else segment.text
+    inside = _features(segment, named) if _is_features(segment) else segment.text
     cell = f"[{segment.text}]" * as_text + f"<{inside}>" * as_vector
     return f"{segment.column}={cell}" if named else cell
 
@@ -142,7 +143,7 @@ def _marked(segment, named):
     if segment.column is None:
         return f'<span style="opacity:0.7">{text}</span>'
     if _is_features(segment):
-        text = f"{text} + {escape(_features(segment))}".removeprefix(" + ")
+        text = f"{text} + {escape(_features(segment, named))}".removeprefix(" + ")
     how = LEGEND[_ways(segment)]
     title = escape(f"{segment.column} ({segment.kind}), read as {how}", quote=True)
     label = f"{escape(segment.column)} " * named

@@ -41,6 +41,13 @@ def test_pretrained_weights_read_the_row(pretrained, table):
     assert "".join(segment.text for segment in display.segments).endswith(prompt)
 
 
+def test_a_texts_features_stand_first_and_are_named(pretrained_folder, table):
+    model = LLMRegressor(pretrained_folder, text_features=True, **QUICK)
+    text = repr(PromptDisplay.from_estimator(model.fit(table.X[:8], table.y[:8]), table.X))
+    assert text.startswith("<8 feature vectors of words>")
+    assert f"words: [{table.X['words'][0]}]" in text
+
+
 def test_the_page_marks_the_cells_by_how_they_are_read(pretrained, table):
     page = PromptDisplay.from_estimator(pretrained, table.X)._repr_html_()
     root = ElementTree.fromstring(f"<div>{page}</div>")
