@@ -13,6 +13,13 @@ from llmreg.config.device import Device
 from llmreg.config.optimizer import Optimizer
 from llmreg.config.pretrained_model import PretrainedModel
 from llmreg.config.published import published
+from llmreg.displays import (
+    CoverageDisplay,
+    DistributionDisplay,
+    HistoryDisplay,
+    PromptDisplay,
+    SamplesDisplay,
+)
 from llmreg.estimator import LLMRegressor
 from llmreg.memory.needs import MemoryEstimate, StageMemory, estimate_memory
 from llmreg.methods import (
@@ -42,7 +49,9 @@ from llmreg.methods import (
     fit_methods,
     register,
 )
+from llmreg.metrics import combine_scorers, get_scorer
 from llmreg.numbers.distribution import NumericDistribution
+from llmreg.prediction.quantile_view import QuantileView
 from llmreg.tables.serialization import RowSerializer
 from llmreg.version import __version__
 
@@ -57,13 +66,16 @@ __all__ = [
     "RAFT",
     "RLOO",
     "Adapters",
+    "CoverageDisplay",
     "DecimalCodec",
     "Device",
     "DigitCodec",
+    "DistributionDisplay",
     "GenRe2",
     "GridCodec",
     "HeadMethod",
     "Histogram",
+    "HistoryDisplay",
     "LLMRegressor",
     "LearnableRAFT",
     "LogitsMLPHead",
@@ -76,8 +88,11 @@ __all__ = [
     "PoolHead",
     "PretrainedModel",
     "ProbabilitiesHead",
+    "PromptDisplay",
+    "QuantileView",
     "ReMax",
     "RowSerializer",
+    "SamplesDisplay",
     "ScientificCodec",
     "SoftCE",
     "SpecialTokenHead",
@@ -85,8 +100,10 @@ __all__ = [
     "TargetCodec",
     "ZeroShot",
     "__version__",
+    "combine_scorers",
     "estimate_memory",
     "fit_methods",
+    "get_scorer",
     "published",
     "register",
 ]

@@ -1,14 +1,14 @@
 """LLMRegressor: the scikit-learn estimator. It validates, calls and stores; it computes nothing."""
 
 import warnings
-from functools import partial
-from typing import Any, Literal, Self, overload
+from os import PathLike
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from llmreg.codecs.digits import DigitCodec, TargetCodec
 from llmreg.config.checks import (
@@ -17,23 +17,19 @@ from llmreg.config.checks import (
     check_training_data,
     check_validation_data,
 )
-from llmreg.config.device import Device, as_device
+from llmreg.config.device import Device
 from llmreg.config.optimizer import Optimizer
 from llmreg.config.parameters import CONSTRAINTS, LASTING, ParametersMixin
 from llmreg.config.pretrained_model import built_from
+from llmreg.integrations.fitting import fit_context
 from llmreg.methods import Method
-from llmreg.numbers.decisions import least_cost
-from llmreg.numbers.distribution import DECODINGS, DRAWN
 from llmreg.persistence.saving import SavingMixin
 from llmreg.prediction.fitted import FittedMixin
+from llmreg.prediction.predictions import PredictMixin
 from llmreg.prediction.uncertainty import UncertaintyMixin
-from llmreg.tables.reading import read_table
 from llmreg.tables.serialization import RowSerializer
-from llmreg.tables.targets import numeric_targets
 
 __all__ = ["LLMRegressor"]
-
-ROWS_PER_BLOCK = 4096  # predict works through the table in blocks, so memory stays flat
 
 # Columns of an empty history_, where nothing was trained.
 HISTORY = (
@@ -43,7 +39,13 @@ HISTORY = (
 
 
 class LLMRegressor(
-    UncertaintyMixin, SavingMixin, FittedMixin, ParametersMixin, RegressorMixin, BaseEstimator
+    PredictMixin,
+    UncertaintyMixin,
+    SavingMixin,
+    FittedMixin,
+    ParametersMixin,
+    RegressorMixin,
+    BaseEstimator,
 ):
     """Predict a number from a table row with a language model.
 
@@ -132,10 +134,14 @@ class LLMRegressor(
         three take three times as long to fit and to predict. Members of a pretrained model share
         its base and the adapters' start. All are validated on the same rows, and computed exactly,
         whatever ``tree_tolerance``.
-    sft_epochs, align_epochs : int or "auto", default="auto"
-        Passes over the training rows in each stage. 0 leaves the stage out.
-    sft_learning_rate, align_learning_rate : float or "auto", default="auto"
-        Peak learning rate of each stage.
+    sft_epochs : int or "auto", default="auto"
+        Passes over the training rows in the first stage. 0 leaves the stage out.
+    sft_learning_rate : float or "auto", default="auto"
+        Peak learning rate of the first stage.
+    align_epochs : int or "auto", default="auto"
+        As ``sft_epochs``, for the second stage.
+    align_learning_rate : float or "auto", default="auto"
+        As ``sft_learning_rate``, for the second stage.
     batch_size : int or "auto", default="auto"
         Rows per step.
     optimizer : {"adamw", "adafactor"} or Optimizer, default="adamw"
@@ -236,6 +242,7 @@ class LLMRegressor(
     """
 
     _parameter_constraints: dict = CONSTRAINTS
+    history_: pd.DataFrame
 
     def __init__(
         self,
@@ -245,15 +252,15 @@ class LLMRegressor(
         sft_method: str | Method = "soft_ce",
         serializer: RowSerializer | None = None,
         codec: TargetCodec | None = None,
-        number_input="auto",
+        number_input: str = "auto",
         text_features: Any = "auto",
         estimates: str | None = "auto",
         estimate_weight: float | str = "auto",
-        decoding="auto",
+        decoding: str = "auto",
         n_samples: int = 32,
         temperature_scaling: bool | str = "auto",
         tree_tolerance: float = 1e-3,
-        n_estimators=1,
+        n_estimators: int = 1,
         sft_epochs: int | str = "auto",
         sft_learning_rate: float | str = "auto",
         align_epochs: int | str = "auto",
@@ -267,11 +274,11 @@ class LLMRegressor(
         selection: str = "error",
         n_iter_no_change: int | None = 10,
         device: str | Device = "auto",
-        checkpoint_dir=None,
+        checkpoint_dir: str | PathLike[str] | None = None,
         checkpoint_interval: float = 60.0,
-        random_state=None,
-        verbose=0,
-        warm_start=False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        warm_start: bool = False,
     ):
         self.model = model
         self.fit_method = fit_method
@@ -308,9 +315,16 @@ class LLMRegressor(
 
     # -- fit ----------------------------------------------------------------------------------
 
-    @_fit_context(prefer_skip_nested_validation=False)  # the serializer has parameters, too
+    @fit_context(prefer_skip_nested_validation=False)  # the serializer has parameters, too
     def fit(
-        self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> Self:
         """Train on a table.
 
@@ -397,110 +411,3 @@ class LLMRegressor(
                 stacklevel=4,  # the caller of fit, which scikit-learn wraps
             )
         return self.fitted_
-
-    # -- predict ------------------------------------------------------------------------------
-
-    @overload
-    def predict(
-        self, X, decoding=..., return_std: Literal[False] = ..., *, cost=..., n_samples=...
-    ) -> np.ndarray: ...
-    @overload
-    def predict(
-        self, X, decoding=..., *, return_std: Literal[True], cost=..., n_samples=...
-    ) -> tuple[np.ndarray, ...]: ...
-    def predict(self, X, decoding=None, return_std=False, *, cost=None, n_samples=None):
-        """Predict a number for each row.
-
-        Parameters
-        ----------
-        X : DataFrame, array-like, Series or list of str
-            Rows with the columns seen in ``fit``.
-        decoding : str or None, default=None
-            Overrides the parameter ``decoding`` for this call.
-        return_std : bool, default=False
-            Also return the standard deviations of the rows' distributions, whatever the decoding.
-        cost : callable or None, default=None
-            Predict what costs least: of the codec's numbers the one with the least expected cost.
-            ``cost(prediction, y)`` gets arrays in the units of y that broadcast, and returns what
-            it costs to predict the one where the other comes true. The whole number tree is
-            computed, whatever ``tree_tolerance``.
-        n_samples : int or None, default=None
-            Overrides the parameter ``n_samples`` for this call.
-
-        Returns
-        -------
-        y_hat : ndarray of shape (n_rows,), float64
-            In the units of y.
-        y_std : ndarray of shape (n_rows,), float64
-            Only if ``return_std`` is True.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        ValueError
-            For columns that differ from those of ``fit``, an unknown decoding, a decoding and a
-            cost at once, costs that are not finite, or the standard deviation or a cost of a method
-            that predicts one number and no distribution.
-
-        Examples
-        --------
-        Being short of stock costs three times what a surplus does:
-
-        >>> import numpy as np
-        >>> from llmreg import LLMRegressor
-        >>> X, y = np.arange(30.0).reshape(-1, 1), np.arange(30.0)
-        >>> model = LLMRegressor(fit_method="ce", sft_epochs=1, random_state=0).fit(X, y)
-        >>> cost = lambda ordered, sold: np.where(sold > ordered, 3, 1) * np.abs(sold - ordered)
-        >>> model.predict(X, cost=cost).shape
-        (30,)
-        """
-        check_is_fitted(self, "model_")
-        read, spread_for, tolerance = self._reading_of(decoding, cost, n_samples)
-        if return_std:
-            spread_for = spread_for or "standard deviation"
-        blocks = self._blocks(X, spread_for, tolerance)
-        if not return_std:
-            return np.concatenate([read(part) for part in blocks])
-        both = [(read(part), part.std()) for part in blocks]
-        return tuple(map(np.concatenate, zip(*both, strict=True)))
-
-    def _reading_of(self, decoding, cost, n_samples):
-        """How predictions are read off distributions, what they need a spread for, and how exactly
-        the tree must be computed (None: as the parameter says)."""
-        if cost is not None:
-            if decoding is not None:
-                raise ValueError(
-                    f"decoding={decoding!r} and cost={cost!r} are two ways of choosing a number: "
-                    "give one of them."
-                )
-            return partial(least_cost, cost=cost), "expected cost", 0.0
-        decoding = self.decoding if decoding is None else decoding
-        decoding = self.decoding_ if decoding == "auto" else decoding
-        if decoding not in DECODINGS:
-            raise ValueError(f"decoding={decoding!r} is not 'auto' or one of {DECODINGS}.")
-        # One seed for all blocks, drawn anew in each call: the same call gives the same draws.
-        seed = check_random_state(self.random_state) if decoding in DRAWN else None
-        count = self.n_samples if n_samples is None else n_samples
-        return lambda part: part.decode(decoding, seed, count), None, None
-
-    def score(self, X, y, sample_weight=None):
-        """R² of :meth:`predict`; y as in :meth:`fit`."""
-        return super().score(X, numeric_targets(y), sample_weight)
-
-    def _blocks(self, X, spread_for=None, tolerance=None):
-        """Distributions of blocks of rows, in order. ``spread_for`` names what is read of them if
-        it needs a method that predicts distributions; ``tolerance`` takes ``tree_tolerance``'s
-        place."""
-        check_is_fitted(self, "model_")
-        if spread_for is not None:
-            self._check_spread(spread_for)
-        fitted, calibration = self.fitted_, self.fitted_.calibration
-        frame = read_table(self, X, reset=False)
-        from llmreg.prediction.distributions import distributions, ready
-
-        model = ready(fitted.model, as_device(self.device).name)
-        tolerance = fitted.std * (self.tree_tolerance if tolerance is None else tolerance)
-        for start in range(0, len(frame), ROWS_PER_BLOCK):
-            rows = fitted.serializer.serialize(frame.iloc[start : start + ROWS_PER_BLOCK])
-            yield distributions(model, fitted.prompts.encode(rows), tolerance, calibration)

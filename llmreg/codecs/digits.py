@@ -10,6 +10,7 @@ are in :mod:`~llmreg.codecs.scientific`, :mod:`~llmreg.codecs.grids` and
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -63,8 +64,10 @@ class DigitCodec(TargetCodec):
         Widen the range of the training targets by this fraction of it on either side, measured on
         the scale, so that predictions can go beyond what was seen. Not available with
         ``scale="quantile"``.
-    low, high : float or None, default=None
-        Fixed ends of the range, in the units of y. None: taken from the training targets.
+    low : float or None, default=None
+        Fixed lower end of the range, in the units of y. None: taken from the training targets.
+    high : float or None, default=None
+        Fixed upper end of the range, likewise.
     rounding : {"bin", "nearest"}, default="bin"
         "bin": each sequence of digits is a bin of equal width on the scale, and decodes to its
         centre. "nearest": it is the bin's lower end, and targets go to the nearest of these, as
@@ -112,8 +115,17 @@ class DigitCodec(TargetCodec):
         "rounding": [StrOptions({"bin", "nearest"})],
     }
 
-    def __init__(self, base=10, n_digits=2, *, scale="auto", margin=0.0, low=None, high=None,
-                 rounding="bin"):  # fmt: skip
+    def __init__(
+        self,
+        base: int = 10,
+        n_digits: int = 2,
+        *,
+        scale: str = "auto",
+        margin: float = 0.0,
+        low: float | None = None,
+        high: float | None = None,
+        rounding: str = "bin",
+    ):
         self.base = base
         self.n_digits = n_digits
         self.scale = scale
@@ -174,13 +186,13 @@ class DigitCodec(TargetCodec):
         """bool: whether bins have equal width in y."""
         return self.scale_ == "minmax"
 
-    def to_axis(self, y):
+    def to_axis(self, y: ArrayLike) -> NDArray[np.float64]:
         """Where numbers lie on the scale; see :meth:`TargetCodec.to_axis`."""
         if self.scale_ in BENT:
             return bend(np.asarray(y, dtype=np.float64), self.centre_, self.unit_)
         return super().to_axis(y)
 
-    def from_axis(self, t):
+    def from_axis(self, t: ArrayLike) -> NDArray[np.float64]:
         """The numbers at places on the scale; see :meth:`TargetCodec.to_axis`."""
         if self.scale_ in BENT:
             return unbend(np.asarray(t, dtype=np.float64), self.centre_, self.unit_)
@@ -251,11 +263,11 @@ class DigitCodec(TargetCodec):
         return low, high
 
     @property
-    def symbols(self):
+    def symbols(self) -> tuple[str, ...]:
         """tuple of str: the symbols the model writes, in ascending order of their value."""
         return tuple(SYMBOLS[: self.base])
 
-    def sequences(self):
+    def sequences(self) -> NDArray[np.int64]:
         """All sequences, in ascending order of the bin they name.
 
         Returns
@@ -270,11 +282,11 @@ class DigitCodec(TargetCodec):
         return (k[:, None] // place) % self.base
 
     @property
-    def max_length(self):
+    def max_length(self) -> int:
         """int: ``n_digits``."""
         return int(self.n_digits)
 
-    def encode(self, y):
+    def encode(self, y: ArrayLike) -> NDArray[np.int64]:
         """Numbers to symbol sequences.
 
         Parameters
@@ -287,7 +299,7 @@ class DigitCodec(TargetCodec):
         """
         return self._digits(self.leaf_of(y))
 
-    def decode(self, sequences):
+    def decode(self, sequences: ArrayLike) -> NDArray[np.float64]:
         """Symbol sequences of shape (n_rows, n_digits) to numbers of shape (n_rows,)."""
         check_is_fitted(self)
         place = self.base ** np.arange(self.n_digits - 1, -1, -1, dtype=np.int64)

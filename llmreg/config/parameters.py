@@ -3,7 +3,7 @@
 import functools
 from numbers import Integral, Real
 from os import PathLike
-from typing import Self
+from typing import Any, Self
 
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
@@ -12,6 +12,7 @@ from llmreg.config.adapters import Adapters
 from llmreg.config.device import Device
 from llmreg.config.optimizer import Optimizer
 from llmreg.config.pretrained_model import PretrainedModel
+from llmreg.integrations.documentation import DocumentedMixin
 from llmreg.methods import Method, resolve_method
 from llmreg.numbers.distribution import DECODINGS
 from llmreg.tables.serialization import RowSerializer
@@ -114,7 +115,7 @@ def _explaining(init):
     return explained
 
 
-class ParametersMixin:
+class ParametersMixin(DocumentedMixin):
     """How the estimator's parameters are set, and what it tells scikit-learn of itself."""
 
     def __init_subclass__(cls, **kwargs):
@@ -129,7 +130,7 @@ class ParametersMixin:
         tags.input_tags.allow_nan = True
         return tags
 
-    def set_params(self, **params) -> Self:
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, also of parts that are still given by name or left at None.
 
         ``set_params(codec__n_digits=3)`` works on ``codec=None``,

@@ -3,12 +3,14 @@
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import StrOptions
 
+from llmreg.integrations.documentation import DocumentedMixin
+
 __all__ = ["STAGES", "Method", "check_bounded", "check_reach"]
 
 STAGES = [StrOptions({"sft", "align"})]  # legal values, for methods that leave the choice
 
 
-class Method(BaseEstimator):
+class Method(DocumentedMixin, BaseEstimator):
     """Base class of the training methods.
 
     A subclass assigns its parameters in ``__init__`` (so they are searchable as

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from numbers import Real
+from typing import Any
 
 from sklearn.utils._param_validation import Interval
 
@@ -54,9 +55,9 @@ class GenRe2(ReMax):
     equation = "remax + expert_weight · mean_{s,k} −log p(expert's symbol | v_s's first k symbols)"
     paper = "GenRe² (arXiv 2512.06533)"
 
-    def __init__(self, num_generations: int | str = 16, *, reward: str | Callable = "mse",
-                 temperature=1.0, beta=0.0, scale_rewards: str | bool = False,
-                 compare_with="target", expert_weight=0.05):  # fmt: skip
+    def __init__(self, num_generations: int | str = 16, *, reward: str | Callable[..., Any] = "mse",
+                 temperature: float = 1.0, beta: float = 0.0, scale_rewards: str | bool = False,
+                 compare_with: str = "target", expert_weight: float = 0.05):  # fmt: skip
         super().__init__(
             num_generations,
             reward=reward,

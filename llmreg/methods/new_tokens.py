@@ -43,7 +43,7 @@ class NewTokens(CE):
     normalisation = "step"  # new tokens are not in the vocabulary
     _parameter_constraints: dict = {"init": STARTS}
 
-    def __init__(self, init="first"):
+    def __init__(self, init: str = "first"):
         self.init = init
 
     @property

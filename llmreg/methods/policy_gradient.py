@@ -6,6 +6,7 @@ no clipping. Left out of the published GRPO: several updates per batch, the clip
 
 from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any
 
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
@@ -35,9 +36,16 @@ class PolicyGradient(Method):
     baseline = "group"
     trains = "written numbers, by their reward"
 
-    def __init__(self, num_generations: int | str = 16, *, reward: str | Callable = "mse",
-                 temperature=1.0, beta=0.0, scale_rewards: str | bool = False,
-                 compare_with="target"):  # fmt: skip
+    def __init__(
+        self,
+        num_generations: int | str = 16,
+        *,
+        reward: str | Callable[..., Any] = "mse",
+        temperature: float = 1.0,
+        beta: float = 0.0,
+        scale_rewards: str | bool = False,
+        compare_with: str = "target",
+    ):
         self.num_generations = num_generations
         self.reward = reward
         self.temperature = temperature
@@ -170,9 +178,16 @@ class GRPO(PolicyGradient):
     equation = "−mean_s A_s log p(v_s), A_s = (r_s − mean r) / deviation"
     paper = "Shao et al. 2024 (arXiv 2402.03300); GenRe² (arXiv 2512.06533)"
 
-    def __init__(self, num_generations: int | str = 16, *, reward: str | Callable = "crps",
-                 temperature=1.0, beta=0.0, scale_rewards: str | bool = "batch",
-                 compare_with="target"):  # fmt: skip
+    def __init__(
+        self,
+        num_generations: int | str = 16,
+        *,
+        reward: str | Callable[..., Any] = "crps",
+        temperature: float = 1.0,
+        beta: float = 0.0,
+        scale_rewards: str | bool = "batch",
+        compare_with: str = "target",
+    ):
         super().__init__(
             num_generations,
             reward=reward,

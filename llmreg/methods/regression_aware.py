@@ -91,8 +91,8 @@ class RAFT(Method):
     equation = "(y − Σ_v p(v) v)²"
     paper = "RAFT (Lukasik et al. 2025), eq. 9–10"
 
-    def __init__(self, criterion="squared", *, stage="align", bidirectional=False,
-                 normalisation: str | None = "step"):  # fmt: skip
+    def __init__(self, criterion: str = "squared", *, stage: str = "align",
+                 bidirectional: bool = False, normalisation: str | None = "step"):  # fmt: skip
         self.criterion = criterion
         self.stage = stage
         self.bidirectional = bidirectional
@@ -185,7 +185,7 @@ class MBR(Method):
     equation = "Σ_v p(v) (y − v)²"
     paper = "RAFT (Lukasik et al. 2025), Definition 2, eq. 13–14"
 
-    def __init__(self, num_generations: int | str = "exact", *, stage="align"):
+    def __init__(self, num_generations: int | str = "exact", *, stage: str = "align"):
         self.num_generations = num_generations
         self.stage = stage
 
@@ -250,7 +250,7 @@ class CRPS(Method):
     equation = "E|v − y| − ½ E|v − v'|"
     paper = "Gneiting & Raftery 2007, eq. 20–21"
 
-    def __init__(self, stage="align"):
+    def __init__(self, stage: str = "align"):
         self.stage = stage
 
     def check_codec(self, codec):

@@ -93,7 +93,7 @@ class SoftCE(Method):
     equation = "−Σ_b w_b log p_b + mean_weight · (y − E v)²"
     paper = "Gaussian targets: Imani & White 2018 (arXiv 1806.04613); the mean: RAFT, eq. 9"
 
-    def __init__(self, sigma=0.2, *, mean_weight=1.0):
+    def __init__(self, sigma: float = 0.2, *, mean_weight: float = 1.0):
         self.sigma = sigma
         self.mean_weight = mean_weight
 
