@@ -99,7 +99,9 @@ class HistoryDisplay(Display):
         column = self._column(column)
         ax = self._draw_on(ax)
         history = self.history.assign(member=self.history.get("member", 0))
-        history["epoch"] = history.groupby("member").cumcount() + 1
+        # Epoch 0 stands where the stage before it ended.
+        history["epoch"] = (history["step"] > 0).groupby(history["member"]).cumsum()
+        history = history[history[column].notna()]
         stages = list(history.groupby("stage", sort=False))
         apart = column == "loss" and len(stages) > 1
         lines = []

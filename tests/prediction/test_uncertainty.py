@@ -164,7 +164,9 @@ def test_predict_gives_quantiles_and_intervals_too(model, new):
     [
         dict(quantiles=[0.1], coverage=0.5),
         dict(quantiles=[0.1], return_std=True),
-        dict(coverage=0.5, decoding="median"),
+        dict(decoding="median", coverage=0.5),
+        dict(decoding="median", cost=np.subtract),
+        dict(cost=np.subtract, quantiles=0.5),
     ],
 )
 def test_predict_returns_one_thing_at_a_time(both, model, new):
