@@ -90,7 +90,7 @@ LIGHT = """
 import sys
 import llmreg
 {statements}
-print(*sorted({{"torch", "transformers", "peft"}} & set(sys.modules)))
+print(*sorted({{"torch", "transformers", "peft", "matplotlib"}} & set(sys.modules)))
 """
 ESTIMATORS = """
 from sklearn.base import clone

@@ -154,26 +154,28 @@ class DistributionDisplay(Display):
         """
         y_true, names = self._beside_rows()
         ax = self._draw_on(ax)
-        low, high = shown_range(self.distribution, [] if y_true is None else y_true)
-        edges = np.linspace(low, high, BARS + 1)
-        masses = masses_between(self.distribution, edges)
-        place = np.arange(len(masses))[::-1]
+        limits = shown_range(self.distribution, [] if y_true is None else y_true)
+        place = np.arange(len(names))[::-1]
         style = {"fill": True, "color": BLUE, "alpha": 0.35} | kwargs
-        for base, bars in zip(place, masses, strict=True):
-            ax.stairs(base + HEIGHT * bars / bars.max(), edges, baseline=base, **style)
-        ends = self.distribution.interval(coverage)
+        self._draw_histograms(ax, place, limits, style)
+        ends, middle = self.distribution.interval(coverage), self.distribution.median()
         ax.hlines(place, *ends.T, color=BLUE, linewidth=4, label=f"{coverage:.0%} interval")
-        ax.vlines(self.distribution.median(), place, place + HEIGHT, color=BLUE, label="median")
+        ax.vlines(middle, place, place + HEIGHT, color=BLUE, label="median")
         if y_true is not None:
-            ax.plot(
-                y_true, place, "D", color=ORANGE, markersize=7, label="true value", clip_on=False
-            )
-        ax.set(xlabel=self.target_name, xlim=(low, high), yticks=place, ylim=(-0.25, len(place)))
-        ax.set_yticklabels(names)
+            style = dict(color=ORANGE, markersize=7, clip_on=False)
+            ax.plot(y_true, place, "D", label="true value", **style)
+        ax.set(xlabel=self.target_name, xlim=limits, ylim=(-0.25, len(place)))
+        ax.set_yticks(place, names)
         ax.spines[["top", "left", "right"]].set_visible(False)
         ax.tick_params(axis="y", length=0)
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
         return self
+
+    def _draw_histograms(self, ax, place, limits, style):
+        edges = np.linspace(*limits, BARS + 1)
+        masses = masses_between(self.distribution, edges)
+        for base, bars in zip(place, masses, strict=True):
+            ax.stairs(base + HEIGHT * bars / bars.max(), edges, baseline=base, **style)
 
     def _beside_rows(self):
         n_rows = len(self.distribution)

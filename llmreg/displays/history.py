@@ -10,6 +10,7 @@ from llmreg.prediction.through import regressor_within
 __all__ = ["HistoryDisplay"]
 
 STAGES = {"sft": (BLUE, "first stage (sft)"), "align": (ORANGE, "second stage (align)")}
+RING = {"s": 70, "facecolors": "none"}
 
 
 class HistoryDisplay(Display):
@@ -104,29 +105,33 @@ class HistoryDisplay(Display):
         history = history[history[column].notna()]
         stages = list(history.groupby("stage", sort=False))
         apart = column == "loss" and len(stages) > 1
-        lines = []
-        for k, (stage, rows) in enumerate(stages):
-            color, name = STAGES[stage]
-            on = ax.twinx() if apart and k else ax
-            style = {"color": color, "marker": ".", "label": name} | kwargs
-            for _, curve in rows.groupby("member"):
-                (line,) = on.plot(curve["epoch"], curve[column], **style)
-            kept = rows[rows["kept"].astype(bool)]
-            ring = dict(s=70, facecolors="none", edgecolors=color)
-            on.scatter(kept["epoch"], kept[column], **ring)
-            lines.append(line)
-            if apart:
-                on.set_ylabel(f"loss, {name}", color=color)
-        if not apart:
-            known = f"validation RMSE of {self.target_name}"
-            ax.set_ylabel(known if column == "validation_rmse" else column)
+        known = f"validation RMSE of {self.target_name}"
+        ax.set_ylabel(known if column == "validation_rmse" else column)
         ax.set_xlabel("epoch" if len(stages) == 1 else "epoch, both stages")
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ring = dict(s=70, facecolors="none", edgecolors=GREY)
-        handles = [*lines, ax.scatter([], [], label="kept", **ring)]
+        axes = [ax.twinx() if apart and k else ax for k in range(len(stages))]
+        handles = [
+            self._draw_stage(on, stage, rows, column, kwargs)
+            for on, (stage, rows) in zip(axes, stages, strict=True)
+        ]
+        if apart:
+            for on, line in zip(axes, handles, strict=True):
+                on.set_ylabel(f"loss, {line.get_label()}", color=line.get_color())
+        handles.append(ax.scatter([], [], edgecolors=GREY, label="kept", **RING))
         place = dict(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
         ax.legend(handles=handles, frameon=False, **place)
         return self
+
+    @staticmethod
+    def _draw_stage(ax, stage, rows, column, kwargs):
+        """A curve for each member, of which the last is returned, and rings."""
+        color, name = STAGES[stage]
+        style = {"color": color, "marker": ".", "label": name} | kwargs
+        for _, curve in rows.groupby("member"):
+            (line,) = ax.plot(curve["epoch"], curve[column], **style)
+        kept = rows[rows["kept"].astype(bool)]
+        ax.scatter(kept["epoch"], kept[column], edgecolors=color, **RING)
+        return line
 
     def _column(self, column):
         if not len(self.history):
