@@ -12,6 +12,7 @@ from llmreg.config.adapters import Adapters
 from llmreg.config.device import Device
 from llmreg.config.pretrained_model import PretrainedModel
 from llmreg.estimator import LLMRegressor
+from llmreg.integrations.callbacks import EpochCallback
 from llmreg.memory.needs import MemoryEstimate, StageMemory, estimate_memory
 from llmreg.methods import (
     CE,
@@ -58,6 +59,7 @@ __all__ = [
     "DecimalCodec",
     "Device",
     "DigitCodec",
+    "EpochCallback",
     "GenRe2",
     "GridCodec",
     "HeadMethod",

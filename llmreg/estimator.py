@@ -14,6 +14,7 @@ from llmreg.config.checks import check_methods, check_parts, check_training_data
 from llmreg.config.device import Device, as_device
 from llmreg.config.parameters import CONSTRAINTS, LASTING, ParametersMixin
 from llmreg.config.pretrained_model import built_from
+from llmreg.integrations.callbacks import CallbackSupportMixin, FitCallbacks
 from llmreg.methods import Method
 from llmreg.numbers.distribution import DECODINGS
 from llmreg.persistence.saving import SavingMixin
@@ -35,8 +36,9 @@ HISTORY = (
 
 
 class LLMRegressor(
-    UncertaintyMixin, SavingMixin, FittedMixin, ParametersMixin, RegressorMixin, BaseEstimator
-):
+    UncertaintyMixin, SavingMixin, FittedMixin, ParametersMixin, CallbackSupportMixin,
+    RegressorMixin, BaseEstimator,
+):  # fmt: skip
     """Predict a number from a table row with a language model.
 
     Each row is serialised to text; a causal language model learns to write the target's digits,
@@ -167,7 +169,8 @@ class LLMRegressor(
         result each time and leaves the global random states alone; None takes its seed from
         numpy's global state.
     verbose : int, default=0
-        1: print what "auto" chose for each stage, and a line per epoch.
+        1: a bar for each stage in a terminal or a notebook; elsewhere, and where callbacks are set,
+        lines of what "auto" chose and of each epoch, through the logger "llmreg".
     warm_start : bool, default=False
         Go on from the previous fit's weights, scales and vocabulary instead of starting anew.
 
@@ -332,20 +335,27 @@ class LLMRegressor(
         check_parts(self)
         start = self._start()
         fitted = object.__new__(type(self))  # in whose place a fit that fails leaves no trace
+        callbacks = FitCallbacks(self, X, y, sample_weight, fitted._filled)
         fitted.__dict__ = dict(vars(self))
         table = check_training_data(fitted, X, y, sample_weight, reset=start is None)
         from llmreg.fit import fit_model
 
         serializer, codec = self._parts(start)
-        fitted.fitted_, history = fit_model(
-            self.get_params(deep=False), table, serializer=serializer, codec=codec,
-            methods=methods, random_state=check_random_state(self.random_state), start=start,
+        parts = fit_model(
+            self.get_params(deep=False), table, serializer=serializer, codec=codec, start=start,
+            methods=methods, random_state=check_random_state(self.random_state),
+            callbacks=callbacks,
         )  # fmt: skip
-        # Named also when nothing was trained.
-        fitted.history_ = pd.DataFrame(history, columns=None if history else HISTORY)
-        fitted._built_with = fitted._lasting_params()
-        self.__dict__ = vars(fitted)
+        self.__dict__ = fitted._filled(*parts)
         return self
+
+    def _filled(self, fitted, history):
+        """The attributes, with those that a fit leaves."""
+        self.fitted_ = fitted
+        # Named also when nothing was trained.
+        self.history_ = pd.DataFrame(history, columns=None if history else HISTORY)
+        self._built_with = self._lasting_params()
+        return vars(self)
 
     def _parts(self, start):
         if start is not None:

@@ -43,7 +43,6 @@ ELSEWHERE = {
     "tables/kinds.py": "tables/test_columns.py",
     "tables/rows.py": "tables/test_serialization.py",
     "training/interruptions.py": "training/test_sequence.py",
-    "training/reporting.py": "estimator/test_parameter_effects.py",
     "version.py": "test_packaging.py",
 }
 

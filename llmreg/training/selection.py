@@ -57,9 +57,13 @@ class BestWeights:
             self.epoch = record["epoch"]
         return record["epoch"] - self.epoch >= self.patience
 
+    def kept(self, last):
+        """The best weights, or the last ones where nothing was validated."""
+        return last if self.weights is None else self.weights
+
     def restore(self, last):
-        """Put the best weights in place, or the last ones where nothing was validated."""
-        self.model.restore(last if self.weights is None else self.weights)
+        """Put the weights that are kept in place."""
+        self.model.restore(self.kept(last))
         self.model.eval()
 
 

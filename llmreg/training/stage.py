@@ -11,6 +11,7 @@ from llmreg.tables.weights import entry_counts
 from llmreg.training.clipping import GradientClip
 from llmreg.training.parallel import Processes
 from llmreg.training.policy import Targets
+from llmreg.training.reporting import Report
 from llmreg.training.selection import BestWeights, RunningMean
 from llmreg.training.steps import BatchGradients, draw_noise, random_states, set_random_states
 
@@ -97,8 +98,8 @@ class Stage:
         Order of the rows.
     generator : torch.Generator
         Noise for sampled numbers; on the CPU.
-    report : callable
-        Gets each epoch's record (dict).
+    report : llmreg.training.reporting.Report or None, default=None
+        Hears of steps and epochs, and may end the stage early.
     processes : llmreg.training.parallel.Processes or None, default=None
         Those that train together; None: this one alone.
     after_step : callable or None, default=None
@@ -106,12 +107,12 @@ class Stage:
     """
 
     def __init__(
-        self, model, data, method, scale, settings, *, validate, rng, generator, report,
-        processes=None, after_step=None,
+        self, model, data, method, scale, settings, *, validate, rng, generator,
+        report=None, processes=None, after_step=None,
     ):  # fmt: skip
         data = data.dealt()
         self.model, self.data, self.method = model, data, method
-        self.settings, self.report, self.after_step = settings, report, after_step
+        self.settings, self.report, self.after_step = settings, report or Report(), after_step
         self.rng, self.generator = rng, generator
         self.n_batches = -(-len(data) // settings.batch_size)
         self.optimizer, self.schedule = _optimizer(
@@ -124,6 +125,7 @@ class Stage:
         self.average = RunningMean(model)
         self.best = BestWeights(model, validate, settings)
         self.records, self.batches, self.done, self.stopped = [], None, 0, False
+        self.stop_asked = False  # by who hears the reports
         self.totals, self.seconds = {}, 0.0
 
     def run(self):
@@ -131,8 +133,9 @@ class Stage:
         self.started = time.perf_counter() - self.seconds
         if self.method.stage == "align" and not self.records and self.batches is None:
             self.best.begin()
-        while len(self.records) < self.settings.epochs and not self.stopped:
-            self._epoch()
+        with self.report.stage(self):
+            while len(self.records) < self.settings.epochs and not self.stopped | self.stop_asked:
+                self._epoch()
         self.best.restore(self.average.weights)
         self._check_weights()
         if self.records and self.best.epoch != 0:
@@ -148,6 +151,7 @@ class Stage:
         if self.batches is None:
             self.order_state = self.rng.get_state()
             self.batches, self.done, self.totals = self._shuffle(), 0, {"rows": 0}
+        self.report.begin_epoch(len(self.records) + 1)
         self.model.train_mode(dropout=self.method.stage == "sft")
         while self.done < self.n_batches:
             self._step(self.batches[self.done])
@@ -178,6 +182,7 @@ class Stage:
         self.totals["rows"] += len(rows)
         for name, mean in (means | {"grad_norm": norm, "clipped": float(clipped)}).items():
             self.totals[name] = self.totals.get(name, 0.0) + mean * len(rows)
+        self.report.step(len(rows))
 
     def _check(self, what, size):
         if not np.isfinite(size):
@@ -215,7 +220,8 @@ class Stage:
         record["kept"] = False
         self.records.append(record)
         self.batches = None
-        self.report(record)
+        asked = self.report.end_epoch(record, lambda: self.best.kept(self.average.weights))
+        self.stop_asked = self.gradients.processes.agree(asked)
 
     def _leave_trace(self):
         if self.after_step is not None:
