@@ -11,6 +11,8 @@ PACKAGE, TESTS = Path(llmreg.__file__).parent, Path(__file__).parent
 
 # Modules that are tested elsewhere: {module: file of tests}, for as long as they are.
 ELSEWHERE = {
+    "__main__.py": "cli/test_main.py",
+    "cli/commands.py": "cli/test_main.py",
     "integrations/autologging.py": "integrations/test_tracking.py",
     "lm/building.py": "lm/test_backbone.py",
     "lm/loading/errors.py": "lm/loading/test_hub.py",

@@ -110,12 +110,13 @@ class Bar(Report):
         from tqdm.contrib.logging import logging_redirect_tqdm
 
         self.title = f"{self.member}{stage.settings.name} on {stage.model.device}, epoch "
-        self.epochs, n_rows = stage.settings.epochs, len(stage.data)
+        self.epochs, n_rows, done = stage.settings.epochs, len(stage.data), len(stage.records)
         with (
             logging_redirect_tqdm([LOGGER, logging.root]),
             tqdm(
-                total=self.epochs * n_rows, unit=" rows", dynamic_ncols=True,
-                initial=len(stage.records) * n_rows + stage.totals.get("rows", 0),
+                desc=f"{self.title}{done + 1}/{self.epochs}", total=self.epochs * n_rows,
+                initial=done * n_rows + stage.totals.get("rows", 0), unit=" rows",
+                dynamic_ncols=True,
             ) as self.bar,
         ):  # fmt: skip
             yield

@@ -1,4 +1,4 @@
-"""What a fit would be if it ended now: a copy that training leaves alone, and that leaves it alone."""
+"""What a fit would be if it ended now: a copy, which training leaves alone."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -39,7 +39,7 @@ def test_a_copy_has_other_weights_and_the_model_its_own(fit, table):
     after = _state(live)
     assert live.training and not found.model.training
     assert all(torch.equal(after[name][0], p) for name, (p, *_) in before.items())
-    assert all(after[name][1:] == rest for name, (_, *rest) in before.items())
+    assert all(after[name][1:] == state[1:] for name, state in before.items())
     own = dict(found.model.named_parameters())
     assert all(torch.equal(own[name].to(weight), weight) for name, weight in weights.items())
     assert found.model.dtype == torch.float32 if live.pretrained else torch.float64
