@@ -174,7 +174,7 @@ def draw(table, path):
         Without matplotlib.
     """
     means = table.groupby("model")[["rmse", "crps"]].mean().sort_values("rmse", ascending=False)
-    figure = figure_class()(figsize=(6, 1 + 0.35 * len(means)), layout="constrained")
+    figure = figure_class()(figsize=(6, 1.4 + 0.3 * len(means)), layout="constrained")
     axes = figure.subplots()
     axes.plot(means["rmse"], means.index, "o", label="RMSE of the prediction")
     axes.plot(means["crps"], means.index, "s", label="CRPS of the distribution")
@@ -182,5 +182,5 @@ def draw(table, path):
         axes.plot(errors, [model] * len(errors), "|", color="C0", alpha=0.6)
     axes.set(xlim=(0, None), xlabel="error on held-out rows, in units of the target")
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(loc="lower right", fontsize="small")
+    figure.legend(loc="outside upper center", ncols=2, fontsize="small")
     figure.savefig(path, dpi=150)
