@@ -205,7 +205,7 @@ class LLMRegressor(
 
     See Also
     --------
-    RowSerializer, DigitCodec, NumericDistribution, fit_methods
+    RowSerializer, DigitCodec, NumericDistribution, fit_methods, EpochCallback
 
     References
     ----------
