@@ -17,7 +17,10 @@ from llmreg.integrations import callbacks as module
 
 sklearn_callback = pytest.importorskip("sklearn.callback")  # from scikit-learn 1.9 on
 
-QUICK = dict(sft_epochs=2, align_epochs=2, batch_size=16, validation_fraction=0.2, random_state=0)
+QUICK = dict(
+    sft_epochs=2, align_epochs=2, batch_size=20, validation_fraction=0.2, random_state=0,
+    estimates=None, text_features=False,
+)  # fmt: skip
 
 
 class Recorder:
@@ -144,7 +147,7 @@ def test_so_it_does_of_pretrained_models(table, pretrained_folder):
 
 def test_the_scoring_monitor_has_a_score_for_each_epoch(table):
     monitor = sklearn_callback.ScoringMonitor(scoring=["r2", "neg_mean_absolute_error"])
-    model = _fit(table, monitor)
+    model = _fit(table, monitor, estimates="linear")
     logs = monitor.get_logs().data_as_pandas.set_index("task_id_path")
     assert logs["task_name"].to_dict() == {
         (0,): "fit",
