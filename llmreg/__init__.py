@@ -21,6 +21,7 @@ from llmreg.displays import (
     SamplesDisplay,
 )
 from llmreg.estimator import LLMRegressor
+from llmreg.integrations.callbacks import EpochCallback
 from llmreg.memory.needs import MemoryEstimate, StageMemory, estimate_memory
 from llmreg.methods import (
     CE,
@@ -71,6 +72,7 @@ __all__ = [
     "Device",
     "DigitCodec",
     "DistributionDisplay",
+    "EpochCallback",
     "GenRe2",
     "GridCodec",
     "HeadMethod",

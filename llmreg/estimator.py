@@ -21,6 +21,7 @@ from llmreg.config.device import Device
 from llmreg.config.optimizer import Optimizer
 from llmreg.config.parameters import CONSTRAINTS, LASTING, ParametersMixin
 from llmreg.config.pretrained_model import built_from
+from llmreg.integrations.callbacks import CallbackSupportMixin, FitCallbacks
 from llmreg.integrations.fitting import fit_context
 from llmreg.methods import Method
 from llmreg.persistence.saving import SavingMixin
@@ -39,14 +40,9 @@ HISTORY = (
 
 
 class LLMRegressor(
-    PredictMixin,
-    UncertaintyMixin,
-    SavingMixin,
-    FittedMixin,
-    ParametersMixin,
-    RegressorMixin,
-    BaseEstimator,
-):
+    PredictMixin, UncertaintyMixin, SavingMixin, FittedMixin, ParametersMixin, CallbackSupportMixin,
+    RegressorMixin, BaseEstimator,
+):  # fmt: skip
     """Predict a number from a table row with a language model.
 
     Each row is serialised to text; a causal language model learns to write the target's digits,
@@ -185,7 +181,8 @@ class LLMRegressor(
         result each time and leaves the global random states alone; None takes its seed from
         numpy's global state.
     verbose : int, default=0
-        1: print what "auto" chose for each stage, and a line per epoch.
+        1: a bar for each stage in a terminal or a notebook; elsewhere, and where callbacks are set,
+        lines of what "auto" chose and of each epoch, through the logger "llmreg".
     warm_start : bool, default=False
         Go on from the previous fit's weights, scales and vocabulary instead of starting anew.
 
@@ -221,7 +218,7 @@ class LLMRegressor(
 
     See Also
     --------
-    RowSerializer, DigitCodec, NumericDistribution, fit_methods
+    RowSerializer, DigitCodec, NumericDistribution, fit_methods, EpochCallback
 
     References
     ----------
@@ -366,21 +363,30 @@ class LLMRegressor(
         check_parts(self)
         start = self._start()
         fitted = object.__new__(type(self))  # in whose place a fit that fails leaves no trace
+        judging = dict(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+        metadata = judging | {"sample_weight": sample_weight}
+        callbacks = FitCallbacks(self, X, y, metadata, fitted._filled)
         fitted.__dict__ = dict(vars(self))
         table = check_training_data(fitted, X, y, sample_weight, reset=start is None)
-        judges = check_validation_data(fitted, X_val, y_val, sample_weight_val)
+        judges = check_validation_data(fitted, **judging)
         from llmreg.fit import fit_model
 
         serializer, codec = self._parts(start)
-        fitted.fitted_, history = fit_model(
+        parts = fit_model(
             self.get_params(deep=False), table, judges, serializer=serializer, codec=codec,
-            methods=methods, random_state=check_random_state(self.random_state), start=start,
+            start=start, methods=methods, random_state=check_random_state(self.random_state),
+            callbacks=callbacks,
         )  # fmt: skip
-        # Named also when nothing was trained.
-        fitted.history_ = pd.DataFrame(history, columns=None if history else HISTORY)
-        fitted._built_with = fitted._lasting_params()
-        self.__dict__ = vars(fitted)
+        self.__dict__ = fitted._filled(*parts)
         return self
+
+    def _filled(self, fitted, history):
+        """The attributes, with those that a fit leaves."""
+        self.fitted_ = fitted
+        # Named also when nothing was trained.
+        self.history_ = pd.DataFrame(history, columns=None if history else HISTORY)
+        self._built_with = self._lasting_params()
+        return vars(self)
 
     def _parts(self, start):
         if start is not None:

@@ -21,6 +21,7 @@ from llmreg.prediction.answer import place_answer
 from llmreg.prediction.distributions import is_constant
 from llmreg.prediction.fitted import Fitted
 from llmreg.prediction.held_out import calibrate
+from llmreg.prediction.interim import interim
 from llmreg.prediction.validation import validator
 from llmreg.prompts.fitting import fit_prompts, show_examples
 from llmreg.training.checkpoints import check_folder
@@ -39,7 +40,9 @@ __all__ = ["fit_model"]
 
 
 @unlogged()
-def fit_model(params, table, judges, *, serializer, codec, methods, random_state, start=None):
+def fit_model(
+    params, table, judges, *, serializer, codec, methods, random_state, callbacks, start=None
+):
     """Fit every part of the road.
 
     Parameters
@@ -53,6 +56,7 @@ def fit_model(params, table, judges, *, serializer, codec, methods, random_state
     methods : (Method, Method or None)
         Of the first and the second stage.
     random_state : RandomState
+    callbacks : llmreg.integrations.callbacks.FitCallbacks
     start : llmreg.prediction.fitted.Fitted or None, default=None
         An earlier fit to go on from, which stays as it is if this one fails.
 
@@ -126,10 +130,13 @@ def fit_model(params, table, judges, *, serializer, codec, methods, random_state
                     fitted.plan, encoded = place_answer(fitted, rows, encoded, processes)
                 encoded = prepared(fitted.model, encoded, processes)
                 data = TrainingRows(encoded, y, weight, train, held_out)
+                if processes.index == 0:  # which speaks for all
+                    callbacks.begin(plan.n_tasks, place)
                 training = Training(
                     fitted, data, validator(fitted, data, processes), processes,
                     checkpoint_dir=params["checkpoint_dir"], verbose=params["verbose"],
                     checkpoint_interval=params["checkpoint_interval"],
+                    callbacks=callbacks, interim=partial(interim, fitted, data, processes),
                 )  # fmt: skip
                 learns = fitted.plan.trains and not is_constant(fitted.model)
                 history = train_members(training, fitted.plan.n_estimators, build) if learns else []
@@ -137,4 +144,5 @@ def fit_model(params, table, judges, *, serializer, codec, methods, random_state
             # 9. Calibration: temperature, weight of the estimates and decoding, by held-out rows.
             fitted = calibrate(fitted, data, params["temperature_scaling"] is True, processes)
     # 10. All that predictions need, in one object.
+    callbacks.end(fitted, history)
     return fitted, history

@@ -11,6 +11,8 @@ PACKAGE, TESTS = Path(llmreg.__file__).parent, Path(__file__).parent
 
 # Modules that are tested elsewhere: {module: file of tests}, for as long as they are.
 ELSEWHERE = {
+    "__main__.py": "cli/test_main.py",
+    "cli/commands.py": "cli/test_main.py",
     "integrations/autologging.py": "integrations/test_tracking.py",
     "lm/building.py": "lm/test_backbone.py",
     "lm/loading/errors.py": "lm/loading/test_hub.py",
@@ -46,7 +48,6 @@ ELSEWHERE = {
     "tables/kinds.py": "tables/test_columns.py",
     "tables/rows.py": "tables/test_serialization.py",
     "training/interruptions.py": "training/test_sequence.py",
-    "training/reporting.py": "estimator/test_parameter_effects.py",
     "version.py": "test_packaging.py",
 }
 

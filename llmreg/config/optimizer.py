@@ -5,10 +5,12 @@ from numbers import Integral, Real
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from llmreg.integrations.documentation import DocumentedMixin
+
 __all__ = ["Optimizer", "as_optimizer"]
 
 
-class Optimizer(BaseEstimator):
+class Optimizer(DocumentedMixin, BaseEstimator):
     """The optimiser of both stages, and what happens around its steps.
 
     ``LLMRegressor(optimizer="adafactor")`` means ``optimizer=Optimizer("adafactor")``. A grid

@@ -148,6 +148,11 @@ class Plan:
         return self.weights == "pretrained"
 
     @property
+    def n_tasks(self):
+        """int: members of an ensemble, or else stages."""
+        return self.n_estimators if self.n_estimators > 1 else len(self.stages)
+
+    @property
     def trains(self):
         """bool: whether there is a stage of training, be it of no epochs."""
         return all(method is None or method.stage != "none" for method in self.methods)

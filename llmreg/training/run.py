@@ -14,7 +14,7 @@ from llmreg.numbers.tree import NumberTree
 from llmreg.training.checkpoints import Checkpoints
 from llmreg.training.parallel import check_sharded
 from llmreg.training.policy import ZScale
-from llmreg.training.reporting import printer
+from llmreg.training.reporting import Report, reporting
 from llmreg.training.sequence import fit_name, train_stages
 from llmreg.training.stage import TrainingData
 
@@ -75,13 +75,18 @@ class Training:
     checkpoint_interval : float
         Seconds.
     verbose : int
+    callbacks : llmreg.integrations.callbacks.FitCallbacks
+    interim : callable
+        Gives the ``Fitted`` that these weights would be, for callbacks that ask for it.
     """
 
     def __init__(
-        self, fitted, rows, validate, processes, *, checkpoint_dir, checkpoint_interval, verbose
-    ):
+        self, fitted, rows, validate, processes, *, checkpoint_dir, checkpoint_interval, verbose,
+        callbacks, interim,
+    ):  # fmt: skip
         self.fitted, self.rows, self.validate, self.processes = fitted, rows, validate, processes
         self.folder, self.interval, self.verbose = checkpoint_dir, checkpoint_interval, verbose
+        self.callbacks, self.interim = callbacks, interim
         model, plan, codec = fitted.model, fitted.plan, fitted.codec
         z = (codec.to_axis(rows.y) - fitted.mean) / fitted.std
         self.data = TrainingData(rows.encoded, z, codec.leaf_of(rows.y), rows.weight)
@@ -100,17 +105,18 @@ class Training:
         seed = plan.seed + member  # of what makes members differ
         data, checkpoints = self.data.take(self.rows.train), self._checkpoints(seed)
         held_out = self.data.take(self.rows.held_out) if len(self.rows.held_out) else None
-        return train_stages(
-            self.fitted.model, data, plan.stages, checkpoints,
-            lora=self.adapters,
-            held_out=held_out,
-            scale=self.scale,
-            validate=self.validate,
-            rng=np.random.RandomState(seed % 2**32),
-            generator=torch.Generator().manual_seed(seed),
-            report=self._printer(member),
-            processes=self.processes,
-        )  # fmt: skip
+        with self._reporting(member) as report:
+            return train_stages(
+                self.fitted.model, data, plan.stages, checkpoints,
+                lora=self.adapters,
+                held_out=held_out,
+                scale=self.scale,
+                validate=self.validate,
+                rng=np.random.RandomState(seed % 2**32),
+                generator=torch.Generator().manual_seed(seed),
+                report=report,
+                processes=self.processes,
+            )  # fmt: skip
 
     def _checkpoints(self, seed):
         if self.folder is None:
@@ -127,12 +133,10 @@ class Training:
         )  # fmt: skip
         return Checkpoints(self.folder, name, self.interval, writes=self.processes.index == 0)
 
-    def _printer(self, member):
-        if not self.verbose or self.processes.index:
-            return lambda record: None
-        plan, count = self.fitted.plan, self.fitted.plan.n_estimators
-        name = f"member {member + 1}/{count}" if count > 1 else None
-        return printer(plan.stages, self.fitted.model, plan.n_train, plan.n_held_out, name)
+    def _reporting(self, member):
+        if self.processes.index:  # the first process speaks for all
+            return contextlib.nullcontext(Report())
+        return reporting(self.fitted, member, self.verbose, self.callbacks, self.interim)
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ class BestWeights:
         self.chooses = settings.selection != "last"
         self.patience = settings.n_iter_no_change or np.inf
         self.squares, self.weights = None, None
-        self.kept = None  # place of the best weights' record
+        self.place = None  # of the best weights' record
         self.harmful = False
 
     def begin(self, record, takes_part):
@@ -37,7 +37,7 @@ class BestWeights:
         record["validation_rmse"], squares = self._judged(record)
         if takes_part and self.chooses:
             self.squares, self.weights = squares, self.model.snapshot()
-            self.kept, self.harmful = 0, True
+            self.place, self.harmful = 0, True
 
     def _judged(self, record):
         self.model.eval()
@@ -50,14 +50,14 @@ class BestWeights:
     def state(self):
         """What :meth:`load` needs to go on, as tensors and plain values."""
         squares = None if self.squares is None else torch.from_numpy(self.squares)
-        return dict(squares=squares, weights=self.weights, kept=self.kept, harmful=self.harmful)
+        return dict(squares=squares, weights=self.weights, place=self.place, harmful=self.harmful)
 
     def load(self, state):
         """Go on from a :meth:`state`."""
         squares = state["squares"]
         self.squares = None if squares is None else squares.numpy()
-        self.weights, self.kept, self.harmful = (
-            state[name] for name in ("weights", "kept", "harmful")
+        self.weights, self.place, self.harmful = (
+            state[name] for name in ("weights", "place", "harmful")
         )
 
     def update(self, record, place):
@@ -74,12 +74,16 @@ class BestWeights:
             self.harmful &= bool(worse.mean() > worse.std() / np.sqrt(len(worse)))
         if self.squares is None or worse.mean() < 0:
             self.squares, self.weights = squares, self.model.snapshot()
-            self.kept = place
-        return place - self.kept >= self.patience
+            self.place = place
+        return place - self.place >= self.patience
+
+    def kept(self, last):
+        """The best weights, or the last ones where nothing was validated."""
+        return last if self.weights is None else self.weights
 
     def restore(self, last):
-        """Put the best weights in place, or the last ones where nothing was validated."""
-        self.model.restore(last if self.weights is None else self.weights)
+        """Put the weights that are kept in place."""
+        self.model.restore(self.kept(last))
         self.model.eval()
 
 

@@ -11,6 +11,7 @@ from llmreg.tables.weights import entry_counts
 from llmreg.training.clipping import GradientClip
 from llmreg.training.parallel import Processes
 from llmreg.training.policy import Targets
+from llmreg.training.reporting import Report
 from llmreg.training.schedules import scheduled
 from llmreg.training.selection import BestWeights, RunningMean
 from llmreg.training.steps import BatchGradients, draw_noise, random_states, set_random_states
@@ -99,8 +100,8 @@ class Stage:
         Order of the rows.
     generator : torch.Generator
         Noise for sampled numbers; on the CPU.
-    report : callable
-        Gets each record (dict).
+    report : llmreg.training.reporting.Report or None, default=None
+        Hears of steps and epochs, and may end the stage early.
     held_out : TrainingData or None, default=None
         Rows on which the method's own objective may choose the weights.
     processes : llmreg.training.parallel.Processes or None, default=None
@@ -110,12 +111,12 @@ class Stage:
     """
 
     def __init__(
-        self, model, data, method, scale, settings, *, validate, rng, generator, report,
+        self, model, data, method, scale, settings, *, validate, rng, generator, report=None,
         held_out=None, processes=None, after_step=None,
     ):  # fmt: skip
         data = data.dealt()
         self.model, self.data, self.method = model, data, method
-        self.settings, self.report, self.after_step = settings, report, after_step
+        self.settings, self.report, self.after_step = settings, report or Report(), after_step
         self.rng, self.generator = rng, generator
         self.n_batches = -(-len(data) // settings.batch_size)
         self.every = settings.validation_interval or self.n_batches
@@ -130,6 +131,7 @@ class Stage:
             objective = BatchGradients(model, held_out, *common).objectives
         self.best = BestWeights(model, validate, settings, objective)
         self.records, self.batches, self.stopped = [], None, False
+        self.stop_asked, self.told = False, False  # by who hears the reports; of the next record
         self.epoch, self.done = 0, 0  # that are finished, and batches of the next
         self.totals, self.seconds = {"rows": 0}, 0.0
 
@@ -138,17 +140,23 @@ class Stage:
         """int: taken so far."""
         return self.epoch * self.n_batches + self.done
 
+    @property
+    def ends(self):
+        """bool: whether there are no more steps to take."""
+        return self.stopped or self.stop_asked or self.steps >= self.n_steps
+
     def run(self):
         """Train until the end; returns all records."""
         self.started = time.perf_counter() - self.seconds
-        if not self.steps and not self.records:
-            self._begin()
-        while self.epoch < self.settings.epochs and not self.stopped:
-            self._epoch()
+        with self.report.stage(self):
+            if not self.steps and not self.records:
+                self._begin()
+            while not self.ends:
+                self._epoch()
         self.best.restore(self.average.weights)
         self._check_weights()
         if self.records:
-            self.records[-1 if self.best.kept is None else self.best.kept]["kept"] = True
+            self.records[-1 if self.best.place is None else self.best.place]["kept"] = True
         if self.best.harmful:
             _warn_if_worse(self.records, self.method)
         _warn_if_nothing_to_learn(self.records, self.method)
@@ -163,6 +171,7 @@ class Stage:
         record = {"stage": self.settings.name, "epoch": 0, "step": 0, "loss": np.nan}
         self.best.begin(record, takes_part=aligns)
         self._record(record)
+        self.report.start(self.records[-1])
 
     def _epoch(self):
         """Go through the batches, or through those that are left."""
@@ -170,7 +179,10 @@ class Stage:
             self.order_state = self.rng.get_state()
             self.batches = self._shuffle()
         self.model.train_mode(dropout=self.method.stage == "sft")
-        while self.batches is not None and not self.stopped:
+        while self.batches is not None and not self.ends:
+            if not self.told:
+                self.report.begin_epoch(self.epoch + 1)
+                self.told = True
             self._step(self.batches[self.done])
             self.done += 1
             # Before the checkpoint: at the end of an epoch comes its record.
@@ -201,6 +213,7 @@ class Stage:
         self.totals["rows"] += len(rows)
         for name, mean in (means | {"grad_norm": norm, "clipped": float(clipped)}).items():
             self.totals[name] = self.totals.get(name, 0.0) + mean * len(rows)
+        self.report.step(len(rows))
 
     def _check(self, what, size):
         if not np.isfinite(size):
@@ -233,12 +246,15 @@ class Stage:
         record["learning_rate"] = self.schedule.get_last_lr()[0]
         with self.average.in_place():
             self.stopped = self.best.update(record, len(self.records))
-        self.totals = {"rows": 0}
+        self.totals, self.told = {"rows": 0}, False
         self._record(record)
+        asked = self.report.end_epoch(
+            self.records[-1], lambda: self.best.kept(self.average.weights)
+        )
+        self.stop_asked = self.gradients.processes.agree(asked)
 
     def _record(self, record):
         self.records.append(record | {"seconds": time.perf_counter() - self.started, "kept": False})
-        self.report(self.records[-1])
 
     def _leave_trace(self):
         if self.after_step is not None:

@@ -3,6 +3,7 @@
 CORE = [
     "test_layers.py",
     "test_mirror.py",
+    "cli/test_files.py",
     "codecs/test_digits.py",
     "codecs/test_decimals.py",
     "codecs/test_grids.py",
