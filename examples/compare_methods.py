@@ -29,24 +29,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from scipy import sparse
-from scipy.stats import friedmanchisquare, rankdata, spearmanr, studentized_range
-from sklearn.base import BaseEstimator, TransformerMixin
+from scipy.stats import friedmanchisquare, rankdata, studentized_range
 from sklearn.datasets import load_diabetes, make_friedman1
-from sklearn.decomposition import TruncatedSVD
-from sklearn.dummy import DummyRegressor
-from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import RidgeCV
-from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from tqdm import tqdm
 
 import llmreg.fit  # noqa: F401  (loads torch now, and not within the seconds of the first fit)
-from llmreg import LLMRegressor, RowSerializer, fit_methods
+from llmreg import LLMRegressor, fit_methods
+from llmreg.cli.comparison import HEADINGS, PEERS, figures
 from llmreg.numbers.distribution import DECODINGS
 
 CARS = Path(__file__).parent / "data" / "auto-mpg.csv"
@@ -54,11 +44,6 @@ POINT = "point"  # the decoding of models that predict a number and no distribut
 FIGURES = ["r2", "rmse", "spearman", "crps", "coverage", "seconds"]
 KEY = ["data", "method", "seed", "decoding", "settings"]
 COLUMNS = [*KEY, *FIGURES, "spread", "n_train", "n_test", "error"]
-HEADINGS = {
-    "r2": "R²", "rmse": "RMSE", "spearman": "Spearman", "crps": "CRPS",
-    "coverage": "90 % interval holds", "seconds": "seconds",
-}  # fmt: skip
-
 # Rows that must not be split apart, and targets that only make sense as logarithms.
 GROUPS = {
     "kernelbench_timing": "problem",
@@ -77,7 +62,7 @@ def main(arguments=None):
     args.out.mkdir(parents=True, exist_ok=True)
     results = Results(args.out / "results.csv", _settings(args))
     tables = {_short(name): load(name) for name in args.data}
-    methods = [*BASELINES, *args.methods] if args.baselines else args.methods
+    methods = [*PEERS, *args.methods] if args.baselines else args.methods
     work = [(name, seed, method) for name in tables for seed in args.seeds for method in methods]
     with tqdm(work, unit="fit") as progress:
         for name, seed, method in progress:
@@ -193,67 +178,6 @@ def split_rows(name, X, y, given, seed, max_rows):
     return X.iloc[train], X.iloc[test], y[train], y[test]
 
 
-# --- Other regressors to compare with ----------------------------------------
-
-
-class CellFeatures(TransformerMixin, BaseEstimator):
-    """Numbers from any table, by the kinds of columns that LLMRegressor sees.
-
-    Numbers and dates as they are; categories one-hot and texts as TF-IDF for linear models; for
-    trees, categories numbered and texts as the first 20 singular vectors of their TF-IDF.
-    """
-
-    def __init__(self, linear=True):
-        self.linear = linear
-
-    def fit(self, X, y=None):
-        self.serializer_ = RowSerializer().fit(X)
-        self.encoders_ = {}
-        for field in self._fields(X):
-            encoder = self._encoder(field)
-            if encoder is not None:
-                self.encoders_[field.name] = encoder.fit(self._cells(field))
-        return self
-
-    def transform(self, X):
-        blocks = [
-            self.encoders_[f.name].transform(self._cells(f)) if f.name in self.encoders_
-            else f.numbers
-            for f in self._fields(X)
-        ]  # fmt: skip
-        if self.linear:
-            return sparse.hstack([sparse.csr_matrix(block) for block in blocks]).tocsr()
-        return np.hstack(blocks)
-
-    def _fields(self, X):
-        return self.serializer_.serialize(X).fields
-
-    def _cells(self, field):
-        if field.numbers is not None:
-            return field.numbers
-        return field.text if field.kind == "text" else field.text[:, None]
-
-    def _encoder(self, field):
-        if field.numbers is not None:
-            imputer = SimpleImputer(keep_empty_features=True, add_indicator=True)
-            return make_pipeline(imputer, StandardScaler()) if self.linear else None
-        if field.kind != "text":
-            if self.linear:
-                return OneHotEncoder(handle_unknown="ignore")
-            return OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
-        words = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
-        return words if self.linear else make_pipeline(words, TruncatedSVD(20, random_state=0))
-
-
-BASELINES = {
-    "mean": lambda: DummyRegressor(),
-    "Ridge": lambda: make_pipeline(CellFeatures(), RidgeCV(np.logspace(-2, 3, 11))),
-    "HistGradientBoosting": lambda: make_pipeline(
-        CellFeatures(linear=False), HistGradientBoostingRegressor(random_state=0)
-    ),
-}
-
-
 # --- One fit, read in every way ----------------------------------------------
 
 
@@ -266,7 +190,7 @@ def measure(name, method, seed, decodings, split, args):
     }  # fmt: skip
     start = time.perf_counter()
     try:
-        model = BASELINES[method]() if method in BASELINES else _language_model(method, seed, args)
+        model = PEERS[method]() if method in PEERS else _language_model(method, seed, args)
         model.fit(X, y)
         found = _read(model, X_test, decodings, seed)
     except Exception as error:  # one method's failure must not end the others' comparison
@@ -300,24 +224,10 @@ def _read(model, X, decodings, seed):
 
 
 def _figures(y, prediction, distribution):
-    """Errors of the prediction, and the quality of the distribution it was read from.
-
-    The CRPS of a number is its absolute error; a number has no interval.
-    """
+    """The figures of a prediction, or its error."""
     if isinstance(prediction, Exception):
         return {"error": _one_line(prediction)}
-    constant = np.ptp(prediction) == 0 or np.ptp(y) == 0
-    figures = {
-        "r2": r2_score(y, prediction),
-        "rmse": root_mean_squared_error(y, prediction),
-        "spearman": 0.0 if constant else spearmanr(y, prediction).statistic,
-        "crps": np.abs(y - prediction).mean(),
-    }
-    if distribution is not None:
-        low, high = distribution.interval(0.9).T
-        figures["crps"] = distribution.crps(y).mean()
-        figures["coverage"] = np.mean((low <= y) & (y <= high))
-    return figures
+    return figures(y, prediction, distribution)
 
 
 def _one_line(error):
@@ -477,7 +387,7 @@ def draw_ranks(finished, decoding, path):
     for ax, figure in zip(axes, ("rmse", "crps"), strict=True):
         ranks = mean_ranks(first, figure).sort_values("mean", ascending=False)
         place = np.arange(len(ranks))
-        colours = ["C7" if method in BASELINES else "C0" for method in ranks.index]
+        colours = ["C7" if method in PEERS else "C0" for method in ranks.index]
         ax.errorbar(ranks["mean"], place, xerr=ranks["error"].fillna(0), fmt="none", ecolor="C7")
         ax.scatter(ranks["mean"], place, c=colours, zorder=3)
         ax.set_yticks(place, ranks.index)

@@ -10,8 +10,18 @@ from llmreg.codecs.grids import GridCodec
 from llmreg.codecs.scientific import ScientificCodec
 from llmreg.config.adapters import Adapters
 from llmreg.config.device import Device
+from llmreg.config.optimizer import Optimizer
 from llmreg.config.pretrained_model import PretrainedModel
+from llmreg.config.published import published
+from llmreg.displays import (
+    CoverageDisplay,
+    DistributionDisplay,
+    HistoryDisplay,
+    PromptDisplay,
+    SamplesDisplay,
+)
 from llmreg.estimator import LLMRegressor
+from llmreg.integrations.callbacks import EpochCallback
 from llmreg.memory.needs import MemoryEstimate, StageMemory, estimate_memory
 from llmreg.methods import (
     CE,
@@ -40,7 +50,9 @@ from llmreg.methods import (
     fit_methods,
     register,
 )
+from llmreg.metrics import combine_scorers, get_scorer
 from llmreg.numbers.distribution import NumericDistribution
+from llmreg.prediction.quantile_view import QuantileView
 from llmreg.tables.serialization import RowSerializer
 from llmreg.version import __version__
 
@@ -55,13 +67,17 @@ __all__ = [
     "RAFT",
     "RLOO",
     "Adapters",
+    "CoverageDisplay",
     "DecimalCodec",
     "Device",
     "DigitCodec",
+    "DistributionDisplay",
+    "EpochCallback",
     "GenRe2",
     "GridCodec",
     "HeadMethod",
     "Histogram",
+    "HistoryDisplay",
     "LLMRegressor",
     "LearnableRAFT",
     "LogitsMLPHead",
@@ -69,12 +85,16 @@ __all__ = [
     "Method",
     "NewTokens",
     "NumericDistribution",
+    "Optimizer",
     "Pointwise",
     "PoolHead",
     "PretrainedModel",
     "ProbabilitiesHead",
+    "PromptDisplay",
+    "QuantileView",
     "ReMax",
     "RowSerializer",
+    "SamplesDisplay",
     "ScientificCodec",
     "SoftCE",
     "SpecialTokenHead",
@@ -82,7 +102,10 @@ __all__ = [
     "TargetCodec",
     "ZeroShot",
     "__version__",
+    "combine_scorers",
     "estimate_memory",
     "fit_methods",
+    "get_scorer",
+    "published",
     "register",
 ]

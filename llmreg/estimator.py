@@ -1,31 +1,36 @@
 """LLMRegressor: the scikit-learn estimator. It validates, calls and stores; it computes nothing."""
 
 import warnings
-from typing import Any, Literal, Self, overload
+from os import PathLike
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from llmreg.codecs.digits import DigitCodec, TargetCodec
-from llmreg.config.checks import check_methods, check_parts, check_training_data
-from llmreg.config.device import Device, as_device
+from llmreg.config.checks import (
+    check_methods,
+    check_parts,
+    check_training_data,
+    check_validation_data,
+)
+from llmreg.config.device import Device
+from llmreg.config.optimizer import Optimizer
 from llmreg.config.parameters import CONSTRAINTS, LASTING, ParametersMixin
 from llmreg.config.pretrained_model import built_from
+from llmreg.integrations.callbacks import CallbackSupportMixin, FitCallbacks
+from llmreg.integrations.fitting import fit_context
 from llmreg.methods import Method
-from llmreg.numbers.distribution import DECODINGS
 from llmreg.persistence.saving import SavingMixin
 from llmreg.prediction.fitted import FittedMixin
+from llmreg.prediction.predictions import PredictMixin
 from llmreg.prediction.uncertainty import UncertaintyMixin
-from llmreg.tables.reading import read_table
 from llmreg.tables.serialization import RowSerializer
-from llmreg.tables.targets import numeric_targets
 
 __all__ = ["LLMRegressor"]
-
-ROWS_PER_BLOCK = 4096  # predict works through the table in blocks, so memory stays flat
 
 # Columns of an empty history_, where nothing was trained.
 HISTORY = (
@@ -35,8 +40,9 @@ HISTORY = (
 
 
 class LLMRegressor(
-    UncertaintyMixin, SavingMixin, FittedMixin, ParametersMixin, RegressorMixin, BaseEstimator
-):
+    PredictMixin, UncertaintyMixin, SavingMixin, FittedMixin, ParametersMixin, CallbackSupportMixin,
+    RegressorMixin, BaseEstimator,
+):  # fmt: skip
     """Predict a number from a table row with a language model.
 
     Each row is serialised to text; a causal language model learns to write the target's digits,
@@ -50,10 +56,10 @@ class LLMRegressor(
     - *What is read and written:* ``serializer``, ``codec``, ``number_input``, ``text_features``,
       ``estimates``.
     - *How it learns:* ``sft_epochs``, ``sft_learning_rate``, ``align_epochs``,
-      ``align_learning_rate``, ``batch_size``, ``optimizer``, ``max_grad_norm``, ``weight_decay``,
-      ``dropout``, ``validation_fraction``, ``n_iter_no_change``.
-    - *What is predicted:* ``decoding``, ``estimate_weight``, ``temperature_scaling``,
-      ``tree_tolerance``.
+      ``align_learning_rate``, ``batch_size``, ``optimizer``, ``dropout``,
+      ``validation_fraction``, ``validation_interval``, ``selection``, ``n_iter_no_change``.
+    - *What is predicted:* ``decoding``, ``n_samples``, ``estimate_weight``,
+      ``temperature_scaling``, ``tree_tolerance``.
     - *How it runs:* ``device``, ``checkpoint_dir``, ``checkpoint_interval``, ``random_state``,
       ``verbose``, ``warm_start``.
 
@@ -99,12 +105,15 @@ class LLMRegressor(
         each next symbol ∝ p^(1 - w) · q^w. 0: the model, which has read them, decides alone; 1: the
         estimates do. "auto": as the CRPS of the validation rows says, and 0.5 with fewer than 30 of
         these. Heads that predict one number are moved by this share of the way.
-    decoding : {"auto", "rail", "median", "mode", "greedy", "sample", "sampled_rail"}, \
-            default="auto"
+    decoding : {"auto", "rail", "median", "mode", "greedy", "sample", "sampled_mean", \
+            "sampled_median"}, default="auto"
         What ``predict`` returns of the distribution: its mean (best for squared error), its median
         (best for absolute error), its likeliest number, the number written digit by digit, one
-        draw, or the mean of 32 draws. "auto": the mean, or the median, with a warning, where
-        held-out rows show that hardly possible numbers decide the mean of a heavy tail.
+        draw, or the mean or the median of ``n_samples`` draws. "auto": the mean, or the median,
+        with a warning, where held-out rows show that hardly possible numbers decide the mean of a
+        heavy tail.
+    n_samples : int, default=32
+        Numbers that are drawn for a row by "sampled_mean" and "sampled_median".
     temperature_scaling : bool or "auto", default="auto"
         Whether predicted distributions are widened or narrowed by a temperature that minimises the
         CRPS of (at most 2,000) validation rows, which also chose the epoch; found after the weight
@@ -121,20 +130,19 @@ class LLMRegressor(
         three take three times as long to fit and to predict. Members of a pretrained model share
         its base and the adapters' start. All are validated on the same rows, and computed exactly,
         whatever ``tree_tolerance``.
-    sft_epochs, align_epochs : int or "auto", default="auto"
-        Passes over the training rows in each stage. 0 leaves the stage out.
-    sft_learning_rate, align_learning_rate : float or "auto", default="auto"
-        Peak learning rate (one cycle) of each stage.
+    sft_epochs : int or "auto", default="auto"
+        Passes over the training rows in the first stage. 0 leaves the stage out.
+    sft_learning_rate : float or "auto", default="auto"
+        Peak learning rate of the first stage.
+    align_epochs : int or "auto", default="auto"
+        As ``sft_epochs``, for the second stage.
+    align_learning_rate : float or "auto", default="auto"
+        As ``sft_learning_rate``, for the second stage.
     batch_size : int or "auto", default="auto"
         Rows per step.
-    optimizer : {"adamw", "adafactor"}, default="adamw"
-        Adafactor keeps row and column sums instead of two numbers per weight: for large models
-        whose weights all train (``adapters=None``).
-    max_grad_norm : float, "auto" or None, default="auto"
-        Longer gradients are shortened to it. "auto": ten times the median norm of the last hundred
-        steps, which is rare (``history_["clipped"]``). None: never.
-    weight_decay : float or "auto", default="auto"
-        Decoupled weight decay.
+    optimizer : {"adamw", "adafactor"} or Optimizer, default="adamw"
+        :class:`Optimizer` says more: the learning rate over time, weight decay, clipping of
+        gradients, averaging of weights.
     dropout : float or "auto", default="auto"
         Share of the cells that are hidden at random in each training step, and of the tokens of
         text cells: numbers and categories then read as missing. Cells that a pretrained model
@@ -150,9 +158,15 @@ class LLMRegressor(
         Share of the training rows set aside for early stopping and for choosing the best epoch,
         if there are at least 20 rows. "auto": 0.15 below 1,500 rows, else 0.1, at most 2,000 rows;
         none where fresh weights have fewer than 200 rows, which then learn from all of them.
-        None: train on all rows and keep the last weights.
+        None: train on all rows and keep the last weights. No matter where ``fit`` gets ``X_val``.
+    validation_interval : int or None, default=None
+        Steps from one validation to the next. None: one at the end of each epoch.
+    selection : {"error", "objective", "last"}, default="error"
+        Which weights a stage ends with. "error": those with the lowest validation error as decoded,
+        measured on the codec's scale. "objective": those whose loss on the validation rows, or
+        whose mean reward, is best. "last": the last ones, without stopping early.
     n_iter_no_change : int or None, default=10
-        Stop a stage after this many epochs without a better validation RMSE. None: never.
+        Stop a stage after this many validations that were no better. None: never.
     device : str or Device, default="auto"
         "auto": "cuda" if there is one, else "mps", else "cpu". :class:`Device` says more: number
         formats, rows computed at once, gradient checkpointing, compiling.
@@ -167,17 +181,19 @@ class LLMRegressor(
         result each time and leaves the global random states alone; None takes its seed from
         numpy's global state.
     verbose : int, default=0
-        1: print what "auto" chose for each stage, and a line per epoch.
+        1: a bar for each stage in a terminal or a notebook; elsewhere, and where callbacks are set,
+        lines of what "auto" chose and of each epoch, through the logger "llmreg".
     warm_start : bool, default=False
         Go on from the previous fit's weights, scales and vocabulary instead of starting anew.
 
     Attributes
     ----------
     history_ : DataFrame
-        A row per epoch: stage, epoch, step, loss, learning_rate, validation_rmse (in the units of
-        y, as decoded from the language model alone), grad_norm and clipped (the gradients' mean
-        norm and the share that was too long), seconds (since the stage began), kept (whether the
-        stage ended with this epoch's weights), and what the method reports.
+        A row per epoch, or validation: stage, epoch, step, loss, learning_rate, validation_rmse (in
+        the units of y, as decoded from the language model alone), grad_norm and clipped (the
+        gradients' mean norm and the share that was too long), seconds (since the stage began), kept
+        (whether the stage ended with these weights), and what the method reports. Epoch 0: what
+        the stage starts from, where it can write numbers already and rows are held out.
     temperature_ : float
         What the log-probabilities of the next symbol are divided by in predictions. May be set:
         1.0 gives the distributions as the model has them, more widens, less narrows them.
@@ -202,7 +218,7 @@ class LLMRegressor(
 
     See Also
     --------
-    RowSerializer, DigitCodec, NumericDistribution, fit_methods
+    RowSerializer, DigitCodec, NumericDistribution, fit_methods, EpochCallback
 
     References
     ----------
@@ -223,6 +239,7 @@ class LLMRegressor(
     """
 
     _parameter_constraints: dict = CONSTRAINTS
+    history_: pd.DataFrame
 
     def __init__(
         self,
@@ -232,32 +249,33 @@ class LLMRegressor(
         sft_method: str | Method = "soft_ce",
         serializer: RowSerializer | None = None,
         codec: TargetCodec | None = None,
-        number_input="auto",
+        number_input: str = "auto",
         text_features: Any = "auto",
         estimates: str | None = "auto",
         estimate_weight: float | str = "auto",
-        decoding="auto",
+        decoding: str = "auto",
+        n_samples: int = 32,
         temperature_scaling: bool | str = "auto",
         tree_tolerance: float = 1e-3,
-        n_estimators=1,
+        n_estimators: int = 1,
         sft_epochs: int | str = "auto",
         sft_learning_rate: float | str = "auto",
         align_epochs: int | str = "auto",
         align_learning_rate: float | str = "auto",
         batch_size: int | str = "auto",
-        optimizer="adamw",
-        max_grad_norm: float | str | None = "auto",
-        weight_decay: float | str = "auto",
+        optimizer: str | Optimizer = "adamw",
         dropout: float | str = "auto",
         adapters: Any = 8,
         validation_fraction: float | str | None = "auto",
+        validation_interval: int | None = None,
+        selection: str = "error",
         n_iter_no_change: int | None = 10,
         device: str | Device = "auto",
-        checkpoint_dir=None,
+        checkpoint_dir: str | PathLike[str] | None = None,
         checkpoint_interval: float = 60.0,
-        random_state=None,
-        verbose=0,
-        warm_start=False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        warm_start: bool = False,
     ):
         self.model = model
         self.fit_method = fit_method
@@ -269,6 +287,7 @@ class LLMRegressor(
         self.estimates = estimates
         self.estimate_weight = estimate_weight
         self.decoding = decoding
+        self.n_samples = n_samples
         self.temperature_scaling = temperature_scaling
         self.tree_tolerance = tree_tolerance
         self.n_estimators = n_estimators
@@ -278,11 +297,11 @@ class LLMRegressor(
         self.align_learning_rate = align_learning_rate
         self.batch_size = batch_size
         self.optimizer = optimizer
-        self.max_grad_norm = max_grad_norm
-        self.weight_decay = weight_decay
         self.dropout = dropout
         self.adapters = adapters
         self.validation_fraction = validation_fraction
+        self.validation_interval = validation_interval
+        self.selection = selection
         self.n_iter_no_change = n_iter_no_change
         self.device = device
         self.checkpoint_dir = checkpoint_dir
@@ -293,8 +312,17 @@ class LLMRegressor(
 
     # -- fit ----------------------------------------------------------------------------------
 
-    @_fit_context(prefer_skip_nested_validation=False)  # the serializer has parameters, too
-    def fit(self, X, y, sample_weight=None) -> Self:
+    @fit_context(prefer_skip_nested_validation=False)  # the serializer has parameters, too
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
         """Train on a table.
 
         Parameters
@@ -307,6 +335,9 @@ class LLMRegressor(
         sample_weight : array-like of shape (n_rows,) or None, default=None
             Non-negative; a row of weight 2 counts as two rows. Only ratios matter, and rows of
             weight zero are left out.
+        X_val, y_val, sample_weight_val : as X, y and sample_weight, or None, default=None
+            Rows of your own to validate on, in place of a ``validation_fraction`` of X: they choose
+            the weights and calibrate, and nothing else is learnt from them.
 
         Returns
         -------
@@ -316,7 +347,7 @@ class LLMRegressor(
         ------
         ValueError
             For NaN or infinite y, dates, an empty table, infinite cells, mismatched lengths,
-            illegal parameters or unknown names.
+            X_val without y_val, illegal parameters or unknown names.
         OSError
             If ``model`` can't be loaded, or ``checkpoint_dir`` can't be written to.
         FloatingPointError
@@ -332,20 +363,30 @@ class LLMRegressor(
         check_parts(self)
         start = self._start()
         fitted = object.__new__(type(self))  # in whose place a fit that fails leaves no trace
+        judging = dict(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+        metadata = judging | {"sample_weight": sample_weight}
+        callbacks = FitCallbacks(self, X, y, metadata, fitted._filled)
         fitted.__dict__ = dict(vars(self))
         table = check_training_data(fitted, X, y, sample_weight, reset=start is None)
+        judges = check_validation_data(fitted, **judging)
         from llmreg.fit import fit_model
 
         serializer, codec = self._parts(start)
-        fitted.fitted_, history = fit_model(
-            self.get_params(deep=False), table, serializer=serializer, codec=codec,
-            methods=methods, random_state=check_random_state(self.random_state), start=start,
+        parts = fit_model(
+            self.get_params(deep=False), table, judges, serializer=serializer, codec=codec,
+            start=start, methods=methods, random_state=check_random_state(self.random_state),
+            callbacks=callbacks,
         )  # fmt: skip
-        # Named also when nothing was trained.
-        fitted.history_ = pd.DataFrame(history, columns=None if history else HISTORY)
-        fitted._built_with = fitted._lasting_params()
-        self.__dict__ = vars(fitted)
+        self.__dict__ = fitted._filled(*parts)
         return self
+
+    def _filled(self, fitted, history):
+        """The attributes, with those that a fit leaves."""
+        self.fitted_ = fitted
+        # Named also when nothing was trained.
+        self.history_ = pd.DataFrame(history, columns=None if history else HISTORY)
+        self._built_with = self._lasting_params()
+        return vars(self)
 
     def _parts(self, start):
         if start is not None:
@@ -376,70 +417,3 @@ class LLMRegressor(
                 stacklevel=4,  # the caller of fit, which scikit-learn wraps
             )
         return self.fitted_
-
-    # -- predict ------------------------------------------------------------------------------
-
-    @overload
-    def predict(self, X, decoding=..., return_std: Literal[False] = ...) -> np.ndarray: ...
-    @overload
-    def predict(self, X, decoding=..., *, return_std: Literal[True]) -> tuple[np.ndarray, ...]: ...
-    def predict(self, X, decoding=None, return_std=False):
-        """Predict a number for each row.
-
-        Parameters
-        ----------
-        X : DataFrame, array-like, Series or list of str
-            Rows with the columns seen in ``fit``.
-        decoding : str or None, default=None
-            Overrides the parameter ``decoding`` for this call.
-        return_std : bool, default=False
-            Also return the standard deviations of the rows' distributions, whatever the decoding.
-
-        Returns
-        -------
-        y_hat : ndarray of shape (n_rows,), float64
-            In the units of y.
-        y_std : ndarray of shape (n_rows,), float64
-            Only if ``return_std`` is True.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        ValueError
-            For columns that differ from those of ``fit``, an unknown decoding, or the standard
-            deviation of a method that predicts one number and no distribution.
-        """
-        check_is_fitted(self, "model_")
-        decoding = self.decoding if decoding is None else decoding
-        decoding = self.decoding_ if decoding == "auto" else decoding
-        if decoding not in DECODINGS:
-            raise ValueError(f"decoding={decoding!r} is not 'auto' or one of {DECODINGS}.")
-        # One seed for all blocks, drawn anew in each call: the same call gives the same draws.
-        drawn = decoding in ("sample", "sampled_rail")
-        seed = check_random_state(self.random_state) if drawn else None
-        if not return_std:
-            return np.concatenate([part.decode(decoding, seed) for part in self._blocks(X)])
-        blocks = self._blocks(X, spread_for="standard deviation")
-        both = [(part.decode(decoding, seed), part.std()) for part in blocks]
-        return tuple(map(np.concatenate, zip(*both, strict=True)))
-
-    def score(self, X, y, sample_weight=None):
-        """R² of :meth:`predict`; y as in :meth:`fit`."""
-        return super().score(X, numeric_targets(y), sample_weight)
-
-    def _blocks(self, X, spread_for=None):
-        """Distributions of blocks of rows, in order. ``spread_for`` names what is read of them if
-        it needs a method that predicts distributions."""
-        check_is_fitted(self, "model_")
-        if spread_for is not None:
-            self._check_spread(spread_for)
-        fitted, calibration = self.fitted_, self.fitted_.calibration
-        frame = read_table(self, X, reset=False)
-        from llmreg.prediction.distributions import distributions, ready
-
-        model = ready(fitted.model, as_device(self.device).name)
-        tolerance = self.tree_tolerance * fitted.std
-        for start in range(0, len(frame), ROWS_PER_BLOCK):
-            rows = fitted.serializer.serialize(frame.iloc[start : start + ROWS_PER_BLOCK])
-            yield distributions(model, fitted.prompts.encode(rows), tolerance, calibration)

@@ -21,18 +21,28 @@ from llmreg.prediction.answer import place_answer
 from llmreg.prediction.distributions import is_constant
 from llmreg.prediction.fitted import Fitted
 from llmreg.prediction.held_out import calibrate
+from llmreg.prediction.interim import interim
 from llmreg.prediction.validation import validator
 from llmreg.prompts.fitting import fit_prompts, show_examples
 from llmreg.training.checkpoints import check_folder
 from llmreg.training.members import train_members
 from llmreg.training.parallel import launched
-from llmreg.training.run import Training, TrainingRows, placed, prepared, undone_on_error
+from llmreg.training.run import (
+    Training,
+    TrainingRows,
+    placed,
+    prepared,
+    undone_on_error,
+    with_judges,
+)
 
 __all__ = ["fit_model"]
 
 
 @unlogged()
-def fit_model(params, table, *, serializer, codec, methods, random_state, start=None):
+def fit_model(
+    params, table, judges, *, serializer, codec, methods, random_state, callbacks, start=None
+):
     """Fit every part of the road.
 
     Parameters
@@ -40,10 +50,13 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
     params : dict
         The estimator's parameters, which end here and in :func:`llmreg.config.plan.resolve`.
     table : llmreg.config.checks.TrainingTable of n rows
+    judges : llmreg.config.checks.TrainingTable or None
+        Rows of their own to validate on; nothing else is learnt from them.
     serializer, codec : parts to fit, or those of ``start``
     methods : (Method, Method or None)
         Of the first and the second stage.
     random_state : RandomState
+    callbacks : llmreg.integrations.callbacks.FitCallbacks
     start : llmreg.prediction.fitted.Fitted or None, default=None
         An earlier fit to go on from, which stays as it is if this one fails.
 
@@ -73,7 +86,8 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
 
         # 3. The plan: here every "auto" ends.
         computing = computing_of(device, place, pretrained, params["adapters"])
-        plan = resolve(params, methods, rows, serializer, codec, scores, computing, seed)
+        n_val = None if judges is None else len(judges.y)
+        plan = resolve(params, methods, rows, serializer, codec, scores, computing, seed, n_val)
 
         # 4. The split: rows that train, and rows that judge.
         train, held_out = plan.split()
@@ -100,22 +114,29 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
             fitted = Fitted(serializer, codec, prompts, build(), mean, std, plan, scores)
         else:
             check_parts(start.model, methods)
-            encoded = start.prompts.encode_training(rows, y, weight)
+            rows = start.prompts.extend_training(rows, y, weight)
+            encoded = start.prompts.encode_extended(rows)
             plan = plan.after(start.plan, 1 + len(start.model.further_members))
             fitted, build = replace(start, plan=plan), None
+        if judges is not None:
+            rows, y, weight = with_judges(fitted, rows, y, weight, judges)
+            encoded = fitted.prompts.encode_extended(rows)
 
         # 8. Training: where the number stands, then each member through both stages, keeping what
         #    held-out rows like best.
         with undone_on_error(fitted, start) as fitted:
-            with placed(fitted.model, computing, processes):
+            with placed(fitted.model, fitted.plan, processes):
                 if new:
                     fitted.plan, encoded = place_answer(fitted, rows, encoded, processes)
                 encoded = prepared(fitted.model, encoded, processes)
                 data = TrainingRows(encoded, y, weight, train, held_out)
+                if processes.index == 0:  # which speaks for all
+                    callbacks.begin(plan.n_tasks, place)
                 training = Training(
                     fitted, data, validator(fitted, data, processes), processes,
                     checkpoint_dir=params["checkpoint_dir"], verbose=params["verbose"],
                     checkpoint_interval=params["checkpoint_interval"],
+                    callbacks=callbacks, interim=partial(interim, fitted, data, processes),
                 )  # fmt: skip
                 learns = fitted.plan.trains and not is_constant(fitted.model)
                 history = train_members(training, fitted.plan.n_estimators, build) if learns else []
@@ -123,4 +144,5 @@ def fit_model(params, table, *, serializer, codec, methods, random_state, start=
             # 9. Calibration: temperature, weight of the estimates and decoding, by held-out rows.
             fitted = calibrate(fitted, data, params["temperature_scaling"] is True, processes)
     # 10. All that predictions need, in one object.
+    callbacks.end(fitted, history)
     return fitted, history

@@ -11,6 +11,8 @@ PACKAGE, TESTS = Path(llmreg.__file__).parent, Path(__file__).parent
 
 # Modules that are tested elsewhere: {module: file of tests}, for as long as they are.
 ELSEWHERE = {
+    "__main__.py": "cli/test_main.py",
+    "cli/commands.py": "cli/test_main.py",
     "integrations/autologging.py": "integrations/test_tracking.py",
     "lm/building.py": "lm/test_backbone.py",
     "lm/loading/errors.py": "lm/loading/test_hub.py",
@@ -31,6 +33,7 @@ ELSEWHERE = {
     "methods/token_level.py": "methods/test_methods.py",
     "methods/untrained.py": "methods/test_zero_shot.py",
     "methods/vocabulary_shares.py": "methods/test_heads.py",
+    "numbers/histogram_cells.py": "numbers/test_distribution.py",
     "numbers/trie.py": "numbers/test_tree.py",
     "persistence/configs.py": "persistence/test_security.py",
     "persistence/folders.py": "persistence/test_saving.py",
@@ -38,12 +41,13 @@ ELSEWHERE = {
     "persistence/saved_folder.py": "persistence/test_saving.py",
     "persistence/schema.py": "persistence/test_security.py",
     "persistence/tokenizer_files.py": "persistence/test_saving.py",
+    "prompts/segments.py": "prompts/test_text_prompts.py",
+    "prediction/predictions.py": "estimator/test_predictions.py",
     "prompts/tiny_tokenizer.py": "prompts/test_cell_prompts.py",
     "tables/cell_writing.py": "tables/test_serialization.py",
     "tables/kinds.py": "tables/test_columns.py",
     "tables/rows.py": "tables/test_serialization.py",
     "training/interruptions.py": "training/test_sequence.py",
-    "training/reporting.py": "estimator/test_parameter_effects.py",
     "version.py": "test_packaging.py",
 }
 

@@ -46,13 +46,42 @@ def test_files_that_are_promised_to_the_wheel_are_there():
             assert (ROOT / "llmreg" / pattern).is_file(), pattern
 
 
-def test_a_typed_script_is_accepted():
-    api = pytest.importorskip("mypy.api")
-    script = ROOT / "tests" / "helpers" / "typed_script.py"
-    out, errors, status = api.run(
-        ["--follow-imports=silent", "--ignore-missing-imports", str(script)]
-    )
-    assert status == 0, out + errors
+@pytest.fixture(scope="module")
+def mypy(tmp_path_factory):
+    """``mypy(*arguments)``: what mypy says, strictly, and its exit status."""
+    api = pytest.importorskip("mypy.api", reason="mypy is in the extra 'test'")
+    cache = tmp_path_factory.mktemp("mypy")
+    settings = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(cache)]
+
+    def run(*arguments):
+        out, errors, status = api.run([*settings, *arguments])
+        return out + errors, status
+
+    return run
+
+
+def test_a_typed_script_is_accepted(mypy):
+    said, status = mypy(str(ROOT / "tests" / "helpers" / "typed_script.py"))
+    assert status == 0, said
+
+
+WRONG = """
+from llmreg import GRPO, LLMRegressor, QuantileView, get_scorer
+model = LLMRegressor(fit_method=3)
+model.fit([[1.0]], [2.0]).predict([[1.0]], decoding=5)
+model.predict([[1.0]], quantile=0.5)
+model.predict_interval([[1.0]]).width
+model.predict_distribution([[1.0]]).crps()
+GRPO(beta="much")
+QuantileView(model, "half")
+get_scorer("neg_crps", quantile="low")
+"""
+
+
+def test_a_wrong_script_is_not(mypy):
+    said, _ = mypy("-c", WRONG)
+    lines = {int(line) for line in re.findall(r"^<string>:(\d+): error", said, re.MULTILINE)}
+    assert lines == set(range(3, WRONG.count("\n") + 1)), said
 
 
 def test_readme_reads_the_same_on_a_package_index():
@@ -71,7 +100,7 @@ LIGHT = """
 import sys
 import llmreg
 {statements}
-print(*sorted({{"torch", "transformers", "peft"}} & set(sys.modules)))
+print(*sorted({{"torch", "transformers", "peft", "matplotlib"}} & set(sys.modules)))
 """
 ESTIMATORS = """
 from sklearn.base import clone

@@ -42,7 +42,7 @@ WRITES = (
     "genre2", "new_tokens",
 )  # fmt: skip
 HEADS = ("head_last", "head_mean", "pointwise", "histogram", "learnable_raft")
-DECODINGS = ("rail", "rail", "median", "mode", "greedy", "sample", "sampled_rail")
+DECODINGS = ("rail", "rail", "median", "mode", "greedy", "sample", "sampled_mean")
 
 
 def run_case(seed, case, n_trials):

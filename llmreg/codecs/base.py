@@ -1,10 +1,14 @@
 """What every target codec offers, and what the number tree relies on."""
 
 from abc import ABCMeta, abstractmethod
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
+
+from llmreg.integrations.documentation import DocumentedMixin
 
 __all__ = ["END", "MAX_LEAVES", "TargetCodec"]
 
@@ -12,7 +16,7 @@ END = "<end>"
 MAX_LEAVES = 10**6
 
 
-class TargetCodec(BaseEstimator, metaclass=ABCMeta):
+class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
     """A number y ↔ the sequence of symbols that the language model writes for it.
 
     The base class of all codecs. A kind of codec fits ``edges_`` and ``values_`` and says
@@ -57,7 +61,7 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
     far_reaching = False
     linear = True
 
-    def fit(self, y, sample_weight=None):
+    def fit(self, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Settle the numbers that can be written, from the targets and the parameters.
 
         Parameters
@@ -118,7 +122,7 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
         leaf, _, value, share = TargetCodec.cells(self)
         return leaf, np.stack([value, value], axis=1), value, share
 
-    def to_axis(self, y):
+    def to_axis(self, y: ArrayLike) -> NDArray[np.float64]:
         """Where numbers lie on the codec's axis: there its bins have like width.
 
         Losses, errors and estimates are measured on it. y itself where the codec is ``linear``;
@@ -136,12 +140,12 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
         y = np.asarray(y, dtype=np.float64)
         return y if self.linear else np.interp(y, self.edges_, np.arange(len(self.edges_)))
 
-    def from_axis(self, t):
+    def from_axis(self, t: ArrayLike) -> NDArray[np.float64]:
         """The numbers, in the units of y, at places on the axis; see :meth:`to_axis`."""
         t = np.asarray(t, dtype=np.float64)
         return t if self.linear else np.interp(t, np.arange(len(self.edges_)), self.edges_)
 
-    def crowding(self, y):
+    def crowding(self, y: ArrayLike) -> float:
         """Which share of the targets the codec cannot tell apart, at worst.
 
         Parameters
@@ -160,17 +164,17 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
         np.maximum.at(heaviest, self.leaf_of(distinct), counts)
         return float((rows - heaviest).max() / rows.sum())
 
-    def clip(self, y):
+    def clip(self, y: ArrayLike) -> NDArray[np.float64]:
         """Numbers moved to the nearest end of the range where they lie outside."""
         return np.clip(np.asarray(y, dtype=np.float64), self.edges_[0], self.edges_[-1])
 
     @property
     @abstractmethod
-    def symbols(self):
+    def symbols(self) -> tuple[str, ...]:
         """tuple of str: what the model writes, one token each: characters, and perhaps END."""
 
     @abstractmethod
-    def sequences(self):
+    def sequences(self) -> NDArray[np.int64]:
         """All sequences, in ascending order of the number they name.
 
         Returns
@@ -180,23 +184,23 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
         """
 
     @property
-    def max_length(self):
+    def max_length(self) -> int:
         """int: symbols in the longest sequence."""
         return self.sequences().shape[1]
 
-    def leaf_of(self, y):
+    def leaf_of(self, y: ArrayLike) -> NDArray[np.int64]:
         """Index of the bin that holds each y; y outside the range falls in the nearest bin."""
         check_is_fitted(self)
         y = np.asarray(y, dtype=np.float64)
         return np.clip(np.searchsorted(self.edges_, y, side="right") - 1, 0, len(self.values_) - 1)
 
-    def n_clipped(self, y):
+    def n_clipped(self, y: ArrayLike) -> int:
         """Number of targets outside the range, which :meth:`encode` moves to its nearest end."""
         check_is_fitted(self)
         y = np.asarray(y, dtype=np.float64)
         return int(((y < self.edges_[0]) | (y > self.edges_[-1])).sum())
 
-    def encode(self, y):
+    def encode(self, y: ArrayLike) -> NDArray[np.int64]:
         """Numbers to symbol sequences.
 
         Parameters
@@ -209,7 +213,7 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
         """
         return self.sequences()[self.leaf_of(y)]
 
-    def spell(self, y):
+    def spell(self, y: ArrayLike) -> list[str]:
         """Numbers as the texts that stand for them, END left out.
 
         Returns
@@ -219,7 +223,7 @@ class TargetCodec(BaseEstimator, metaclass=ABCMeta):
         written = [[self.symbols[i] for i in row] for row in self.encode(y)]
         return ["".join(symbol for symbol in row if symbol != END) for row in written]
 
-    def decode(self, sequences):
+    def decode(self, sequences: ArrayLike) -> NDArray[np.float64]:
         """Symbol sequences of shape (n_rows, N) to numbers of shape (n_rows,).
 
         Raises

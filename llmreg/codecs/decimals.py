@@ -3,6 +3,7 @@
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
@@ -27,8 +28,10 @@ class DecimalCodec(TargetCodec):
     n_decimals : int, default=2
         Digits after the point, 0 to 15; 0 writes whole numbers, which end with END (the model's
         end-of-text token). y is rounded to the nearest number.
-    low, high : float or None, default=None
-        Ends of the range, in the units of y. None: from the training targets.
+    low : float or None, default=None
+        Lower end of the range, in the units of y. None: from the training targets.
+    high : float or None, default=None
+        Upper end of the range, likewise.
     margin : float, default=0.1
         Widen the range of the training targets by this fraction of it on either side, where
         ``low`` or ``high`` is None. May reach below zero where no target does: set ``low=0`` then.
@@ -64,7 +67,14 @@ class DecimalCodec(TargetCodec):
         "margin": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, n_decimals=2, *, low=None, high=None, margin=0.1):
+    def __init__(
+        self,
+        n_decimals: int = 2,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        margin: float = 0.1,
+    ):
         self.n_decimals = n_decimals
         self.low = low
         self.high = high
@@ -111,11 +121,11 @@ class DecimalCodec(TargetCodec):
         return low, high
 
     @property
-    def symbols(self):
+    def symbols(self) -> tuple[str, ...]:
         """tuple of str: digits, minus, point and END."""
         return SYMBOLS
 
-    def sequences(self):
+    def sequences(self) -> NDArray[np.int64]:
         """All sequences, in ascending order of the number they name.
 
         Returns

@@ -10,6 +10,7 @@ are in :mod:`~llmreg.codecs.scientific`, :mod:`~llmreg.codecs.grids` and
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -63,8 +64,15 @@ class DigitCodec(TargetCodec):
         Widen the range of the training targets by this fraction of it on either side, measured on
         the scale, so that predictions can go beyond what was seen. Not available with
         ``scale="quantile"``.
-    low, high : float or None, default=None
-        Fixed ends of the range, in the units of y. None: taken from the training targets.
+    low : float or None, default=None
+        Fixed lower end of the range, in the units of y. None: taken from the training targets.
+    high : float or None, default=None
+        Fixed upper end of the range, likewise.
+    rounding : {"bin", "nearest"}, default="bin"
+        "bin": each sequence of digits is a bin of equal width on the scale, and decodes to its
+        centre. "nearest": it is the bin's lower end, and targets go to the nearest of these, as
+        GenRe² (arXiv 2512.06533) writes them: the highest number is a bin's width below the range's
+        upper end, and no end has a share of its own.
 
     Attributes
     ----------
@@ -104,15 +112,27 @@ class DigitCodec(TargetCodec):
         "margin": [Interval(Real, 0, None, closed="left")],
         "low": [None, Interval(Real, None, None, closed="neither")],
         "high": [None, Interval(Real, None, None, closed="neither")],
+        "rounding": [StrOptions({"bin", "nearest"})],
     }
 
-    def __init__(self, base=10, n_digits=2, *, scale="auto", margin=0.0, low=None, high=None):
+    def __init__(
+        self,
+        base: int = 10,
+        n_digits: int = 2,
+        *,
+        scale: str = "auto",
+        margin: float = 0.0,
+        low: float | None = None,
+        high: float | None = None,
+        rounding: str = "bin",
+    ):
         self.base = base
         self.n_digits = n_digits
         self.scale = scale
         self.margin = margin
         self.low = low
         self.high = high
+        self.rounding = rounding
 
     def _fit(self, y):
         n_bins = self._check_size()
@@ -149,21 +169,30 @@ class DigitCodec(TargetCodec):
         below, above = self.edges_[:-1], self.edges_[1:]
         # Halved first, as sums may overflow; halves of the smallest floats are 0.
         self.values_ = np.clip(below / 2 + above / 2, below, above)
-        self._heap_up(np.clip(y, low, high))
+        if self.rounding == "nearest":
+            self._round_to_lower_ends()
+        else:
+            self._heap_up(np.clip(y, low, high))
         return self
+
+    def _round_to_lower_ends(self):
+        """Let numbers be the bins' lower ends, each with what is nearest to it."""
+        self.values_, self.heaps_ = self.edges_[:-1].copy(), np.zeros(2)
+        place = self.to_axis(self.values_)
+        self.edges_[1:-1] = self.from_axis(place[:-1] / 2 + place[1:] / 2)
 
     @property
     def linear(self):
         """bool: whether bins have equal width in y."""
         return self.scale_ == "minmax"
 
-    def to_axis(self, y):
+    def to_axis(self, y: ArrayLike) -> NDArray[np.float64]:
         """Where numbers lie on the scale; see :meth:`TargetCodec.to_axis`."""
         if self.scale_ in BENT:
             return bend(np.asarray(y, dtype=np.float64), self.centre_, self.unit_)
         return super().to_axis(y)
 
-    def from_axis(self, t):
+    def from_axis(self, t: ArrayLike) -> NDArray[np.float64]:
         """The numbers at places on the scale; see :meth:`TargetCodec.to_axis`."""
         if self.scale_ in BENT:
             return unbend(np.asarray(t, dtype=np.float64), self.centre_, self.unit_)
@@ -191,6 +220,8 @@ class DigitCodec(TargetCodec):
 
         A cell per bin, and one more for each end on which targets heap up.
         """
+        if self.rounding == "nearest":
+            return super().cells()
         leaf, span, value, share = super().cells()
         value[[0, -1]] = span[[0, -1]].mean(axis=1)
         share[[0, -1]] -= self.heaps_
@@ -232,11 +263,11 @@ class DigitCodec(TargetCodec):
         return low, high
 
     @property
-    def symbols(self):
+    def symbols(self) -> tuple[str, ...]:
         """tuple of str: the symbols the model writes, in ascending order of their value."""
         return tuple(SYMBOLS[: self.base])
 
-    def sequences(self):
+    def sequences(self) -> NDArray[np.int64]:
         """All sequences, in ascending order of the bin they name.
 
         Returns
@@ -251,11 +282,11 @@ class DigitCodec(TargetCodec):
         return (k[:, None] // place) % self.base
 
     @property
-    def max_length(self):
+    def max_length(self) -> int:
         """int: ``n_digits``."""
         return int(self.n_digits)
 
-    def encode(self, y):
+    def encode(self, y: ArrayLike) -> NDArray[np.int64]:
         """Numbers to symbol sequences.
 
         Parameters
@@ -268,7 +299,7 @@ class DigitCodec(TargetCodec):
         """
         return self._digits(self.leaf_of(y))
 
-    def decode(self, sequences):
+    def decode(self, sequences: ArrayLike) -> NDArray[np.float64]:
         """Symbol sequences of shape (n_rows, n_digits) to numbers of shape (n_rows,)."""
         check_is_fitted(self)
         place = self.base ** np.arange(self.n_digits - 1, -1, -1, dtype=np.int64)

@@ -1,8 +1,10 @@
 """An explicit list of numbers, spelled as people write them."""
 
+from collections.abc import Sequence
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
@@ -69,7 +71,14 @@ class GridCodec(TargetCodec):
         "spellings": [None, "array-like"],
     }
 
-    def __init__(self, values=None, *, max_values=256, n_decimals=None, spellings=None):
+    def __init__(
+        self,
+        values: ArrayLike | None = None,
+        *,
+        max_values: int = 256,
+        n_decimals: int | None = None,
+        spellings: Sequence[str] | None = None,
+    ):
         self.values = values
         self.max_values = max_values
         self.n_decimals = n_decimals
@@ -141,12 +150,12 @@ class GridCodec(TargetCodec):
         return self._atoms()
 
     @property
-    def symbols(self):
+    def symbols(self) -> tuple[str, ...]:
         """tuple of str: the characters that occur, and END if spellings differ in length."""
         check_is_fitted(self)
         return (*self.characters_, *([END] if self.ragged_ else []))
 
-    def sequences(self):
+    def sequences(self) -> NDArray[np.int64]:
         """All sequences, in ascending order of the number they name.
 
         Returns

@@ -3,6 +3,7 @@
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -41,10 +42,12 @@ class ScientificCodec(TargetCodec):
         1 writes numbers from a tenth of the smallest magnitude to ten times the largest.
     signs : {"auto", "both"}, default="auto"
         "auto": the signs of the training targets (positive if all are zero). "both": both.
-    min_exponent, max_exponent : int or None, default=None
-        Fixed ends of the exponents, -307 to 307, to which no margin is added. None: from the
+    min_exponent : int or None, default=None
+        Fixed lower end of the exponents, -307 to 307, to which no margin is added. None: from the
         training targets. Targets that are tiny by chance make a long way to zero: a
         ``min_exponent`` shortens it, below which numbers are rounded to zero.
+    max_exponent : int or None, default=None
+        Fixed upper end of the exponents, likewise.
 
     Attributes
     ----------
@@ -86,8 +89,14 @@ class ScientificCodec(TargetCodec):
     }
 
     def __init__(
-        self, n_mantissa=2, *, exponent_margin=1, signs="auto", min_exponent=None, max_exponent=None
-    ):  # fmt: skip
+        self,
+        n_mantissa: int = 2,
+        *,
+        exponent_margin: int = 1,
+        signs: str = "auto",
+        min_exponent: int | None = None,
+        max_exponent: int | None = None,
+    ):
         self.n_mantissa = n_mantissa
         self.exponent_margin = exponent_margin
         self.signs = signs
@@ -145,12 +154,12 @@ class ScientificCodec(TargetCodec):
         return np.repeat(exponent, len(mantissa)), np.tile(mantissa, len(exponent))
 
     @property
-    def symbols(self):
+    def symbols(self) -> tuple[str, ...]:
         """tuple of str: both signs and the digits."""
         return SYMBOLS
 
     @property
-    def max_length(self):
+    def max_length(self) -> int:
         """int: two signs and all digits."""
         return 2 + self._exponent_digits + self.n_mantissa
 
@@ -159,7 +168,7 @@ class ScientificCodec(TargetCodec):
         check_is_fitted(self)
         return len(str(np.abs(self.exponents_).max()))
 
-    def sequences(self):
+    def sequences(self) -> NDArray[np.int64]:
         """All sequences, in ascending order of the number they name.
 
         Returns

@@ -5,10 +5,12 @@ from numbers import Integral, Real
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from llmreg.integrations.documentation import DocumentedMixin
+
 __all__ = ["Adapters"]
 
 
-class Adapters(BaseEstimator):
+class Adapters(DocumentedMixin, BaseEstimator):
     """LoRA on all linear layers of a transformer's upper blocks.
 
     ``LLMRegressor(adapters=8)`` means ``adapters=Adapters(8)``. A grid search reaches in as
@@ -47,7 +49,7 @@ class Adapters(BaseEstimator):
         self.rank = rank
         self.depth = depth
 
-    def n_blocks(self, available):
+    def n_blocks(self, available: int) -> int:
         """How many of the available blocks get adapters, at least one; the depth is settled."""
         if isinstance(self.depth, Integral):
             return min(int(self.depth), available)

@@ -10,13 +10,16 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 from llmreg.codecs.digits import DigitCodec
 from llmreg.config.adapters import Adapters
 from llmreg.config.device import Device, as_device
+from llmreg.config.optimizer import Optimizer
 from llmreg.config.pretrained_model import PretrainedModel, as_pretrained
 from llmreg.methods import METHODS, resolve_method
 from llmreg.tables.reading import read_table
 from llmreg.tables.targets import numeric_targets
 from llmreg.tables.weights import relative_weights
 
-__all__ = ["TrainingTable", "check_methods", "check_parts", "check_training_data"]
+__all__ = [
+    "TrainingTable", "check_methods", "check_parts", "check_training_data", "check_validation_data",
+]  # fmt: skip
 
 
 def check_methods(estimator):
@@ -81,7 +84,7 @@ def _first_stage(value):
 
 def _warn_of_far_means(estimator, method, codec):
     """A mean over numbers of any size is a matter of the largest; heads write no numbers."""
-    means = estimator.decoding in ("rail", "sampled_rail")
+    means = estimator.decoding in ("rail", "sampled_mean")
     if means and "head" not in method.parts and getattr(codec, "far_reaching", False):
         warnings.warn(
             f"decoding={estimator.decoding!r} takes the mean over all numbers, and {codec!r} "
@@ -94,9 +97,13 @@ def _warn_of_far_means(estimator, method, codec):
 
 def check_parts(estimator):
     """ValueError for illegal values of the parameters of a :class:`PretrainedModel`,
-    :class:`Device` or :class:`Adapters`, or if layers that get adapters are not given by names."""
-    for part in (as_pretrained(estimator.model), as_device(estimator.device), estimator.adapters):
-        if isinstance(part, PretrainedModel | Device | Adapters):
+    :class:`Device`, :class:`Optimizer` or :class:`Adapters`, or if layers that get adapters are
+    not given by names."""
+    for part in (
+        as_pretrained(estimator.model), as_device(estimator.device), estimator.optimizer,
+        estimator.adapters,
+    ):  # fmt: skip
+        if isinstance(part, PretrainedModel | Device | Optimizer | Adapters):
             part._validate_params()
     if isinstance(estimator.model, PretrainedModel) and estimator.model.source == "tiny":
         raise ValueError(
@@ -157,3 +164,35 @@ def check_training_data(estimator, X, y, sample_weight, reset=True):
         )
     used = weight > 0
     return TrainingTable(frame[used], y[used], relative_weights(weight[used]), target)
+
+
+def check_validation_data(estimator, X_val, y_val, sample_weight_val):
+    """Rows of their own to judge by, or None.
+
+    Parameters
+    ----------
+    estimator : LLMRegressor
+        Whose columns are known.
+    X_val, y_val, sample_weight_val
+        As in ``fit``.
+
+    Returns
+    -------
+    TrainingTable or None
+
+    Raises
+    ------
+    ValueError
+        If one of X_val and y_val is missing, or as for training rows.
+    """
+    given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+    absent = [name for name in ("X_val", "y_val") if given[name] is None]
+    if not absent:
+        return check_training_data(estimator, X_val, y_val, sample_weight_val, reset=False)
+    there = [name for name, value in given.items() if value is not None]
+    if there:
+        raise ValueError(
+            f"{' and '.join(there)} without {' and '.join(absent)}: rows to validate on need both. "
+            "Give X_val and y_val, or none of them."
+        )
+    return None

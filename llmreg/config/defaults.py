@@ -24,6 +24,12 @@ PRETRAINED_DEPTH = 0.5
 # Adapters start at nothing and may be moved fast; weights that know how to read may not.
 ADAPTER_RATES, WHOLE_RATES = (1e-3, 1e-3), (2e-4, 5e-5)
 
+# Settings of both stages that have no "auto", or keep it.
+AS_GIVEN = (
+    "optimizer", "schedule", "final_share", "max_grad_norm", "average", "n_iter_no_change",
+    "selection", "validation_interval",
+)  # fmt: skip
+
 
 def _pretrained(n_rows, adapted):
     """Defaults for weights that know how to read: a short first stage, which finds the range, and a
@@ -78,9 +84,8 @@ def stage_settings(params, n_rows, pretrained):
     common = dict(
         batch_size=chosen["batch_size"],
         weight_decay=chosen["weight_decay"],
-        optimizer=params["optimizer"],
-        max_grad_norm=params["max_grad_norm"],
-        n_iter_no_change=params["n_iter_no_change"],
+        warmup=_auto(params["warmup"], 0 if params["schedule"] == "constant" else 0.15),
+        **{name: params[name] for name in AS_GIVEN},
         micro_batch_size=_auto(params["micro_batch_size"], None),
         # Prompts of text differ much in length; cells read as vectors are one token each.
         by_length=pretrained,

@@ -5,10 +5,12 @@ from numbers import Integral
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from llmreg.integrations.documentation import DocumentedMixin
+
 __all__ = ["Device", "as_device"]
 
 
-class Device(BaseEstimator):
+class Device(DocumentedMixin, BaseEstimator):
     """Where and how passes are computed.
 
     ``LLMRegressor(device="cuda")`` means ``device=Device("cuda")``. A grid search reaches in as

@@ -3,14 +3,16 @@
 import functools
 from numbers import Integral, Real
 from os import PathLike
-from typing import Self
+from typing import Any, Self
 
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from llmreg.codecs.digits import DigitCodec, TargetCodec
 from llmreg.config.adapters import Adapters
 from llmreg.config.device import Device
+from llmreg.config.optimizer import Optimizer
 from llmreg.config.pretrained_model import PretrainedModel
+from llmreg.integrations.documentation import DocumentedMixin
 from llmreg.methods import Method, resolve_method
 from llmreg.numbers.distribution import DECODINGS
 from llmreg.tables.serialization import RowSerializer
@@ -34,6 +36,7 @@ CONSTRAINTS: dict = {
     "text_features": [StrOptions({"auto"}), bool, HasMethods(["fit_transform", "transform"])],
     "estimates": [StrOptions({"auto", "linear", "boosted", "both"}), None],
     "decoding": [StrOptions({"auto", *DECODINGS})],
+    "n_samples": [COUNT],
     "estimate_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
     "temperature_scaling": [StrOptions({"auto"}), "boolean"],
     "tree_tolerance": [Interval(Real, 0, None, closed="left")],
@@ -43,13 +46,13 @@ CONSTRAINTS: dict = {
     "align_epochs": EPOCHS,
     "align_learning_rate": RATE,
     "batch_size": [StrOptions({"auto"}), COUNT],
-    "optimizer": [StrOptions({"adamw", "adafactor"})],
-    "max_grad_norm": [*RATE, None],
-    "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+    "optimizer": [StrOptions({"adamw", "adafactor"}), Optimizer],
     "adapters": [COUNT, Adapters, HasMethods(["to_dict", "save_pretrained"]), None],
     "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
     "validation_fraction": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither"), None],
     "n_iter_no_change": [COUNT, None],
+    "selection": [StrOptions({"error", "objective", "last"})],
+    "validation_interval": [COUNT, None],
     "device": [str, Device],
     "checkpoint_dir": [str, PathLike, None],
     "checkpoint_interval": [Interval(Real, 0, None, closed="left")],
@@ -68,7 +71,7 @@ LASTING = (
 # Parts that a parameter may name, or leave to None; reaching into one builds it first.
 PARTS = {
     "adapters": Adapters, "model": PretrainedModel, "device": Device, "codec": DigitCodec,
-    "serializer": RowSerializer,
+    "serializer": RowSerializer, "optimizer": Optimizer,
     **{name: functools.partial(resolve_method, parameter=name) for name in METHOD_NAMES},
 }  # fmt: skip
 
@@ -86,6 +89,7 @@ MOVED = {
         for name in ("revision", "token", "local_files_only", "trust_remote_code", "model_kwargs",
                      "chat_template")
     },
+    **{name: f"optimizer=Optimizer({name}=...)" for name in ("weight_decay", "max_grad_norm")},
     **{
         name: f"device=Device({name}=...)"
         for name in ("dtype", "micro_batch_size", "gradient_checkpointing", "torch_compile")
@@ -111,7 +115,7 @@ def _explaining(init):
     return explained
 
 
-class ParametersMixin:
+class ParametersMixin(DocumentedMixin):
     """How the estimator's parameters are set, and what it tells scikit-learn of itself."""
 
     def __init_subclass__(cls, **kwargs):
@@ -126,7 +130,7 @@ class ParametersMixin:
         tags.input_tags.allow_nan = True
         return tags
 
-    def set_params(self, **params) -> Self:
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, also of parts that are still given by name or left at None.
 
         ``set_params(codec__n_digits=3)`` works on ``codec=None``,

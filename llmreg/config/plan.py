@@ -21,6 +21,7 @@ from llmreg.config.defaults import (
     stage_settings,
 )
 from llmreg.config.device import as_device
+from llmreg.config.optimizer import as_optimizer
 from llmreg.config.pretrained_model import as_pretrained
 from llmreg.prompts.asking import instruction_for
 
@@ -73,10 +74,15 @@ class StageSettings:
     weight_decay: float
     n_iter_no_change: int | None
     optimizer: str = "adamw"
-    micro_batch_size: int | None = None  # rows computed at once; None: as many as fit
+    schedule: str = "one_cycle"
+    warmup: float | int = 0.15  # share of the steps with a rising learning rate, or how many
+    final_share: float = 0.1  # of the learning rate, where a cosine ends
     max_grad_norm: float | str | None = "auto"  # see llmreg.training.clipping.GradientClip
+    average: bool = True  # whether the running mean of the weights is judged and kept
+    selection: str = "error"  # what held-out rows choose weights by; see LLMRegressor
+    validation_interval: int | None = None  # steps; None: once an epoch
+    micro_batch_size: int | None = None  # rows computed at once; None: as many as fit
     by_length: bool = False  # batches of rows of like length: less padding
-    warmup: float = 0.15  # share of the steps with a rising learning rate
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,8 @@ class Plan:
         Of a DigitCodec; None for other codecs.
     n_train, n_held_out : int
         Rows that are trained on, and rows that choose the epoch and calibrate.
+    held_out_given : bool
+        Whether the latter are rows of their own (``X_val``), and come last.
     reading : Reading
     computing : Computing
     adapters : Adapters, peft.PeftConfig or None
@@ -132,11 +140,17 @@ class Plan:
     seed: int
     why: dict = field(compare=False)
     answer_mass: float | None = None
+    held_out_given: bool = False
 
     @property
     def pretrained(self):
         """bool: whether the weights exist already."""
         return self.weights == "pretrained"
+
+    @property
+    def n_tasks(self):
+        """int: members of an ensemble, or else stages."""
+        return self.n_estimators if self.n_estimators > 1 else len(self.stages)
 
     @property
     def trains(self):
@@ -146,8 +160,8 @@ class Plan:
     def split(self):
         """Rows to train on and rows held out, both ascending; always the same for one plan."""
         rows = np.arange(self.n_train + self.n_held_out)
-        if not self.n_held_out:
-            return rows, rows[:0]
+        if self.held_out_given or not self.n_held_out:
+            return rows[: self.n_train], rows[self.n_train :]
         from sklearn.model_selection import train_test_split
 
         parts = train_test_split(rows, test_size=self.n_held_out, random_state=self.seed)
@@ -218,7 +232,7 @@ def _written(value):
     return f"{value:.4}" if isinstance(value, float) else str(value)
 
 
-def resolve(params, methods, rows, serializer, codec, scale_scores, computing, seed):
+def resolve(params, methods, rows, serializer, codec, scale_scores, computing, seed, n_val=None):
     """End every "auto".
 
     Parameters
@@ -228,12 +242,15 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
     methods : (Method, Method or None)
         Of the first and the second stage.
     rows : llmreg.tables.rows.SerializedRows of n rows
+        Those of ``X_val`` are not among them.
     serializer : fitted RowSerializer
     codec : fitted codec
     scale_scores : dict of str to float
         What the codec's scales had in the comparison; empty if there was none.
     computing : Computing
     seed : int
+    n_val : int or None, default=None
+        Rows of ``X_val``; None: some of the rows are held out.
 
     Returns
     -------
@@ -245,15 +262,17 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
     weights = "pretrained" if pretrained else "fresh"
     fraction = auto_validation(params["validation_fraction"], n_rows, pretrained)
     n_held_out = int(np.ceil(fraction * n_rows))
-    settings = stage_settings(params, n_rows - n_held_out, pretrained)
+    n_train = n_rows - n_held_out if n_val is None else n_rows
+    settings = stage_settings(params, n_train, pretrained)
     stages = [
         (method, StageSettings(**setting))
         for method, setting in zip(methods, settings, strict=True)
         if method is not None and method.stage != "none" and setting["epochs"]
     ]
     found = Plan(
-        weights=weights, codec_scale=getattr(codec, "scale_", None), n_train=n_rows - n_held_out,
-        n_held_out=n_held_out, reading=_reading(params, n_rows, pretrained, has_text),
+        weights=weights, codec_scale=getattr(codec, "scale_", None), n_train=n_train,
+        n_held_out=n_held_out if n_val is None else n_val, held_out_given=n_val is not None,
+        reading=_reading(params, n_rows, pretrained, has_text),
         computing=computing, adapters=auto_adapters(params["adapters"], pretrained),
         n_estimators=params["n_estimators"], methods=methods, stages=tuple(stages),
         predicting=_predicting(params, methods), seed=seed, why={},
@@ -265,7 +284,9 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
 def flat(params, serializer, codec):
     """The estimator's parameters beside those of its parts that may be "auto" or matter here."""
     device, model = as_device(params["device"]), as_pretrained(params["model"])
+    steps = as_optimizer(params["optimizer"]).get_params()
     return params | {
+        "optimizer": steps.pop("name"), **steps,
         "device": device.name, "dtype": device.dtype, "micro_batch_size": device.micro_batch_size,
         "max_text_tokens": serializer.max_text_tokens,
         "max_prompt_tokens": serializer.max_prompt_tokens,
@@ -315,7 +336,8 @@ def _predicting(params, methods):
 
 def _reasons(params, plan, has_text, scale_scores):
     """Why, by name: of what the user left to the plan."""
-    n_rows, kind = plan.n_train + plan.n_held_out, f"{plan.weights} weights"
+    n_rows, kind = plan.n_train, f"{plan.weights} weights"
+    n_rows += 0 if plan.held_out_given else plan.n_held_out
     of_rows = f"{kind}, {plan.n_train} training rows"
     few = "fewer" if plan.n_train < FEW_ROWS else "no fewer"
     judged = "least CRPS on held-out rows"
@@ -336,6 +358,7 @@ def _reasons(params, plan, has_text, scale_scores):
         "align_learning_rate": of_rows,
         "micro_batch_size": "all rows of a step, halved where memory runs out",
         "max_grad_norm": "ten times the median of the last hundred steps",
+        "warmup": "no warm-up with 'constant'",
         "decoding": "the mean, or the median where held-out rows distrust it",
         "temperature_scaling": judged,
         "estimate_weight": judged if plan.reading.estimates else "no estimates",
@@ -344,6 +367,9 @@ def _reasons(params, plan, has_text, scale_scores):
     }  # fmt: skip
     left = [name for name in reasons if isinstance(params[name], str) and params[name] == "auto"]
     shown = {name: reasons[name] for name in left}
+    if plan.held_out_given:
+        shown["n_held_out"] = "rows of X_val"
+        shown.pop("validation_fraction", None)
     for name, names in SHOWN_AS.items():
         if name in shown:
             shown |= dict.fromkeys(names, shown.pop(name))
@@ -365,6 +391,12 @@ SHOWN_AS = {
     "dtype": ("training", "prediction"),
     **{
         name: (f"sft_{name}", f"align_{name}")
-        for name in ("batch_size", "weight_decay", "micro_batch_size", "max_grad_norm")
+        for name in (
+            "batch_size",
+            "weight_decay",
+            "micro_batch_size",
+            "max_grad_norm",
+            "warmup",
+        )
     },
 }

@@ -4,12 +4,13 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
+from llmreg.integrations.documentation import DocumentedMixin
 from llmreg.integrations.masking import MaskedParameter
 
 __all__ = ["PretrainedModel", "as_pretrained", "built_from"]
 
 
-class PretrainedModel(BaseEstimator):
+class PretrainedModel(DocumentedMixin, BaseEstimator):
     """A pretrained language model, with what is needed to find and to ask it.
 
     ``LLMRegressor(model="owner/name")`` means ``model=PretrainedModel("owner/name")``. A grid

@@ -40,6 +40,10 @@ class Estimate:
         """These rows only."""
         return replace(self, centre=self.centre[rows])
 
+    def followed_by(self, others):
+        """These rows and then others."""
+        return replace(self, centre=np.append(self.centre, others.centre))
+
 
 def stacking_weights(estimates, y, weight):
     """How much each estimate counts in their sum.

@@ -1,9 +1,11 @@
 """What a fit and a prediction need of a device's memory, told before anything is loaded."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import _num_samples
 
 from llmreg.config.checks import check_methods, check_parts, check_training_data
@@ -138,7 +140,7 @@ class MemoryEstimate:
         """int: the peak of a prediction."""
         return self.predict_weights + self.predict_working
 
-    def largest_micro_batch(self, bytes_available) -> int:
+    def largest_micro_batch(self, bytes_available: int) -> int:
         """Most rows that can be computed at once in every stage.
 
         Parameters
@@ -189,7 +191,7 @@ def _readable(size):
     return f"{size:.4g} GiB"
 
 
-def estimate_memory(model, X, y=None) -> MemoryEstimate:
+def estimate_memory(model: Any, X: ArrayLike, y: ArrayLike | None = None) -> MemoryEstimate:
     """What fitting and predicting need of the device's memory, before anything is loaded.
 
     The estimator's model is built without data from its configuration, and a training step and a

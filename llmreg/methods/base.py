@@ -3,12 +3,14 @@
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import StrOptions
 
+from llmreg.integrations.documentation import DocumentedMixin
+
 __all__ = ["STAGES", "Method", "check_bounded", "check_reach"]
 
 STAGES = [StrOptions({"sft", "align"})]  # legal values, for methods that leave the choice
 
 
-class Method(BaseEstimator):
+class Method(DocumentedMixin, BaseEstimator):
     """Base class of the training methods.
 
     A subclass assigns its parameters in ``__init__`` (so they are searchable as
@@ -40,6 +42,9 @@ class Method(BaseEstimator):
     weighs_vocabulary : bool, default=False
         Whether the probabilities of tokens that write no number count, too. First stages leave
         those as they find them.
+    spells_out : bool, default=False
+        Whether the loss asks for the probability of whole spellings among all that the vocabulary
+        can write (``policy.log_share_of``): the number tree holds them to their end in training.
     sums_shares : bool, default=False
         Whether the prediction is Σ p(v) v of probabilities that don't sum to one. The rest counts
         as y = 0, so that the codec's axis must be y itself.
@@ -59,6 +64,7 @@ class Method(BaseEstimator):
     needs_reference = False
     compares_digits = False
     weighs_vocabulary = False
+    spells_out = False
     sums_shares = False
     reward = None
     trains = paper = equation = ""
@@ -119,6 +125,21 @@ class Method(BaseEstimator):
             Averaged likewise for ``history_``; may be empty.
         """
         raise NotImplementedError
+
+    def held_out_loss(self, policy, targets):
+        """What ``selection="objective"`` compares of rows that no weight is trained on.
+
+        Parameters
+        ----------
+        policy, targets
+            As in :meth:`loss`, without gradients and without draws.
+
+        Returns
+        -------
+        Tensor of shape (B,)
+            The smaller, the better. By default the loss.
+        """
+        return self.loss(policy, targets)[0]
 
 
 def check_bounded(method, codec):

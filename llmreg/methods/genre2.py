@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from numbers import Real
+from typing import Any
 
 from sklearn.utils._param_validation import Interval
 
@@ -25,10 +26,11 @@ class GenRe2(ReMax):
     num_generations : int or "exact", default=16
         Numbers drawn per row and step, at least 3; their prefixes are those that the expert
         completes. "exact": all numbers and prefixes, weighted by their probability.
-    reward : {"mse", "mae", "rail", "crps"} or callable, default="mse"
+    reward : {"mse", "clipped_mse", "mae", "rail", "crps"} or callable, default="mse"
     temperature : float, default=1.0
     beta : float, default=0.0
     scale_rewards : {"group", "batch"} or False, default=False
+    compare_with : {"target", "written"}, default="target"
         As in :class:`GRPO` and :class:`ReMax`.
     expert_weight : float, default=0.05
         Weight of the expert's cross-entropy, which is *averaged* over steps and at temperature 1,
@@ -53,15 +55,16 @@ class GenRe2(ReMax):
     equation = "remax + expert_weight · mean_{s,k} −log p(expert's symbol | v_s's first k symbols)"
     paper = "GenRe² (arXiv 2512.06533)"
 
-    def __init__(self, num_generations: int | str = 16, *, reward: str | Callable = "mse",
-                 temperature=1.0, beta=0.0, scale_rewards: str | bool = False,
-                 expert_weight=0.05):  # fmt: skip
+    def __init__(self, num_generations: int | str = 16, *, reward: str | Callable[..., Any] = "mse",
+                 temperature: float = 1.0, beta: float = 0.0, scale_rewards: str | bool = False,
+                 compare_with: str = "target", expert_weight: float = 0.05):  # fmt: skip
         super().__init__(
             num_generations,
             reward=reward,
             temperature=temperature,
             beta=beta,
             scale_rewards=scale_rewards,
+            compare_with=compare_with,
         )
         self.expert_weight = expert_weight
 

@@ -35,7 +35,7 @@ class HeadMethod(Head, Method):
     stage = "sft"
     trains = "one number per row, without a distribution"
 
-    def __init__(self, *, bidirectional=False):
+    def __init__(self, *, bidirectional: bool = False):
         self.bidirectional = bidirectional
 
     @property
@@ -75,7 +75,7 @@ class SpecialTokenHead(HeadMethod):
     paper = f"Fernandes et al. 2023; {RAFT_PAPER}, table 2"
     _parameter_constraints: dict = {**HeadMethod._parameter_constraints, "token": [str, None]}
 
-    def __init__(self, token=None, *, bidirectional=False):
+    def __init__(self, token: str | None = None, *, bidirectional: bool = False):
         super().__init__(bidirectional=bidirectional)
         self.token = token
 
@@ -141,7 +141,7 @@ class LogitsMLPHead(HeadMethod):
     paper = f"{RAFT_PAPER}, eq. 11"
     _parameter_constraints: dict = {**HeadMethod._parameter_constraints, "hidden_size": [SIZE]}
 
-    def __init__(self, hidden_size=128, *, bidirectional=False):
+    def __init__(self, hidden_size: int = 128, *, bidirectional: bool = False):
         super().__init__(bidirectional=bidirectional)
         self.hidden_size = hidden_size
 
@@ -196,7 +196,7 @@ class PoolHead(HeadMethod):
         "pooling": [StrOptions({"last", "mean", "min", "max"})],
     }
 
-    def __init__(self, pooling="last", *, bidirectional=False):
+    def __init__(self, pooling: str = "last", *, bidirectional: bool = False):
         super().__init__(bidirectional=bidirectional)
         self.pooling = pooling
 
@@ -286,7 +286,7 @@ class ProbabilitiesHead(HeadMethod):
         **HeadMethod._parameter_constraints, "over": [StrOptions({"vocabulary", "symbols"})]
     }  # fmt: skip
 
-    def __init__(self, over="vocabulary", *, bidirectional=False):
+    def __init__(self, over: str = "vocabulary", *, bidirectional: bool = False):
         super().__init__(bidirectional=bidirectional)
         self.over = over
 
@@ -341,7 +341,7 @@ class Pointwise(HeadMethod):
     paper = "GenRe² (arXiv 2512.06533)"
     _parameter_constraints: dict = {**HeadMethod._parameter_constraints, "hidden_size": [SIZE]}
 
-    def __init__(self, hidden_size=256, *, bidirectional=False):
+    def __init__(self, hidden_size: int = 256, *, bidirectional: bool = False):
         super().__init__(bidirectional=bidirectional)
         self.hidden_size = hidden_size
 

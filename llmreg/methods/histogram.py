@@ -67,8 +67,8 @@ class Histogram(Method):
     }
     stage = "sft"
 
-    def __init__(self, n_bins=256, limit=3.0, sigma=0.75, *, hidden_size=256,
-                 bidirectional=False):  # fmt: skip
+    def __init__(self, n_bins: int = 256, limit: float = 3.0, sigma: float = 0.75, *,
+                 hidden_size: int = 256, bidirectional: bool = False):  # fmt: skip
         self.n_bins = n_bins
         self.limit = limit
         self.sigma = sigma

@@ -49,7 +49,7 @@ class LearnableRAFT(Method):
         "bidirectional": ["boolean"],
     }
 
-    def __init__(self, weights="grid", *, stage="align", bidirectional=False):
+    def __init__(self, weights: str = "grid", *, stage: str = "align", bidirectional: bool = False):
         self.weights = weights
         self.stage = stage
         self.bidirectional = bidirectional

@@ -40,9 +40,10 @@ class NewTokens(CE):
     equation = "−log p(token of y)"
     paper = "Fernandes et al. 2023; RAFT (Lukasik et al. 2025), tables 17 and 19"
 
+    normalisation = "step"  # new tokens are not in the vocabulary
     _parameter_constraints: dict = {"init": STARTS}
 
-    def __init__(self, init="first"):
+    def __init__(self, init: str = "first"):
         self.init = init
 
     @property

@@ -27,7 +27,7 @@ class DigitDistance(Method):
     compares_digits = True
     trains = "each symbol of the target, near digits before far ones"
 
-    def __init__(self, distance_weight=0.3, *, stage="sft"):
+    def __init__(self, distance_weight: float = 0.3, *, stage: str = "sft"):
         self.distance_weight = distance_weight
         self.stage = stage
 
@@ -156,7 +156,9 @@ class DIST2(DigitDistance):
     equation = "ce + distance_weight · Σ_k KL(q_k ‖ p_k), q_k(v) ∝ exp(−(v − t_k)² / temperature)"
     paper = "Chung et al. (arXiv 2503.02379)"
 
-    def __init__(self, distance_weight=0.1, *, temperature=1.0, stage="sft"):
+    def __init__(
+        self, distance_weight: float = 0.1, *, temperature: float = 1.0, stage: str = "sft"
+    ):
         self.distance_weight = distance_weight
         self.temperature = temperature
         self.stage = stage

@@ -6,6 +6,7 @@ no clipping. Left out of the published GRPO: several updates per batch, the clip
 
 from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any
 
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
@@ -14,7 +15,7 @@ from llmreg.methods.registry import register
 
 __all__ = ["GRPO", "REWARDS", "RLOO", "PolicyGradient", "ReMax"]
 
-REWARDS = ("mse", "mae", "rail", "crps")  # computed in llmreg.methods.rewards
+REWARDS = ("mse", "clipped_mse", "mae", "rail", "crps")  # computed in llmreg.methods.rewards
 
 
 class PolicyGradient(Method):
@@ -30,17 +31,27 @@ class PolicyGradient(Method):
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "beta": [Interval(Real, 0, None, closed="left")],
         "scale_rewards": [StrOptions({"group", "batch"}), Options(bool, {False})],
+        "compare_with": [StrOptions({"target", "written"})],
     }
     baseline = "group"
     trains = "written numbers, by their reward"
 
-    def __init__(self, num_generations: int | str = 16, *, reward: str | Callable = "mse",
-                 temperature=1.0, beta=0.0, scale_rewards: str | bool = False):  # fmt: skip
+    def __init__(
+        self,
+        num_generations: int | str = 16,
+        *,
+        reward: str | Callable[..., Any] = "mse",
+        temperature: float = 1.0,
+        beta: float = 0.0,
+        scale_rewards: str | bool = False,
+        compare_with: str = "target",
+    ):
         self.num_generations = num_generations
         self.reward = reward
         self.temperature = temperature
         self.beta = beta
         self.scale_rewards = scale_rewards
+        self.compare_with = compare_with
 
     @property
     def num_draws(self):
@@ -54,7 +65,7 @@ class PolicyGradient(Method):
 
     def check_codec(self, codec):
         """The codec's numbers must not reach far beyond the targets; one's own reward may cope."""
-        if not callable(self.reward):
+        if not callable(self.reward) and self.reward != "clipped_mse":
             check_reach(self, codec)
 
     def statistics(self, policy, targets):
@@ -83,6 +94,13 @@ class PolicyGradient(Method):
             metrics["kl"] = kl.detach()
         return loss, metrics
 
+    def held_out_loss(self, policy, targets):
+        """Minus the expected reward, over all numbers."""
+        from llmreg.methods.rewards import expected_reward
+
+        log_probs = policy.leaf_log_probs(self.temperature)
+        return -expected_reward(log_probs, policy.leaf_z, self._goal(policy, targets), self.reward)
+
     def _judged(self, policy, targets):
         """Numbers, their log-probabilities, their weights within a row, and their advantages."""
         from llmreg.methods.rewards import exact_advantages, sampled_advantages
@@ -96,8 +114,13 @@ class PolicyGradient(Method):
             values, judge = policy.leaf_z[leaves], sampled_advantages  # (B, G)
             weights, group = values.new_full(values.shape, 1 / self.num_generations), (values,)
         greedy = policy.leaf_z[policy.greedy()]
-        advantages = judge(*group, greedy, targets.z, self.reward, self.baseline)
+        goal = self._goal(policy, targets)
+        advantages = judge(*group, greedy, goal, self.reward, self.baseline)
         return values, log_probs, weights, advantages
+
+    def _goal(self, policy, targets):
+        """What rewards compare numbers with."""
+        return targets.z if self.compare_with == "target" else policy.leaf_z[targets.leaf]
 
 
 @register("grpo")
@@ -112,9 +135,10 @@ class GRPO(PolicyGradient):
     num_generations : int or "exact", default=16
         Numbers drawn per row and step, at least 3. "exact": all numbers of the codec, weighted by
         their probability: no sampling noise.
-    reward : {"mse", "mae", "rail", "crps"} or callable, default="crps"
-        "mse": −(v − y)², the papers' reward, and "mae": −|v − y|; both make the distribution
-        narrow (intervals cover too little). "crps" and "rail" judge the group: they maximise
+    reward : {"mse", "clipped_mse", "mae", "rail", "crps"} or callable, default="crps"
+        "mse": −(v − y)², the papers' reward, "clipped_mse": the same and no less than −50, for
+        codecs that reach far, and "mae": −|v − y|; they make the distribution narrow (intervals
+        cover too little). "crps" and "rail" judge the group: they maximise
         −CRPS (a proper score) and −(mean − y)² and keep the spread honest. A callable gets numpy
         arrays ``reward(samples, y)``, samples (rows, numbers), y (rows, 1), both in standard
         deviations of the training targets from their mean, measured on the codec's scale (y
@@ -128,6 +152,9 @@ class GRPO(PolicyGradient):
         What advantages are divided by. "group", each row's standard deviation, is GRPO as
         published; it makes a row that is wrong by little count as much as one that is wrong by
         much. "batch": the standard deviation over the batch.
+    compare_with : {"target", "written"}, default="target"
+        What rewards compare a number with: y, or the number that the codec writes for y, as
+        GenRe² trains.
 
     Notes
     -----
@@ -151,14 +178,23 @@ class GRPO(PolicyGradient):
     equation = "−mean_s A_s log p(v_s), A_s = (r_s − mean r) / deviation"
     paper = "Shao et al. 2024 (arXiv 2402.03300); GenRe² (arXiv 2512.06533)"
 
-    def __init__(self, num_generations: int | str = 16, *, reward: str | Callable = "crps",
-                 temperature=1.0, beta=0.0, scale_rewards: str | bool = "batch"):  # fmt: skip
+    def __init__(
+        self,
+        num_generations: int | str = 16,
+        *,
+        reward: str | Callable[..., Any] = "crps",
+        temperature: float = 1.0,
+        beta: float = 0.0,
+        scale_rewards: str | bool = "batch",
+        compare_with: str = "target",
+    ):
         super().__init__(
             num_generations,
             reward=reward,
             temperature=temperature,
             beta=beta,
             scale_rewards=scale_rewards,
+            compare_with=compare_with,
         )
 
 
@@ -172,10 +208,11 @@ class ReMax(PolicyGradient):
     Parameters
     ----------
     num_generations : int or "exact", default=16
-    reward : {"mse", "mae", "rail", "crps"} or callable, default="mse"
+    reward : {"mse", "clipped_mse", "mae", "rail", "crps"} or callable, default="mse"
     temperature : float, default=1.0
     beta : float, default=0.0
     scale_rewards : {"group", "batch"} or False, default=False
+    compare_with : {"target", "written"}, default="target"
         The parameters mean what they mean in :class:`GRPO`; the defaults are the paper's.
 
     References
@@ -204,10 +241,11 @@ class RLOO(PolicyGradient):
     Parameters
     ----------
     num_generations : int or "exact", default=16
-    reward : {"mse", "mae", "rail", "crps"} or callable, default="mse"
+    reward : {"mse", "clipped_mse", "mae", "rail", "crps"} or callable, default="mse"
     temperature : float, default=1.0
     beta : float, default=0.0
     scale_rewards : {"group", "batch"} or False, default=False
+    compare_with : {"target", "written"}, default="target"
         The parameters mean what they mean in :class:`GRPO`, with ReMax's defaults.
 
     References

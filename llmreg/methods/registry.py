@@ -1,6 +1,8 @@
 """Names of the methods."""
 
 import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pandas as pd
 from sklearn.base import clone
@@ -9,10 +11,11 @@ from llmreg.methods.base import Method
 
 __all__ = ["METHODS", "fit_methods", "register", "resolve_method"]
 
+T = TypeVar("T")
 METHODS: dict[str, Method] = {}  # by name, with the parameters that the name stands for
 
 
-def register(name, **parameters):
+def register(name: str, **parameters: Any) -> Callable[[type[T]], type[T]]:
     """Class decorator: give a method a name for ``LLMRegressor(fit_method=name)``.
 
     Parameters

@@ -45,8 +45,8 @@ class RAFT(Method):
     Raises
     ------
     ValueError
-        For ``criterion="log"`` with ``normalisation=None``: the mean need not lie in the codec's
-        range then.
+        For ``criterion="log"`` with ``normalisation=None`` and a codec with numbers below 0: what
+        is no number counts as 0, and the mean must be a share of the highest number.
 
     Notes
     -----
@@ -91,22 +91,12 @@ class RAFT(Method):
     equation = "(y − Σ_v p(v) v)²"
     paper = "RAFT (Lukasik et al. 2025), eq. 9–10"
 
-    def __init__(self, criterion="squared", *, stage="align", bidirectional=False,
-                 normalisation: str | None = "step"):  # fmt: skip
+    def __init__(self, criterion: str = "squared", *, stage: str = "align",
+                 bidirectional: bool = False, normalisation: str | None = "step"):  # fmt: skip
         self.criterion = criterion
         self.stage = stage
         self.bidirectional = bidirectional
         self.normalisation = normalisation
-
-    def validate(self):
-        """Check the parameters, and that they go together."""
-        super().validate()
-        if self.criterion == "log" and self.normalisation is None:
-            raise ValueError(
-                "criterion='log' compares shares of the codec's range, which the sum of "
-                "normalisation=None need not lie in. Set normalisation='grid' or 'step', or "
-                "criterion='squared'."
-            )
 
     def check_codec(self, codec):
         """The codec's numbers must be bounded."""
@@ -132,11 +122,30 @@ class RAFT(Method):
         from llmreg.methods import functional as F
 
         if self.normalisation is None:
-            return (policy.model.head_output(policy.batch) - targets.z) ** 2, {}
+            return self._of_sum(policy, targets), {}
         step = self.normalisation == "step"
         found = policy.leaf_log_probs() if step else policy.model.head_output(policy.batch)
         kinds = {"squared": F.expected_squared_error, "log": F.mean_log_loss}
         return kinds[self.criterion](found, policy.leaf_z, targets.z), {}
+
+    def _of_sum(self, policy, targets):
+        """The loss of Σ p(v) v, where the rest counts as y = 0."""
+        head = policy.model.head
+        found = policy.model.head_output(policy.batch)
+        if self.criterion == "squared":
+            return (found - targets.z) ** 2
+        if policy.model.tree.leaf_value.min() < 0:
+            raise ValueError(
+                "criterion='log' with normalisation=None reads the mean as a share of the highest "
+                f"number, and {policy.model.codec!r} has numbers below 0. Set "
+                "normalisation='grid' or 'step', or criterion='squared'."
+            )
+        from torch.nn.functional import binary_cross_entropy
+
+        zero = -head.mean / head.std
+        width = policy.leaf_z[-1] - zero
+        share, target = (found - zero) / width, (targets.z - zero) / width
+        return binary_cross_entropy(share.clamp(0, 1), target.clamp(0, 1), reduction="none")
 
 
 @register("mbr")
@@ -176,7 +185,7 @@ class MBR(Method):
     equation = "Σ_v p(v) (y − v)²"
     paper = "RAFT (Lukasik et al. 2025), Definition 2, eq. 13–14"
 
-    def __init__(self, num_generations: int | str = "exact", *, stage="align"):
+    def __init__(self, num_generations: int | str = "exact", *, stage: str = "align"):
         self.num_generations = num_generations
         self.stage = stage
 
@@ -188,6 +197,12 @@ class MBR(Method):
     def check_codec(self, codec):
         """The codec's numbers must be bounded."""
         check_bounded(self, codec)
+
+    def held_out_loss(self, policy, targets):
+        """E (y − v)², over all numbers."""
+        from llmreg.methods import functional as F
+
+        return F.mean_sample_error(policy.leaf_log_probs(), policy.leaf_z, targets.z)
 
     def loss(self, policy, targets, statistics=None):
         """E (y − v)² in z-units, or its mean over draws, with the gradient of the former."""
@@ -235,7 +250,7 @@ class CRPS(Method):
     equation = "E|v − y| − ½ E|v − v'|"
     paper = "Gneiting & Raftery 2007, eq. 20–21"
 
-    def __init__(self, stage="align"):
+    def __init__(self, stage: str = "align"):
         self.stage = stage
 
     def check_codec(self, codec):

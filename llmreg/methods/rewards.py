@@ -1,8 +1,9 @@
 """Rewards of sampled numbers, and the advantages that a policy gradient makes of them.
 
 All in z-units: samples v of shape (B, G) with weights w (B, G) that sum to one over a row, targets
-y (B, 1). "mse", "mae" and callables judge each sample alone. "rail" and "crps" judge the *group*:
-a sample's reward depends on the others, so that the policy gradient does not pay for sharpness.
+y (B, 1). "mse", "clipped_mse", "mae" and callables judge each sample alone. "rail" and "crps" judge
+the *group*: a sample's reward depends on the others, so that the policy gradient does not pay for
+sharpness.
 
 For plain rewards −E(v − y)² = −(E v − y)² − Var v: the second term pays for a narrow distribution,
 though a prediction by the mean needs only the first. GenRe² (arXiv 2512.06533) names the resulting
@@ -12,13 +13,18 @@ over-sharpening as its limit.
 import numpy as np
 import torch
 
+from llmreg.methods.functional import crps, expected_squared_error
+
 __all__ = [
     "exact_advantages",
+    "expected_reward",
     "moments",
     "sample_metrics",
     "sampled_advantages",
     "scale_advantages",
 ]
+
+WORST = 50.0  # of "clipped_mse", as GenRe² has it for codecs that reach far
 
 
 def sampled_advantages(samples, greedy, y, reward, baseline):
@@ -30,7 +36,7 @@ def sampled_advantages(samples, greedy, y, reward, baseline):
     greedy : Tensor of shape (B,)
         The number that greedy decoding writes.
     y : Tensor of shape (B,)
-    reward : {"mse", "mae", "rail", "crps"} or callable
+    reward : {"mse", "clipped_mse", "mae", "rail", "crps"} or callable
         A callable gets numpy arrays ``samples`` (B, C) and ``y`` (B, 1) and returns (B, C).
     baseline : {"group", "others", "greedy"}
         "group": the samples' mean reward (GRPO). "others": that of the other samples (RLOO).
@@ -116,6 +122,30 @@ def exact_advantages(values, probs, greedy, y, reward, baseline):
     return _within_range(value - (probs.to(value) * value).sum(1, keepdim=True), probs, reward)
 
 
+def expected_reward(log_probs, values, y, reward):
+    """The mean reward of numbers that the model would write, per row, over all of them.
+
+    Parameters
+    ----------
+    log_probs : Tensor of shape (B, L)
+    values : Tensor of shape (L,)
+    y : Tensor of shape (B,)
+    reward
+        As in :func:`sampled_advantages`; "rail" is −(E v − y)², "crps" minus the CRPS.
+
+    Returns
+    -------
+    Tensor of shape (B,)
+    """
+    if reward == "rail":
+        return -expected_squared_error(log_probs, values, y)
+    if reward == "crps":
+        return -crps(log_probs, values, y)
+    probs = log_probs.exp()
+    value = _plain_reward(reward, values.expand_as(probs), y.unsqueeze(1))
+    return (probs.to(value) * value).sum(1).to(probs)
+
+
 def _within_range(advantages, like, reward):
     """Advantages in the precision of ``like``, which may hold less than a reward of one's own."""
     found = advantages.to(like)
@@ -134,6 +164,8 @@ def _plain_reward(reward, samples, y):
         return -((samples - y) ** 2)
     if reward == "mae":
         return -(samples - y).abs()
+    if reward == "clipped_mse":
+        return -((samples - y) ** 2).clamp(max=WORST)
     result = reward(samples.detach().cpu().double().numpy(), y.detach().cpu().double().numpy())
     result = np.asarray(result, dtype=np.float64)
     if result.shape != tuple(samples.shape) or not np.isfinite(result).all():

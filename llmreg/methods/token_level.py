@@ -2,7 +2,7 @@
 
 from numbers import Real
 
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from llmreg.methods.base import Method, check_reach
 from llmreg.methods.registry import register
@@ -15,22 +15,44 @@ class CE(Method):
     """Cross-entropy on the target's symbols: −Σ_k log p(t_k | x, t_<k).
 
     The usual fine-tuning of a language model. It does not know that numbers have size: writing
-    499 for 500 costs as much as writing 000. p is among the symbols that may be written next; the
-    papers' is among the whole vocabulary.
+    499 for 500 costs as much as writing 000.
+
+    Parameters
+    ----------
+    normalisation : "step" or None, default="step"
+        What p is among. "step": the symbols that may be written next, so that no training goes into
+        telling numbers from other texts. None: the whole vocabulary, to the end of the number's
+        spelling, as the papers have it; predictions are among the codec's numbers all the same.
+
+    References
+    ----------
+    RAFT (Lukasik et al. 2025), eq. 8; GenRe² (arXiv 2512.06533).
 
     Examples
     --------
     >>> from llmreg import CE, LLMRegressor
     >>> model = LLMRegressor(fit_method=CE())
+    >>> as_published = LLMRegressor(fit_method=CE(normalisation=None))
     """
 
+    _parameter_constraints: dict = {"normalisation": [StrOptions({"step"}), None]}
     stage = "sft"
     trains = "each symbol of the target"
     equation = "−Σ_k log p(t_k | x, t_<k)"
     paper = "RAFT (Lukasik et al. 2025), eq. 8; GenRe² (arXiv 2512.06533)"
 
+    def __init__(self, normalisation: str | None = "step"):
+        self.normalisation = normalisation
+
+    @property
+    def spells_out(self):
+        """bool: whether symbols after which nothing is left to decide count, too."""
+        return self.normalisation is None
+
     def loss(self, policy, targets, statistics=None):
         """−log p of the target's sequence, per row."""
+        if self.normalisation is None:
+            return -policy.log_share_of(targets.leaf), {}
         return -policy.log_prob_of(targets.leaf), {}
 
 
@@ -71,7 +93,7 @@ class SoftCE(Method):
     equation = "−Σ_b w_b log p_b + mean_weight · (y − E v)²"
     paper = "Gaussian targets: Imani & White 2018 (arXiv 1806.04613); the mean: RAFT, eq. 9"
 
-    def __init__(self, sigma=0.2, *, mean_weight=1.0):
+    def __init__(self, sigma: float = 0.2, *, mean_weight: float = 1.0):
         self.sigma = sigma
         self.mean_weight = mean_weight
 

@@ -58,7 +58,7 @@ class ZeroShot(Method):
     equation = "none: nothing is trained"
     trains = "nothing"
 
-    def __init__(self, num_examples=0, *, normalisation: str | None = "step"):
+    def __init__(self, num_examples: int = 0, *, normalisation: str | None = "step"):
         self.num_examples = num_examples
         self.normalisation = normalisation
 

@@ -1,21 +1,35 @@
 """Predictive distributions over numbers, one histogram per row."""
 
 import numbers
+from collections.abc import Callable, Iterable
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
-DECODINGS = ("rail", "median", "mode", "greedy", "sample", "sampled_rail")
-N_DRAWS = 32  # of "sampled_rail", as published
+from llmreg.numbers.histogram_cells import (
+    as_support,
+    finite,
+    joined,
+    normalised,
+    ordered,
+    per_row,
+    stacked,
+)
+from llmreg.numbers.presentation import PresentationMixin
 
-_SUM_TOLERANCE = 1e-3  # float16 softmax rows are this far from 1; more is a bug upstream
-_EDGE_TOLERANCE = 1e-12  # relative: an edge shared by two cells may come from two roundings
+Floats = NDArray[np.float64]
+RandomState = int | np.random.RandomState | None
+
+DRAWN = ("sample", "sampled_mean", "sampled_median")
+DECODINGS = ("rail", "median", "mode", "greedy", *DRAWN)
+
 _BLOCK_CELLS = 2**20  # cells per block in crps, whose temporaries are about ten times a block
 _TINY = np.nextafter(0, 1)
 _FINE = 2.0**-960  # numbers below have products with probabilities that underflow
 
 
-class NumericDistribution:
+class NumericDistribution(PresentationMixin):
     """One predictive distribution per row, over intervals of y.
 
     Row i is a histogram: cell k is the interval ``[lower, upper]``, holds the mass
@@ -62,13 +76,22 @@ class NumericDistribution:
     [[1.5, 2.5]]
     """
 
-    def __init__(self, probabilities, lower, upper, *, values=None, greedy=None, mode=None):
-        p = _normalised(probabilities)
-        lower, upper = _support("lower", lower, p.shape), _support("upper", upper, p.shape)
+    def __init__(
+        self,
+        probabilities: ArrayLike,
+        lower: ArrayLike,
+        upper: ArrayLike,
+        *,
+        values: ArrayLike | None = None,
+        greedy: ArrayLike | None = None,
+        mode: ArrayLike | None = None,
+    ):
+        p = normalised(probabilities)
+        lower, upper = as_support("lower", lower, p.shape), as_support("upper", upper, p.shape)
         # Halving first: the sum of two large finite edges may overflow.
-        values = lower / 2 + upper / 2 if values is None else _support("values", values, p.shape)
-        chosen = (_per_row(name, a, len(p)) for name, a in (("greedy", greedy), ("mode", mode)))
-        self._store(*_ordered(p, lower, upper, values), *chosen)
+        values = lower / 2 + upper / 2 if values is None else as_support("values", values, p.shape)
+        chosen = (per_row(name, a, len(p)) for name, a in (("greedy", greedy), ("mode", mode)))
+        self._store(*ordered(p, lower, upper, values), *chosen)
 
     def _store(self, *arrays):
         """Keep arrays that are already checked and sorted, as read-only views."""
@@ -79,7 +102,7 @@ class NumericDistribution:
         self.probabilities, self.lower, self.upper, self.values, self._greedy, self._mode = arrays
         return self
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.probabilities)
 
     def __repr__(self):
@@ -87,7 +110,7 @@ class NumericDistribution:
         support = "shared" if self.lower.ndim == 1 else "per-row"
         return f"NumericDistribution(n_rows={n_rows}, n_cells={n_cells}, {support} support)"
 
-    def __getitem__(self, rows) -> "NumericDistribution":
+    def __getitem__(self, rows: int | slice | ArrayLike) -> "NumericDistribution":
         """The distributions of these rows (int, slice, mask or array), as another instance."""
         if not isinstance(rows, slice):
             rows = np.atleast_1d(np.arange(len(self))[rows])
@@ -101,19 +124,19 @@ class NumericDistribution:
         return type(self).__new__(type(self))._store(self.probabilities[rows], *support, *chosen)
 
     @classmethod
-    def concatenate(cls, parts) -> "NumericDistribution":
+    def concatenate(cls, parts: "Iterable[NumericDistribution]") -> "NumericDistribution":
         """Stack the rows of an iterable of distributions, whose supports and K may differ
         (shorter rows are padded with cells without mass). ValueError if there are no parts, or
         if only some of them carry greedy values or modes."""
         parts = list(parts)
         if not parts:
             raise ValueError("There is nothing to concatenate: give at least one part.")
-        chosen = (_joined(name, [getattr(part, f"_{name}") for part in parts])
+        chosen = (joined(name, [getattr(part, f"_{name}") for part in parts])
                   for name in ("greedy", "mode"))  # fmt: skip
         cells = [(part.probabilities, part.lower, part.upper, part.values) for part in parts]
-        return cls.__new__(cls)._store(*_stacked(cells), *chosen)
+        return cls.__new__(cls)._store(*stacked(cells), *chosen)
 
-    def transformed(self, function):
+    def transformed(self, function: Callable[[Floats], Floats]) -> "NumericDistribution":
         """The distributions of ``function(y)``.
 
         Parameters
@@ -130,14 +153,14 @@ class NumericDistribution:
         mapped = (part if part is None else function(part) for part in a)
         return type(self).__new__(type(self))._store(self.probabilities, *mapped)
 
-    def mean(self) -> np.ndarray:
+    def mean(self) -> Floats:
         """Expected value, (n_rows,): what RAIL predicts (Lukasik et al., Regression-aware
         inference with LLMs, 2024; its fine-tuning, RAFT, 2025), optimal for squared error."""
         if np.abs(self.values).max(initial=0.0) < _FINE:
             return self._expect(self.values / _FINE) * _FINE
         return self._expect(self.values)
 
-    def std(self) -> np.ndarray:
+    def std(self) -> Floats:
         """Standard deviation of the histogram, (n_rows,): mass uniform within cells, so it is
         taken about the mean of the midpoints, whatever `values` are."""
         middle = self.lower / 2 + self.upper / 2
@@ -154,18 +177,18 @@ class NumericDistribution:
             square = (deviation / unit) ** 2 + (width / unit) ** 2 / 3
         return np.sqrt(self._expect(np.where(counts, square, 0.0))) * unit[:, 0]
 
-    def median(self) -> np.ndarray:
+    def median(self) -> Floats:
         """`quantile(0.5)`, (n_rows,): optimal for absolute error."""
         return self.quantile(0.5)
 
-    def mode(self) -> np.ndarray:
+    def mode(self) -> Floats:
         """Value of the most probable cell, (n_rows,); of several, the smallest value."""
         if self._mode is not None:
             return self._mode
         p = self.probabilities
         return np.where(p == p.max(axis=1, keepdims=True), self.values, np.inf).min(axis=1)
 
-    def greedy(self) -> np.ndarray:
+    def greedy(self) -> Floats:
         """The stored greedy values, (n_rows,); ValueError if none were given."""
         if self._greedy is None:
             raise ValueError(
@@ -174,12 +197,12 @@ class NumericDistribution:
             )
         return self._greedy
 
-    def entropy(self) -> np.ndarray:
+    def entropy(self) -> Floats:
         """Entropy over the cells, in nats, (n_rows,)."""
         p = self.probabilities
         return np.abs(self._expect(np.log(np.where(p > 0, p, 1.0))))  # abs: never -0.0
 
-    def quantile(self, q) -> np.ndarray:
+    def quantile(self, q: ArrayLike) -> Floats:
         """Smallest y with CDF(y) >= q (for q = 0, the lower end of the mass).
 
         Parameters
@@ -194,13 +217,13 @@ class NumericDistribution:
         at = self._invert(np.broadcast_to(q, (len(self), q.size)))
         return at[:, 0] if q.ndim == 0 else at
 
-    def interval(self, coverage) -> np.ndarray:
+    def interval(self, coverage: float) -> Floats:
         """Central interval that holds `coverage` (a float in [0, 1], else ValueError) of the
         mass: array of shape (n_rows, 2), in the units of y."""
         check_coverage(coverage)
         return self.quantile([(1 - coverage) / 2, (1 + coverage) / 2])
 
-    def cdf(self, y) -> np.ndarray:
+    def cdf(self, y: ArrayLike) -> Floats:
         """P(Y <= y), right-continuous at atoms; the result has shape (n_rows,) or (n_rows, m).
 
         Parameters
@@ -221,7 +244,7 @@ class NumericDistribution:
         below = np.minimum(below, 1.0)
         return below if y.ndim == 2 else below[:, 0]
 
-    def crps(self, y) -> np.ndarray:
+    def crps(self, y: ArrayLike) -> Floats:
         """Continuous ranked probability score, (n_rows,), >= 0, in the units of y: the integral
         over t of (CDF(t) - 1[t >= y])^2, exactly (Gneiting & Raftery, JASA 2007, section 4.2,
         with the sign that makes smaller better); equals E|Y - y| - E|Y - Y'| / 2.
@@ -231,7 +254,7 @@ class NumericDistribution:
         y : array-like of shape (n_rows,)
             What was observed, in or out of the support. Not finite or another shape: ValueError.
         """
-        y = _finite("y", y)
+        y = finite("y", y)
         if y.shape != (len(self),):
             raise ValueError(f"y has shape {y.shape}; give one number per row, ({len(self)},).")
         scores = np.empty(len(self))
@@ -241,7 +264,7 @@ class NumericDistribution:
             scores[rows] = self[rows]._crps(y[rows, None])
         return scores
 
-    def sample(self, n_samples=1, random_state=None) -> np.ndarray:
+    def sample(self, n_samples: int = 1, random_state: RandomState = None) -> Floats:
         """Draw by inverse CDF, uniformly within cells; (n_rows, n_samples), in the units of y.
 
         Parameters
@@ -250,31 +273,54 @@ class NumericDistribution:
             Anything else: ValueError.
         random_state : int, RandomState instance or None, default=None
         """
-        if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
-            raise ValueError(f"n_samples is {n_samples!r}; give an integer >= 1.")
-        return self._invert(check_random_state(random_state).random_sample((len(self), n_samples)))
+        return self._invert(self._levels(n_samples, random_state))
 
-    def decode(self, decoding, random_state=None) -> np.ndarray:
+    def decode(
+        self, decoding: str, random_state: RandomState = None, n_samples: int = 32
+    ) -> Floats:
         """One number per row, (n_rows,), in the units of y.
 
         Parameters
         ----------
-        decoding : {"rail", "median", "mode", "greedy", "sample", "sampled_rail"}
+        decoding : {"rail", "median", "mode", "greedy", "sample", "sampled_mean", "sampled_median"}
             "rail" is `mean`; "sample" draws one cell and gives its value, as sampling one
             number from the model does (`sample` draws uniformly within the cell);
-            "sampled_rail" is the mean of 32 such draws, an estimate of "rail" for those who
-            compare with it. ValueError for anything else, and for "greedy" if no greedy values
-            were given.
+            "sampled_mean" and "sampled_median" are those of `n_samples` such draws, estimates of
+            "rail" and "median" for those who compare with them. ValueError for anything else, and
+            for "greedy" if no greedy values were given.
         random_state : int, RandomState instance or None, default=None
-            Used by "sample" and "sampled_rail" only.
+            Used by the decodings that draw.
+        n_samples : int >= 1, default=32
+            Draws of "sampled_mean" and "sampled_median".
         """
         if decoding not in DECODINGS:
             raise ValueError(f"decoding is {decoding!r}; choose one of {DECODINGS}.")
-        if decoding not in ("sample", "sampled_rail"):
+        if decoding not in DRAWN:
             return getattr(self, "mean" if decoding == "rail" else decoding)()
-        n_draws = 1 if decoding == "sample" else N_DRAWS
-        u = check_random_state(random_state).random_sample((len(self), n_draws))
-        return _pick(self.values, self._locate(u)[0]).mean(axis=1)
+        average = np.median if decoding == "sampled_median" else np.mean
+        n_draws = 1 if decoding == "sample" else n_samples
+        return average(self.draws(n_draws, random_state), axis=1)
+
+    def draws(self, n_samples: int = 1, random_state: RandomState = None) -> Floats:
+        """Numbers as the model would write them: values of cells that are drawn by their mass.
+
+        Parameters
+        ----------
+        n_samples : int >= 1, default=1
+            Anything else: ValueError.
+        random_state : int, RandomState instance or None, default=None
+
+        Returns
+        -------
+        array of shape (n_rows, n_samples), in the units of y
+            (`sample` draws uniformly within cells.)
+        """
+        return _pick(self.values, self._locate(self._levels(n_samples, random_state))[0])
+
+    def _levels(self, n_samples, random_state):
+        if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
+            raise ValueError(f"n_samples is {n_samples!r}; give an integer >= 1.")
+        return check_random_state(random_state).random_sample((len(self), n_samples))
 
     def _expect(self, a):
         return (self.probabilities * a).sum(axis=1)
@@ -341,125 +387,6 @@ def check_coverage(coverage):
     """ValueError unless the coverage is one number in [0, 1]."""
     if not (np.ndim(coverage) == 0 and 0 <= coverage <= 1):
         raise ValueError(f"coverage is {coverage!r}; give one number in [0, 1], such as 0.9.")
-
-
-def _per_row(name, values, n_rows):
-    """One finite number per row, or None."""
-    if values is None:
-        return None
-    values = _finite(name, values)
-    if values.shape != (n_rows,):
-        raise ValueError(
-            f"{name} has shape {values.shape}; give one number per row, shape {(n_rows,)}."
-        )
-    return values
-
-
-def _joined(name, arrays):
-    given = sum(a is not None for a in arrays)
-    if given not in (0, len(arrays)):
-        raise ValueError(
-            f"{given} of {len(arrays)} parts carry {name} values; give them in all parts or in "
-            "none."
-        )
-    return np.concatenate(arrays) if given else None
-
-
-def _finite(name, a):
-    """A float64 copy, refusing NaN and infinities."""
-    a = np.array(a, dtype=np.float64)
-    if not np.isfinite(a).all():
-        raise ValueError(f"{name} contains {a[~np.isfinite(a)][0]}; give finite numbers only.")
-    return a
-
-
-def _normalised(probabilities):
-    """Rows that sum to 1 in float64, after checks."""
-    p = _finite("probabilities", probabilities)
-    if p.ndim != 2 or p.shape[1] == 0:
-        raise ValueError(f"probabilities has shape {p.shape}; give (n_rows, K) with K >= 1 cells.")
-    if (p < 0).any():
-        raise ValueError(f"probabilities contains {p.min()}; give masses >= 0 (not log masses).")
-    total = p.sum(axis=1, keepdims=True)
-    far = np.flatnonzero(np.abs(total - 1) > _SUM_TOLERANCE)
-    if far.size:
-        raise ValueError(
-            f"row {far[0]} of probabilities sums to {total[far[0], 0]}; rows must sum "
-            f"to 1 within {_SUM_TOLERANCE}: add the missing cells, or normalise."
-        )
-    return p / total
-
-
-def _support(name, a, shape):
-    a = _finite(name, a)
-    if a.shape not in (shape, shape[1:]):
-        raise ValueError(
-            f"{name} has shape {a.shape}; give {shape[1:]}, shared by all rows, or "
-            f"{shape}, like probabilities."
-        )
-    return a
-
-
-def _ordered(p, *support):
-    """p, lower, upper, values with cells in order in each row; ValueError if that cannot be."""
-    cells = _sorted(p, *support)
-    if not _misplaced(*cells).any():
-        return cells
-    # Padding may be in the way: an atom without mass at the upper end of its row is in no one's.
-    mass = p > 0
-    end = np.where(mass, support[1], -np.inf).max(axis=1, keepdims=True)
-    cells = _sorted(p, *(np.where(mass, a, end) for a in support))
-    wrong = np.argwhere(_misplaced(*cells))
-    if wrong.size:
-        row, k = wrong[0]
-        lower, upper = cells[1][row, k], cells[2][row, k]
-        raise ValueError(
-            f"row {row}: the cell [{lower}, {upper}] is reversed or overlaps another "
-            "one; cells with mass need lower <= upper and may only touch: merge "
-            "them, or cut them at a common edge."
-        )
-    return cells
-
-
-def _sorted(p, *support):
-    """Sort by lower edge, then upper: an atom goes before the cell that it begins."""
-    if any(a.ndim == 2 for a in support):
-        support = [np.broadcast_to(a, p.shape) for a in support]
-    order = np.lexsort((support[1], support[0]), axis=-1)
-    if (np.diff(order) == 1).all():
-        return p, *support
-    p = np.take_along_axis(p, np.broadcast_to(order, p.shape), axis=1)
-    return p, *(np.take_along_axis(a, order, axis=-1) for a in support)
-
-
-def _misplaced(p, lower, upper, values):
-    """Mask of sorted cells that are reversed or begin before the previous one ends."""
-    wrong = lower > upper
-    slack = _EDGE_TOLERANCE * np.abs(upper[..., :-1])
-    wrong[..., 1:] |= lower[..., 1:] < upper[..., :-1] - slack
-    return wrong
-
-
-def _stacked(cells):
-    """The (p, lower, upper, values) of all parts as one; a support common to all stays shared."""
-    support = cells[0][1:]
-    if all(
-        a.ndim == 1 and np.array_equal(a, b)
-        for part in cells
-        for a, b in zip(part[1:], support, strict=True)
-    ):
-        return np.concatenate([part[0] for part in cells]), *support
-    n_cells = max(part[0].shape[1] for part in cells)
-    padded = (_padded(*part, n_cells) for part in cells)
-    return tuple(map(np.concatenate, zip(*padded, strict=True)))
-
-
-def _padded(p, lower, upper, values, n_cells):
-    """The four arrays as (n, n_cells): atoms without mass are added at the last upper edge."""
-    extra = ((0, 0), (0, n_cells - p.shape[1]))
-    lower, upper, values = (np.broadcast_to(a, p.shape) for a in (lower, upper, values))
-    ends = np.repeat(upper[:, -1:], n_cells - p.shape[1], axis=1)
-    return np.pad(p, extra), *(np.hstack([a, ends]) for a in (lower, upper, values))
 
 
 def _pick(a, cell):

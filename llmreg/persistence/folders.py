@@ -14,7 +14,7 @@ import shutil
 import time
 from pathlib import Path
 
-__all__ = ["NAMES", "RECORD", "Files", "find", "is_saved", "replacing", "seal"]
+__all__ = ["NAMES", "RECORD", "Files", "check_place", "find", "is_saved", "replacing", "seal"]
 
 SUMS = "SHA256SUMS"
 RECORD = "estimator.json"
@@ -55,12 +55,7 @@ def replacing(path):
         If something else than a saved model is there, or a file of another origin would be
         overwritten.
     """
-    target = Path(path).expanduser().resolve()
-    if target.exists() and not (target.is_dir() and (is_saved(target) or not os.listdir(target))):
-        raise FileExistsError(
-            f"{target} exists and is not a saved llmreg model, so it is not replaced. Choose "
-            "another path, or move away what is there."
-        )
+    target = check_place(path)
     _sweep(target)
     folder = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     folder.mkdir(parents=True)
@@ -73,6 +68,17 @@ def replacing(path):
         _finish(target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_place(path):
+    """The absolute path to save at; FileExistsError if something else is there."""
+    target = Path(path).expanduser().resolve()
+    if target.exists() and not (target.is_dir() and (is_saved(target) or not os.listdir(target))):
+        raise FileExistsError(
+            f"{target} exists and is not a saved llmreg model, so it is not replaced. Choose "
+            "another path, or move away what is there."
+        )
+    return target
 
 
 def is_saved(folder):

@@ -2,11 +2,13 @@
 
 import copy
 import tempfile
+from os import PathLike
 from pathlib import Path
 from typing import Self
 
 from sklearn.utils.validation import check_is_fitted
 
+from llmreg.config.device import Device
 from llmreg.config.pretrained_model import PretrainedModel
 from llmreg.persistence.folders import NAMES, find, replacing
 
@@ -39,7 +41,7 @@ class SavingMixin:
             state = unpack_state(state)
         super().__setstate__(state)
 
-    def save(self, path, merge=False) -> None:
+    def save(self, path: str | PathLike[str], merge: bool = False) -> None:
         """Save the fitted estimator as a folder of JSON and safetensors files, without pickle.
 
         Of a model with adapters on a pretrained base it keeps the base's name, revision and
@@ -87,8 +89,16 @@ class SavingMixin:
             write(self, model, folder, target)
 
     @classmethod
-    def load(cls, path, *, device=None, token=None, revision=None, local_files_only=False,
-             trust_remote_code=False) -> Self:  # fmt: skip
+    def load(
+        cls,
+        path: str | PathLike[str],
+        *,
+        device: str | Device | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        trust_remote_code: bool = False,
+    ) -> Self:
         """Load a saved estimator from a folder or from the Hugging Face hub.
 
         It predicts as it did, number for number on the same kind of device, and can be fitted
@@ -143,8 +153,15 @@ class SavingMixin:
             )
         return estimator
 
-    def push_to_hub(self, repo_id, *, merge=False, private=None, token=None,
-                    commit_message="Save the fitted model"):  # fmt: skip
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        merge: bool = False,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        commit_message: str = "Save the fitted model",
+    ) -> str:
         """Upload what :meth:`save` writes to a model repository on the Hugging Face hub.
 
         Parameters

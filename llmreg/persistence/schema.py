@@ -251,6 +251,7 @@ CLASSES = {
     "PretrainedModel": _class("llmreg.config.pretrained_model"),
     "Device": _class("llmreg.config.device"),
     "Adapters": _class("llmreg.config.adapters"),
+    "Optimizer": _class("llmreg.config.optimizer"),
     "RowSerializer": _class("llmreg.tables.serialization", INPUT | {
         "columns_": each(list, column), "kinds_": each(dict, text),
         "plans_": each(dict, a("ColumnPlan")), "target_name_": maybe(text),

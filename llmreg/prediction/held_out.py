@@ -118,7 +118,7 @@ def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked):
     UserWarning
         If the mean was asked for, or would be taken by default, and is not to be trusted.
     """
-    doubtful = asked in ("auto", "rail", "sampled_rail")
+    doubtful = asked in ("auto", "rail", "sampled_mean")
     found = "rail" if asked == "auto" else asked
     if not doubtful or model.codec.linear or not has_spread(model):
         return found

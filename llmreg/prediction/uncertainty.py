@@ -1,11 +1,16 @@
 """What a fitted estimator knows beyond one number per row."""
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
-from llmreg.numbers.distribution import NumericDistribution, check_coverage, check_levels
+from llmreg.numbers.distribution import (
+    Floats,
+    NumericDistribution,
+    RandomState,
+    check_coverage,
+    check_levels,
+)
 
 __all__ = ["UncertaintyMixin"]
 
@@ -16,7 +21,7 @@ class UncertaintyMixin:
     They read the distributions of ``self._blocks(X)``, a block of rows at a time.
     """
 
-    def predict_distribution(self, X) -> NumericDistribution:
+    def predict_distribution(self, X: ArrayLike) -> NumericDistribution:
         """Predict a distribution over numbers for each row.
 
         Parameters
@@ -33,7 +38,7 @@ class UncertaintyMixin:
         """
         return NumericDistribution.concatenate(self._blocks(X))
 
-    def predict_quantiles(self, X, q) -> np.ndarray:
+    def predict_quantiles(self, X: ArrayLike, q: ArrayLike) -> Floats:
         """Predict quantiles for each row.
 
         Parameters
@@ -66,7 +71,7 @@ class UncertaintyMixin:
         q = check_levels(q)
         return self._of_spread(X, "quantiles", lambda part: part.quantile(q))
 
-    def predict_interval(self, X, coverage: float = 0.9) -> np.ndarray:
+    def predict_interval(self, X: ArrayLike, coverage: float = 0.9) -> Floats:
         """Predict a central interval for each row: equal probabilities lie below and above it.
 
         Parameters
@@ -99,7 +104,7 @@ class UncertaintyMixin:
         check_coverage(coverage)
         return self._of_spread(X, "intervals", lambda part: part.interval(coverage))
 
-    def sample_y(self, X, n_samples: int = 1, random_state: Any = 0) -> np.ndarray:
+    def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: RandomState = 0) -> Floats:
         """Draw numbers from each row's distribution, uniformly within bins.
 
         As :meth:`sklearn.gaussian_process.GaussianProcessRegressor.sample_y`, but rows are drawn

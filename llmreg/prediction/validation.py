@@ -7,6 +7,8 @@ from llmreg.prediction.distributions import distributions, on_axis
 
 __all__ = ["validator"]
 
+JUDGED_AS = {"auto": "rail", "sample": "rail", "sampled_mean": "rail", "sampled_median": "median"}
+
 
 def validator(fitted, rows, processes):
     """A function for the held-out rows' errors as decoded, or None without such rows.
@@ -30,7 +32,7 @@ def validator(fitted, rows, processes):
     encoded, y = rows.encoded.take(mine), rows.y[mine]
     # Draws would make the best epoch a matter of luck: they are judged by what they estimate.
     asked = fitted.plan.predicting.decoding
-    decoding = "rail" if asked in ("auto", "sample", "sampled_rail") else asked
+    decoding = JUDGED_AS.get(asked, asked)
     place = model.codec.to_axis(y)
     tolerance = fitted.plan.predicting.tree_tolerance * spread
 

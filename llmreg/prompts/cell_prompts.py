@@ -4,8 +4,10 @@ Rows are tokenised once per fit, and equal cells once per table.
 """
 
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
+from tokenizers.decoders import ByteLevel
 
 from llmreg.prompts.cutting import beginnings, distinct
 from llmreg.prompts.encoding import (
@@ -16,6 +18,7 @@ from llmreg.prompts.encoding import (
     warn_text_cut,
     within,
 )
+from llmreg.prompts.segments import Segment
 from llmreg.prompts.tiny_tokenizer import CELL_TOKENS
 from llmreg.tables.plain_cells import legible
 
@@ -42,6 +45,36 @@ class CellPrompts(Prompts):
         self.special = {
             kind: tokenizer.convert_tokens_to_ids(token) for kind, token in CELL_TOKENS.items()
         }
+
+    def segments(self, rows):
+        """What is read of a row: a list of :class:`Segment` for serialised rows, which are one."""
+        rows = self.extend(rows)
+        tokens, carried = self._tokens(rows), self._carried(rows.fields)
+        # Of each token: its field, what its vector is of, and its id.
+        tokens = [(*carried[slot], i) for i, slot in zip(tokens.ids, tokens.slots, strict=True)]
+        runs = [list(run) for _, run in groupby(tokens, key=lambda token: id(token[0]))]
+        return [self._segment(run) for run in runs]
+
+    def _carried(self, fields):
+        """For each slot its field, and what the vector there is of ("": of the column alone)."""
+        numbers = [f for f in fields if f.numbers is not None] * (self.layout.n_numbers > 0)
+        texts = [f for f in fields if f.kind == "text"] * (self.layout.n_texts > 0)
+        return [
+            (None, ""),
+            *((f, name) for f in numbers for name in f.number_names),
+            *((f, f.name) for f in fields if f.kind == "category"),
+            *((f, "") for f in fields),
+            *((f, f"{f.name} (features)") for f in texts for _ in range(self.layout.n_soft)),
+        ]
+
+    def _segment(self, run):
+        field = run[0][0]
+        spelled = self.tokenizer.convert_ids_to_tokens([int(i) for _, name, i in run if not name])
+        if field is None:
+            return Segment("".join(spelled), n_written=len(spelled))
+        vectors = tuple(name for _, name, _ in run if name)
+        text = ByteLevel().decode(spelled) if field.kind == "text" or spelled else field.text[0]
+        return Segment(text, field.name, field.kind, len(spelled), vectors)
 
     def _n_columns(self, rows):
         return len(rows.fields)

@@ -266,11 +266,11 @@ class Prompts:
         """Serialised rows with the estimates, if there are any."""
         return rows if self.estimates is None else self.estimates.extend(rows)
 
-    def encode_training(self, rows, y, weight):
+    def extend_training(self, rows, y, weight):
         """The same for further training rows, whose estimates are held out."""
-        if self.estimates is not None:
-            rows = self.estimates.extend_training(rows, y, weight)
-        return self.encode_extended(rows)
+        if self.estimates is None:
+            return rows
+        return self.estimates.extend_training(rows, y, weight)
 
     def encode_extended(self, rows):
         """The same for rows that have their estimates already."""

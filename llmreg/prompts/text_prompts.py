@@ -15,6 +15,7 @@ from llmreg.prompts.encoding import (
     warn_text_cut,
     within,
 )
+from llmreg.prompts.segments import Segment
 
 __all__ = ["TextPrompts"]
 
@@ -118,6 +119,46 @@ class TextPrompts(Prompts):
         texts = map("".join, zip(*pieces[1:-1], strict=True))
         self.examples = tuple(zip(texts, answers, strict=True))
         self.answer_after(self.prefill)
+
+    def segments(self, rows):
+        """What is read of a row: a list of :class:`Segment` for serialised rows, which are one."""
+        rows = self.extend(rows)
+        pieces, spans = self._pieces(rows)
+        read = self._pieces_read([piece for (piece,) in pieces])
+        features = [f for f in rows.fields if f.kind == "text"] * (self.layout.n_texts > 0)
+        names = ((f, (f"{f.name} (features)",) * self.layout.n_soft) for f in features)
+        found = [Segment("", f.name, f.kind, 0, vectors) for f, vectors in names]
+        found.append(self._constant(self.frame.head))
+        for place, (text, count) in enumerate(read):
+            if place < 2 or place % 2 or place == len(read) - 1:  # as _pieces orders them
+                found.append(Segment(text, n_written=count))
+                continue
+            field = rows.fields[place // 2 - 1]
+            vectors = field.number_names[:1] * (place in spans)
+            if field.kind == "number" and self.number_input == "value":
+                text, count = field.text[0], 0
+            found.append(Segment(text, field.name, field.kind, count, vectors))
+        found.append(self._constant(self.frame.tail))
+        return [segment for segment in found if segment.text or segment.column]
+
+    def _constant(self, ids):
+        return Segment(self.tokenizer.decode(ids), n_written=len(ids))
+
+    def _pieces_read(self, pieces):
+        """Of each piece of a row's text, what is read of it, and in how many tokens."""
+        lengths, ids, starts = self._encode_texts(["".join(pieces)])
+        ends = np.cumsum([len(piece) for piece in pieces])
+        numbered = Ragged(ids, np.arange(len(ids)), lengths)
+        kept = self._drop_middle(numbered, starts, question=ends[-2:-1] - len(pieces[-2])).slots
+        # A token reaches to the next one, and counts where it ends.
+        begins, stops = starts[kept], np.append(starts[1:], ends[-1])[kept]
+        home = np.searchsorted(ends, np.maximum(stops, begins + 1), side="left")
+        whole = np.zeros(ends[-1], bool)
+        for begin, stop in zip(begins, stops, strict=True):
+            whole[begin:stop] = True
+        places = zip(np.split(whole, ends[:-1]), pieces, strict=True)
+        texts = ["".join(np.array(list(piece))[part]) for part, piece in places]
+        return list(zip(texts, np.bincount(home, minlength=len(pieces)).tolist(), strict=True))
 
     def _n_columns(self, rows):
         return 0

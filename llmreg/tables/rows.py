@@ -103,3 +103,27 @@ class SerializedRows:
         estimate = self.estimate and self.estimate.take(rows)
         weight = None if self.weight is None else self.weight[rows]
         return SerializedRows(self.literals, tuple(fields), len(rows), estimate, weight)
+
+    def followed_by(self, others):
+        """These rows and then others of the same fields; weights are left out.
+
+        Parameters
+        ----------
+        others : SerializedRows
+
+        Returns
+        -------
+        SerializedRows
+        """
+        fields = [
+            replace(
+                mine, text=np.append(mine.text, other.text),
+                missing=np.append(mine.missing, other.missing),
+                numbers=None if mine.numbers is None else np.append(
+                    mine.numbers, other.numbers, axis=0),
+            )
+            for mine, other in zip(self.fields, others.fields, strict=True)
+        ]  # fmt: skip
+        estimate = self.estimate and self.estimate.followed_by(others.estimate)
+        n_rows = self.n_rows + others.n_rows
+        return SerializedRows(self.literals, tuple(fields), n_rows, estimate)

@@ -3,13 +3,19 @@
 import difflib
 import re
 import string
+from collections.abc import Mapping, Sequence
 from numbers import Integral
+from typing import Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from llmreg.integrations.documentation import DocumentedMixin
+from llmreg.integrations.fitting import fit_context
 from llmreg.tables.column_report import as_frame, describe_columns, warn_unseen
 from llmreg.tables.columns import KINDS, plan_column, write_column
 from llmreg.tables.kinds import look_at
@@ -19,7 +25,7 @@ from llmreg.tables.rows import Field, SerializedRows
 __all__ = ["RowSerializer"]
 
 
-class RowSerializer(TransformerMixin, BaseEstimator):
+class RowSerializer(DocumentedMixin, TransformerMixin, BaseEstimator):
     """Write every row of a table as a prompt for a language model.
 
     Without a template a row reads "name: value, name: value. target:" in column order. A table
@@ -101,13 +107,13 @@ class RowSerializer(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        template=None,
+        template: str | None = None,
         *,
-        columns=None,
-        column_kinds=None,
-        number_format=".6g",
-        missing="missing",
-        max_categories=200,
+        columns: Sequence[str] | None = None,
+        column_kinds: Mapping[str, str] | None = None,
+        number_format: str = ".6g",
+        missing: str = "missing",
+        max_categories: int = 200,
         max_text_tokens: int | str = "auto",
         max_prompt_tokens: int = 1024,
     ):
@@ -120,8 +126,8 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         self.max_text_tokens = max_text_tokens
         self.max_prompt_tokens = max_prompt_tokens
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Learn the columns, their kinds and the wording from the training rows.
 
         Parameters
@@ -167,11 +173,11 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         return self
 
     @property
-    def report_(self):
+    def report_(self) -> pd.DataFrame:
         """DataFrame: how each column used was read; see :meth:`report`."""
         return as_frame(self._report)
 
-    def report(self, X):
+    def report(self, X: ArrayLike) -> pd.DataFrame:
         """Say how the columns of a table are read, without changing what was learned in fit.
 
         Parameters
@@ -205,7 +211,7 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return as_frame(describe_columns(self.plans_, read_table(self, X, reset=False)))
 
-    def serialize(self, X):
+    def serialize(self, X: ArrayLike) -> SerializedRows:
         """Write rows as prompts whose fields are still apart.
 
         Parameters
@@ -229,7 +235,7 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         warn_unseen(self.plans_, fields)
         return SerializedRows(self.literals_, fields, len(frame))
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> NDArray[np.object_]:
         """Write rows as prompts.
 
         Parameters
@@ -244,7 +250,7 @@ class RowSerializer(TransformerMixin, BaseEstimator):
         """
         return self.serialize(X).to_text()[:, np.newaxis]
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
         """Return the name of the single output column.
 
         Parameters

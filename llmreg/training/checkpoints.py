@@ -98,6 +98,10 @@ class Checkpoints:
             return False
         return time.monotonic() - self.saved_at >= self.interval
 
+    def leave(self):
+        """Save nothing more: what is trained from here on is not what the fit's name says."""
+        self.path = None
+
     def save(self, state):
         """Replace what was saved last; a crash on the way leaves that as it was.
 

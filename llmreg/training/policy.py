@@ -108,6 +108,17 @@ class NumberPolicy:
         """Log-probability of one number per row, (B,); costs its path alone."""
         return self._score(leaf.unsqueeze(1), 1.0).squeeze(1)
 
+    def log_share_of(self, leaf):
+        """Log-probability of one number's spelling among all that the vocabulary can write, (B,).
+
+        Of the symbols that the tree holds: to the end of the spelling where the method asks for
+        that (``spells_out``).
+        """
+        nodes = self._open(self.tree.path_nodes[leaf].long())  # (B, N), the root first
+        shares = self.model.node_logits(self.batch, nodes[:, 1:], shares=True)
+        symbols = self.tree.path_symbols[leaf].unsqueeze(2)
+        return shares.gather(2, symbols).squeeze(2).masked_fill(nodes < 0, 0.0).sum(1)
+
     def sample(self, num_generations, temperature=1.0):
         """Draw numbers for each row; asked again, the same numbers.
 

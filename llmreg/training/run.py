@@ -10,14 +10,15 @@ import torch
 
 from llmreg.lm.adapters import adapter_config
 from llmreg.lm.lower_layers import keep_lower_states
+from llmreg.numbers.tree import NumberTree
 from llmreg.training.checkpoints import Checkpoints
 from llmreg.training.parallel import check_sharded
 from llmreg.training.policy import ZScale
-from llmreg.training.reporting import printer
+from llmreg.training.reporting import Report, reporting
 from llmreg.training.sequence import fit_name, train_stages
 from llmreg.training.stage import TrainingData
 
-__all__ = ["Training", "TrainingRows", "placed", "prepared", "undone_on_error"]
+__all__ = ["Training", "TrainingRows", "placed", "prepared", "undone_on_error", "with_judges"]
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,30 @@ class TrainingRows:
     """Encoded rows with their targets, and which of them train and which are held out."""
 
     encoded: object  # llmreg.prompts.encoding.EncodedRows of n rows
-    y: np.ndarray  # (n,) as far as the codec reaches
+    y: np.ndarray  # (n,) as far as the codec reaches; those of X_val as they are
     weight: np.ndarray  # (n,)
     train: np.ndarray  # (m,) int
     held_out: np.ndarray  # (n - m,) int
+
+
+def with_judges(fitted, rows, y, weight, judges):
+    """Training rows, and behind them rows of their own to validate on, read as in predictions.
+
+    Parameters
+    ----------
+    fitted : llmreg.prediction.fitted.Fitted
+    rows : llmreg.tables.rows.SerializedRows of n rows
+        With their estimates.
+    y, weight : ndarray of shape (n,)
+    judges : llmreg.config.checks.TrainingTable of m rows
+
+    Returns
+    -------
+    rows : llmreg.tables.rows.SerializedRows of n + m rows
+    y, weight : ndarray of shape (n + m,)
+    """
+    others = fitted.prompts.extend(fitted.serializer.serialize(judges.frame))
+    return rows.followed_by(others), np.append(y, judges.y), np.append(weight, judges.weight)
 
 
 def prepared(model, encoded, processes):
@@ -54,13 +75,18 @@ class Training:
     checkpoint_interval : float
         Seconds.
     verbose : int
+    callbacks : llmreg.integrations.callbacks.FitCallbacks
+    interim : callable
+        Gives the ``Fitted`` that these weights would be, for callbacks that ask for it.
     """
 
     def __init__(
-        self, fitted, rows, validate, processes, *, checkpoint_dir, checkpoint_interval, verbose
-    ):
+        self, fitted, rows, validate, processes, *, checkpoint_dir, checkpoint_interval, verbose,
+        callbacks, interim,
+    ):  # fmt: skip
         self.fitted, self.rows, self.validate, self.processes = fitted, rows, validate, processes
         self.folder, self.interval, self.verbose = checkpoint_dir, checkpoint_interval, verbose
+        self.callbacks, self.interim = callbacks, interim
         model, plan, codec = fitted.model, fitted.plan, fitted.codec
         z = (codec.to_axis(rows.y) - fitted.mean) / fitted.std
         self.data = TrainingData(rows.encoded, z, codec.leaf_of(rows.y), rows.weight)
@@ -78,16 +104,19 @@ class Training:
         plan = self.fitted.plan
         seed = plan.seed + member  # of what makes members differ
         data, checkpoints = self.data.take(self.rows.train), self._checkpoints(seed)
-        return train_stages(
-            self.fitted.model, data, plan.stages, checkpoints,
-            lora=self.adapters,
-            scale=self.scale,
-            validate=self.validate,
-            rng=np.random.RandomState(seed % 2**32),
-            generator=torch.Generator().manual_seed(seed),
-            report=self._printer(member),
-            processes=self.processes,
-        )  # fmt: skip
+        held_out = self.data.take(self.rows.held_out) if len(self.rows.held_out) else None
+        with self._reporting(member) as report:
+            return train_stages(
+                self.fitted.model, data, plan.stages, checkpoints,
+                lora=self.adapters,
+                held_out=held_out,
+                scale=self.scale,
+                validate=self.validate,
+                rng=np.random.RandomState(seed % 2**32),
+                generator=torch.Generator().manual_seed(seed),
+                report=report,
+                processes=self.processes,
+            )  # fmt: skip
 
     def _checkpoints(self, seed):
         if self.folder is None:
@@ -104,17 +133,18 @@ class Training:
         )  # fmt: skip
         return Checkpoints(self.folder, name, self.interval, writes=self.processes.index == 0)
 
-    def _printer(self, member):
-        if not self.verbose or self.processes.index:
-            return lambda record: None
-        plan, count = self.fitted.plan, self.fitted.plan.n_estimators
-        name = f"member {member + 1}/{count}" if count > 1 else None
-        return printer(plan.stages, self.fitted.model, plan.n_train, plan.n_held_out, name)
+    def _reporting(self, member):
+        if self.processes.index:  # the first process speaks for all
+            return contextlib.nullcontext(Report())
+        return reporting(self.fitted, member, self.verbose, self.callbacks, self.interim)
 
 
 @contextlib.contextmanager
-def placed(model, computing, processes):
+def placed(model, plan, processes):
     """Within this context the model is where and as it trains; then as it predicts."""
+    computing, tree = plan.computing, model.tree
+    if any(method is not None and method.spells_out for method in plan.methods):
+        model.tree = NumberTree.from_codec(model.codec, whole=True)
     place = partial(model.place, torch.device(computing.device))
     formats = computing.formats("training")
     if processes.sharded:  # before anything is on the device, which may be too small
@@ -126,6 +156,7 @@ def placed(model, computing, processes):
         model.compile()
     yield
     rejoin()
+    model.tree = tree
     model.checkpointing(False)
     place(*computing.formats("prediction")).eval()
 
@@ -143,13 +174,14 @@ def undone_on_error(fitted, start):
     elif not model.pretrained:
         yield replace(fitted, model=copy.deepcopy(model))
     else:
-        before = model.snapshot()
+        before, tree = model.snapshot(), model.tree
         place = model.device, model.dtype, model._autocast
         try:
             yield fitted
         except BaseException:
             model.keep_reference(False)
             model.checkpointing(False)
+            model.tree = tree
             model.place(*place).restore(before)
             model.eval()
             raise

@@ -1,4 +1,4 @@
-"""Which weights a stage ends with: the averaged ones of the epoch that validates best."""
+"""Which weights a stage ends with: the averaged ones that validate best, or the last."""
 
 import contextlib
 
@@ -9,57 +9,81 @@ __all__ = ["BestWeights", "RunningMean"]
 
 
 class BestWeights:
-    """Early stopping on the validation error, and the weights of the epoch with the lowest one.
+    """Early stopping on what held-out rows say, and the weights that they like best.
 
-    What a second stage starts from takes part, as epoch 0.
+    What a second stage starts from takes part.
+
+    Parameters
+    ----------
+    model : llmreg.lm.backbone.NumberLM
+    validate : callable or None
+        See :class:`llmreg.training.stage.Stage`.
+    settings : llmreg.config.plan.StageSettings
+    objective : callable or None, default=None
+        Each held-out row's value of what the method minimises; None: rows are judged by their
+        squared errors.
     """
 
-    def __init__(self, model, validate, settings):
-        self.model = model
-        self.validate = validate
-        self.patience = settings.n_iter_no_change or settings.epochs
-        self.squares, self.weights, self.epoch = None, None, None
+    def __init__(self, model, validate, settings, objective=None):
+        self.model, self.validate, self.objective = model, validate, objective
+        self.chooses = settings.selection != "last"
+        self.patience = settings.n_iter_no_change or np.inf
+        self.squares, self.weights = None, None
+        self.place = None  # of the best weights' record
         self.harmful = False
 
-    def begin(self):
-        """Let the present weights take part, as epoch 0."""
-        if self.validate is not None:
-            self.model.eval()
-            _, self.squares = self.validate()
-            self.weights, self.epoch, self.harmful = self.model.snapshot(), 0, True
+    def begin(self, record, takes_part):
+        """Add the error of the weights that a stage starts from to a record, its first."""
+        record["validation_rmse"], squares = self._judged(record)
+        if takes_part and self.chooses:
+            self.squares, self.weights = squares, self.model.snapshot()
+            self.place, self.harmful = 0, True
+
+    def _judged(self, record):
+        self.model.eval()
+        error, squares = self.validate()
+        if self.objective is not None:
+            squares = self.objective()
+            record["validation_objective"] = float(squares.mean())
+        return error, squares
 
     def state(self):
         """What :meth:`load` needs to go on, as tensors and plain values."""
         squares = None if self.squares is None else torch.from_numpy(self.squares)
-        return dict(squares=squares, weights=self.weights, epoch=self.epoch, harmful=self.harmful)
+        return dict(squares=squares, weights=self.weights, place=self.place, harmful=self.harmful)
 
     def load(self, state):
         """Go on from a :meth:`state`."""
         squares = state["squares"]
         self.squares = None if squares is None else squares.numpy()
-        self.weights, self.epoch, self.harmful = (
-            state[name] for name in ("weights", "epoch", "harmful")
+        self.weights, self.place, self.harmful = (
+            state[name] for name in ("weights", "place", "harmful")
         )
 
-    def update(self, record):
-        """Add the validation error to an epoch's record; True when it is time to stop."""
+    def update(self, record, place):
+        """Add the validation error to the record at this place; True when it is time to stop."""
         record["validation_rmse"] = np.nan
         if self.validate is None:
             return False
-        self.model.eval()
-        record["validation_rmse"], squares = self.validate()
+        record["validation_rmse"], squares = self._judged(record)
+        if not self.chooses:
+            return False
         if self.squares is not None:
             worse = squares - self.squares
-            # Harmful: worse than chance explains, by one standard error, in every epoch.
+            # Harmful: worse than chance explains, by one standard error, each time.
             self.harmful &= bool(worse.mean() > worse.std() / np.sqrt(len(worse)))
         if self.squares is None or worse.mean() < 0:
             self.squares, self.weights = squares, self.model.snapshot()
-            self.epoch = record["epoch"]
-        return record["epoch"] - self.epoch >= self.patience
+            self.place = place
+        return place - self.place >= self.patience
+
+    def kept(self, last):
+        """The best weights, or the last ones where nothing was validated."""
+        return last if self.weights is None else self.weights
 
     def restore(self, last):
-        """Put the best weights in place, or the last ones where nothing was validated."""
-        self.model.restore(last if self.weights is None else self.weights)
+        """Put the weights that are kept in place."""
+        self.model.restore(self.kept(last))
         self.model.eval()
 
 
@@ -68,12 +92,18 @@ class RunningMean:
 
     What is validated and kept. Averages out the steps' noise, so that each epoch can be judged as
     if the learning rate had come down by then (Karras et al. 2024, power-function averaging).
+
+    Parameters
+    ----------
+    model : llmreg.lm.backbone.NumberLM
+    average : bool, default=True
+        False: no mean but the last weights.
     """
 
     POWER = 3.0
 
-    def __init__(self, model):
-        self.model = model
+    def __init__(self, model, average=True):
+        self.model, self.average = model, average
         self.weights = model.snapshot()
         self.steps = 0
 
@@ -91,7 +121,8 @@ class RunningMean:
     def update(self):
         """Take the weights of one more step into the mean."""
         self.steps += 1
-        share = (self.POWER + 1) / (self.steps + self.POWER)  # 1 at first: forgets the start
+        # 1 at first: forgets the start.
+        share = (self.POWER + 1) / (self.steps + self.POWER) if self.average else 1.0
         current = self.model.trainable()
         torch._foreach_lerp_(list(self.weights.values()), list(current.values()), share)
 

@@ -68,6 +68,8 @@ def _train(model, data, plan, checkpoints, saved, signals, lora, **common):
         if resumed:
             stage.load(saved["run"])
         history = history + stage.run()
+        if stage.stop_asked:
+            checkpoints.leave()
         model.keep_reference(False)
     if lora is not None:
         model.merge_lora()

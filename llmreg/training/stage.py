@@ -11,6 +11,8 @@ from llmreg.tables.weights import entry_counts
 from llmreg.training.clipping import GradientClip
 from llmreg.training.parallel import Processes
 from llmreg.training.policy import Targets
+from llmreg.training.reporting import Report
+from llmreg.training.schedules import scheduled
 from llmreg.training.selection import BestWeights, RunningMean
 from llmreg.training.steps import BatchGradients, draw_noise, random_states, set_random_states
 
@@ -80,7 +82,8 @@ def train_stage(model, data, method, scale, settings, **kwargs):
 class Stage:
     """One stage of training, which can be left after any step and taken up again.
 
-    The first stage keeps its best epoch; a second stage may keep what it started from (see
+    Held-out rows judge the weights after each epoch, or each ``validation_interval`` steps; the
+    best are kept. A second stage may keep what it started from (see
     :class:`llmreg.training.selection.BestWeights`).
 
     Parameters
@@ -97,8 +100,10 @@ class Stage:
         Order of the rows.
     generator : torch.Generator
         Noise for sampled numbers; on the CPU.
-    report : callable
-        Gets each epoch's record (dict).
+    report : llmreg.training.reporting.Report or None, default=None
+        Hears of steps and epochs, and may end the stage early.
+    held_out : TrainingData or None, default=None
+        Rows on which the method's own objective may choose the weights.
     processes : llmreg.training.parallel.Processes or None, default=None
         Those that train together; None: this one alone.
     after_step : callable or None, default=None
@@ -106,57 +111,87 @@ class Stage:
     """
 
     def __init__(
-        self, model, data, method, scale, settings, *, validate, rng, generator, report,
-        processes=None, after_step=None,
+        self, model, data, method, scale, settings, *, validate, rng, generator, report=None,
+        held_out=None, processes=None, after_step=None,
     ):  # fmt: skip
         data = data.dealt()
         self.model, self.data, self.method = model, data, method
-        self.settings, self.report, self.after_step = settings, report, after_step
+        self.settings, self.report, self.after_step = settings, report or Report(), after_step
         self.rng, self.generator = rng, generator
         self.n_batches = -(-len(data) // settings.batch_size)
-        self.optimizer, self.schedule = _optimizer(
-            model, settings, settings.epochs * self.n_batches
-        )
-        self.gradients = BatchGradients(
-            model, data, method, scale, processes or Processes(), settings.micro_batch_size
-        )
+        self.every = settings.validation_interval or self.n_batches
+        self.n_steps = settings.epochs * self.n_batches
+        self.optimizer, self.schedule = _optimizer(model, settings, self.n_steps)
+        common = method, scale, processes or Processes(), settings.micro_batch_size
+        self.gradients = BatchGradients(model, data, *common)
         self.clip = GradientClip(settings.max_grad_norm)
-        self.average = RunningMean(model)
-        self.best = BestWeights(model, validate, settings)
-        self.records, self.batches, self.done, self.stopped = [], None, 0, False
-        self.totals, self.seconds = {}, 0.0
+        self.average = RunningMean(model, settings.average)
+        objective = None
+        if settings.selection == "objective" and held_out is not None:
+            objective = BatchGradients(model, held_out, *common).objectives
+        self.best = BestWeights(model, validate, settings, objective)
+        self.records, self.batches, self.stopped = [], None, False
+        self.stop_asked, self.told = False, False  # by who hears the reports; of the next record
+        self.epoch, self.done = 0, 0  # that are finished, and batches of the next
+        self.totals, self.seconds = {"rows": 0}, 0.0
+
+    @property
+    def steps(self):
+        """int: taken so far."""
+        return self.epoch * self.n_batches + self.done
+
+    @property
+    def ends(self):
+        """bool: whether there are no more steps to take."""
+        return self.stopped or self.stop_asked or self.steps >= self.n_steps
 
     def run(self):
-        """Train until the end; returns the records of all epochs."""
+        """Train until the end; returns all records."""
         self.started = time.perf_counter() - self.seconds
-        if self.method.stage == "align" and not self.records and self.batches is None:
-            self.best.begin()
-        while len(self.records) < self.settings.epochs and not self.stopped:
-            self._epoch()
+        with self.report.stage(self):
+            if not self.steps and not self.records:
+                self._begin()
+            while not self.ends:
+                self._epoch()
         self.best.restore(self.average.weights)
         self._check_weights()
-        if self.records and self.best.epoch != 0:
-            kept = -1 if self.best.epoch is None else self.best.epoch - 1
-            self.records[kept]["kept"] = True
+        if self.records:
+            self.records[-1 if self.best.place is None else self.best.place]["kept"] = True
         if self.best.harmful:
             _warn_if_worse(self.records, self.method)
         _warn_if_nothing_to_learn(self.records, self.method)
         return self.records
 
+    def _begin(self):
+        """What held-out rows say before the first step, where it tells something: of weights that
+        can write numbers already."""
+        aligns = self.method.stage == "align"
+        if self.best.validate is None or not (aligns or self.model.pretrained):
+            return
+        record = {"stage": self.settings.name, "epoch": 0, "step": 0, "loss": np.nan}
+        self.best.begin(record, takes_part=aligns)
+        self._record(record)
+        self.report.start(self.records[-1])
+
     def _epoch(self):
         """Go through the batches, or through those that are left."""
         if self.batches is None:
             self.order_state = self.rng.get_state()
-            self.batches, self.done, self.totals = self._shuffle(), 0, {"rows": 0}
+            self.batches = self._shuffle()
         self.model.train_mode(dropout=self.method.stage == "sft")
-        while self.done < self.n_batches:
+        while self.batches is not None and not self.ends:
+            if not self.told:
+                self.report.begin_epoch(self.epoch + 1)
+                self.told = True
             self._step(self.batches[self.done])
             self.done += 1
             # Before the checkpoint: at the end of an epoch comes its record.
-            if self.done < self.n_batches:
-                self._leave_trace()
-        self._close()
-        self._leave_trace()
+            if self.steps % self.every == 0 or self.steps == self.n_steps:
+                self._close()
+                self.model.train_mode(dropout=self.method.stage == "sft")
+            if self.done == self.n_batches:
+                self.epoch, self.done, self.batches = self.epoch + 1, 0, None
+            self._leave_trace()
 
     def _shuffle(self):
         lengths = self.data.rows.lengths
@@ -178,6 +213,7 @@ class Stage:
         self.totals["rows"] += len(rows)
         for name, mean in (means | {"grad_norm": norm, "clipped": float(clipped)}).items():
             self.totals[name] = self.totals.get(name, 0.0) + mean * len(rows)
+        self.report.step(len(rows))
 
     def _check(self, what, size):
         if not np.isfinite(size):
@@ -203,19 +239,22 @@ class Stage:
         ) + (f", or train in float32 (now {dtype})." if half else ".")
 
     def _close(self):
-        """End an epoch: its record, its validation, and whether it was the last."""
+        """End an epoch, or an interval: its record, its validation, and whether it was the last."""
         rows = self.totals.pop("rows")
-        epoch = len(self.records) + 1
-        record = {"stage": self.settings.name, "epoch": epoch, "step": epoch * self.n_batches}
+        record = {"stage": self.settings.name, "epoch": self.epoch + 1, "step": self.steps}
         record |= {name: total / rows for name, total in self.totals.items()}
         record["learning_rate"] = self.schedule.get_last_lr()[0]
         with self.average.in_place():
-            self.stopped = self.best.update(record)
-        record["seconds"] = time.perf_counter() - self.started
-        record["kept"] = False
-        self.records.append(record)
-        self.batches = None
-        self.report(record)
+            self.stopped = self.best.update(record, len(self.records))
+        self.totals, self.told = {"rows": 0}, False
+        self._record(record)
+        asked = self.report.end_epoch(
+            self.records[-1], lambda: self.best.kept(self.average.weights)
+        )
+        self.stop_asked = self.gradients.processes.agree(asked)
+
+    def _record(self, record):
+        self.records.append(record | {"seconds": time.perf_counter() - self.started, "kept": False})
 
     def _leave_trace(self):
         if self.after_step is not None:
@@ -233,6 +272,7 @@ class Stage:
             "average": self.average.state(),
             "best": self.best.state(),
             "records": self.records,
+            "epoch": self.epoch,
             "done": None if self.batches is None else self.done,
             "stopped": self.stopped,
             "totals": self.totals,
@@ -253,6 +293,7 @@ class Stage:
         self.average.load(state["average"])
         self.best.load(state["best"])
         self.records, self.stopped = state["records"], state["stopped"]
+        self.epoch = state["epoch"]
         self.totals, self.seconds = state["totals"], state["seconds"]
         self.gradients.rows_at_once = state["rows_at_once"]
         kind, keys, *rest = state["rng"]
@@ -288,17 +329,13 @@ def _optimizer(model, settings, n_steps):
         optimizer = torch.optim.Adafactor(params, **common)
     else:
         optimizer = torch.optim.AdamW(params, fused=True, **common)  # one kernel for all weights
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=n_steps + 1, pct_start=settings.warmup,
-        cycle_momentum=False,
-    )  # fmt: skip
-    return optimizer, schedule
+    return optimizer, scheduled(optimizer, settings, n_steps)
 
 
 def _warn_if_worse(records, method):
-    best = min(record["validation_rmse"] for record in records)
+    best = min(record["validation_rmse"] for record in records if record["step"])
     warnings.warn(
-        f"{type(method).__name__} made the validation RMSE clearly worse in every epoch (at "
+        f"{type(method).__name__} made held-out rows clearly worse each time (RMSE at "
         f"best {best:.4g}), so the first stage's weights are kept. Lower align_learning_rate, or "
         "choose a fit_method without a second stage.",
         UserWarning,

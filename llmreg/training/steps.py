@@ -14,6 +14,8 @@ __all__ = [
     "split_on_memory_error",
 ]
 
+HELD_OUT_ROWS = 64  # at once
+
 
 def draw_noise(n_rows, num_draws, n_levels, generator):
     """Uniform numbers (n_rows, num_draws, n_levels) for the numbers that a batch draws, or None.
@@ -204,6 +206,23 @@ class BatchGradients:
         if self.model.head is not None:
             return self.model.head_output(policy.batch)
         return policy.log_prob_of(targets.leaf)
+
+    @torch.no_grad()
+    def objectives(self):
+        """What the method minimises, for all rows (n,): weighted, the mean weight being one."""
+        weight = self.data.weight / self.data.weight.mean()
+
+        def losses(rows):
+            return self.method.held_out_loss(*self._policy(rows, None, weight[rows]))
+
+        size = self.rows_at_once or HELD_OUT_ROWS
+        rows = np.arange(len(weight))
+        parts = [
+            part
+            for start in range(0, len(rows), size)
+            for part in split_on_memory_error(losses, rows[start : start + size])
+        ]
+        return torch.cat(parts).cpu().double().numpy() * weight
 
     def _policy(self, rows, noise, weight):
         device = self.model.device

@@ -338,3 +338,39 @@ def test_an_empty_range_is_an_error_that_names_its_ends(ends):
 def test_illegal_parameters_are_named(name, value):
     with pytest.raises(InvalidParameterError, match=f"'{name}' parameter of DigitCodec"):
         DigitCodec(**{name: value}).fit([0.0, 1.0])
+
+
+# -- rounding to the nearest number, as GenRe² writes targets ----------------------------------
+
+
+def _normalised_tokenizer(f, base, length):
+    """What GenRe²'s release does to a number in [0, 1]: digits and the number that they mean."""
+    k = min(round(f * base**length), base**length - 1)
+    return k, k / base**length
+
+
+@pytest.mark.parametrize(("base", "n_digits"), [(2, 8), (10, 2), (6, 4)])
+def test_nearest_writes_what_the_released_tokenizer_writes(base, n_digits):
+    y = np.random.RandomState(0).rand(500)
+    y[:2] = 0, 1
+    codec = DigitCodec(base, n_digits, scale="minmax", rounding="nearest").fit(y)
+    k, values = np.array([_normalised_tokenizer(f, base, n_digits) for f in y]).T
+    np.testing.assert_array_equal(codec.leaf_of(y), k)
+    np.testing.assert_allclose(codec.decode(codec.encode(y)), values, atol=1e-12)
+    assert codec.values_[0] == 0 and codec.values_[-1] == 1 - base**-n_digits
+
+
+@pytest.mark.parametrize("scale", ["minmax", "log", "symlog"])
+def test_nearest_numbers_are_the_lower_ends_of_bins_and_nearest_on_the_scale(scale):
+    y = np.exp(np.linspace(-3, 4, 60))
+    bins = DigitCodec(scale=scale).fit(y)
+    codec = DigitCodec(scale=scale, rounding="nearest").fit(y)
+    np.testing.assert_allclose(codec.values_, bins.edges_[:-1])
+    assert codec.edges_[0] == y.min() and codec.edges_[-1] == y.max()
+    place = codec.to_axis(codec.values_)
+    expected = np.abs(codec.to_axis(y)[:, None] - place).argmin(1)
+    assert np.mean(codec.leaf_of(y) == expected) > 0.98  # ties may go either way
+    _, span, value, share = codec.cells()
+    np.testing.assert_array_equal(value, codec.values_)
+    assert (share == 1).all() and (span[:, 0] <= value).all() and (value <= span[:, 1]).all()
+    assert not codec.heaps_.any()

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from llmreg import LLMRegressor, RowSerializer
+from llmreg import LLMRegressor, Optimizer, RowSerializer
 from llmreg.config.defaults import (
     MIN_ROWS_TO_VALIDATE,
     auto_dropout,
@@ -32,8 +32,9 @@ def _settings(n_rows=1000, pretrained=False, **params):
 @pytest.mark.parametrize("n_rows", [1, 30, 10**6])
 def test_explicit_values_pass_through(n_rows, pretrained):
     sft, align = _settings(
-        n_rows, pretrained, batch_size=7, weight_decay=0.0, n_iter_no_change=4, sft_epochs=11,
-        sft_learning_rate=0.5, align_epochs=0, align_learning_rate=0.25,
+        n_rows, pretrained, batch_size=7, optimizer=Optimizer(weight_decay=0.0),
+        n_iter_no_change=4, sft_epochs=11, sft_learning_rate=0.5, align_epochs=0,
+        align_learning_rate=0.25,
     )  # fmt: skip
     for stage in (sft, align):
         assert (stage.batch_size, stage.weight_decay, stage.n_iter_no_change) == (7, 0.0, 4)
@@ -43,7 +44,8 @@ def test_explicit_values_pass_through(n_rows, pretrained):
 
 @pytest.mark.parametrize("limit", ["auto", 2.5, None])
 def test_the_bound_on_gradients_is_that_of_both_stages(limit):
-    assert [stage.max_grad_norm for stage in _settings(max_grad_norm=limit)] == [limit] * 2
+    optimizer = Optimizer(max_grad_norm=limit)
+    assert [stage.max_grad_norm for stage in _settings(optimizer=optimizer)] == [limit] * 2
     assert _settings()[0].max_grad_norm == "auto"
 
 

@@ -37,7 +37,7 @@ def test_predictions_do_not_depend_on_how_rows_are_batched(tokens, block, ragged
     model, X, tolerance = ragged
     expected = {how: model.predict(X, decoding=how) for how in ("rail", "median", "sample")}
     monkeypatch.setattr("llmreg.prediction.distributions.TOKENS_PER_BATCH", tokens)
-    monkeypatch.setattr("llmreg.estimator.ROWS_PER_BLOCK", block)
+    monkeypatch.setattr("llmreg.prediction.predictions.ROWS_PER_BLOCK", block)
     for how, values in expected.items():
         np.testing.assert_allclose(
             model.predict(X, decoding=how), values, rtol=0, atol=100 * tolerance
@@ -102,7 +102,7 @@ def test_epochs_are_validated_by_the_decoding_asked_for(table, quick_fit):
         quick_fit(table.X, table.y, decoding=how, validation_fraction=0.1)
         .history_["validation_rmse"]
         .tolist()
-        for how in ("rail", "mode", "sample", "sampled_rail")
+        for how in ("rail", "mode", "sample", "sampled_mean")
     ]
     assert errors[0] != errors[1]
     assert errors[0] == errors[2] == errors[3]  # samples are judged by the mean

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from llmreg import LLMRegressor
+from llmreg import LLMRegressor, Optimizer
 
 SMALL = dict(
     sft_epochs=12, align_epochs=1, batch_size=16, estimates="linear", random_state=0
@@ -35,7 +35,7 @@ def test_integer_weights_come_close_to_repeated_rows():
     X, y, weight = rng.rand(15, 30), rng.randint(0, 3, 15), rng.randint(0, 5, 15)
     model = LLMRegressor(
         fit_method="ce", estimates=None, sft_epochs=40, batch_size=32, dropout=0.0,
-        weight_decay=0.0, random_state=0,
+        optimizer=Optimizer(weight_decay=0.0), random_state=0,
     )  # fmt: skip
     repeated = model.fit(X.repeat(weight, axis=0), y.repeat(weight)).predict(X)
     weighted = model.fit(X, y, sample_weight=weight).predict(X)

@@ -159,27 +159,6 @@ def test_groups_stay_together_and_missing_ones_are_groups_of_their_own(compare):
     assert len(compare.split_rows("alexa_reviews", X, np.arange(120.0), None, 0, 7)[0]) == 7
 
 
-@pytest.mark.parametrize("method", BASELINES)
-def test_baselines_read_any_table_with_unknown_and_missing_cells(method, compare, table):
-    X = table.X.assign(
-        day=pd.date_range("2024-01-01", periods=40), words=table.X["words"] + table.X.index.map(str)
-    )
-    X.loc[3, ["size", "city", "words", "day"]] = None
-    X.loc[39, "city"] = "Bern"
-    rows = [*range(30)] * 4  # trees leave fewer rows than 40 whole
-    model = compare.BASELINES[method]().fit(X.iloc[rows], table.y.iloc[rows])
-    prediction = model.predict(X[30:])
-    assert np.isfinite(prediction).all()
-    error, spread = np.std(prediction - table.y[30:]), np.std(table.y[30:])
-    assert error < (1.01 if method == "mean" else 0.9) * spread
-
-
-def test_a_number_has_its_absolute_error_as_crps_and_no_interval(compare):
-    figures = compare._figures(np.array([1.0, 2, 4]), np.array([1.0, 3, 2]), None)
-    assert figures["crps"] == 1 and figures["rmse"] == pytest.approx(np.sqrt(5 / 3))
-    assert figures["spearman"] == pytest.approx(0.5) and "coverage" not in figures
-
-
 def test_ranks_put_missing_results_last_and_average_ties(compare):
     rows = [("a", "t", 1), ("b", "t", 1), ("c", "t", 5), ("a", "u", 3), ("c", "u", 2)]
     table = pd.DataFrame(rows, columns=["method", "data", "rmse"])

@@ -242,7 +242,7 @@ def test_distributions_and_what_is_read_of_them(assert_equal, table):
     def read(model):
         found = model.predict_distribution(table.X)
         yield from (found.mean(), found.std(), found.interval(0.8), found.cdf(table.y))
-        yield model.predict(table.X, decoding="sampled_rail")
+        yield model.predict(table.X, decoding="sampled_mean")
 
     assert_equal(
         read, n_rows=40, validation_fraction=0.75, temperature_scaling=True, tree_tolerance=0.0

@@ -1,4 +1,4 @@
-"""What type checkers have to accept; test_packaging.py and pyright read it, nothing runs it."""
+"""What strict type checkers have to accept; test_packaging.py and pyright read it."""
 
 # ruff: noqa: F841, RUF059
 
@@ -7,35 +7,48 @@ from typing import assert_type
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from llmreg import (
     CRPS,
     GRPO,
     MBR,
     RAFT,
+    CoverageDisplay,
     DecimalCodec,
     Device,
     DigitCodec,
+    DistributionDisplay,
     GenRe2,
     GridCodec,
     Histogram,
+    HistoryDisplay,
     LearnableRAFT,
     LLMRegressor,
     MemoryEstimate,
     NumericDistribution,
+    Optimizer,
     PretrainedModel,
+    PromptDisplay,
+    QuantileView,
     ReMax,
     RowSerializer,
+    SamplesDisplay,
     ScientificCodec,
     SoftCE,
     SpecialTokenHead,
     ZeroShot,
+    combine_scorers,
     estimate_memory,
     fit_methods,
+    get_scorer,
 )
+from llmreg.metrics import mean_crps
+
+Floats = NDArray[np.float64]
 
 
-def own_reward(samples: np.ndarray, y: np.ndarray) -> np.ndarray:
+def own_reward(samples: np.ndarray, y: Floats) -> np.ndarray:
     return -np.abs(samples - y)
 
 
@@ -58,7 +71,7 @@ def script() -> None:
         align_learning_rate=1e-3,
         batch_size=8,
         device=Device("cpu", micro_batch_size=4, dtype="float64"),
-        weight_decay=0.1,
+        optimizer=Optimizer("adamw", weight_decay=0.1),
         dropout=0.1,
         adapters=None,
         validation_fraction=None,
@@ -75,7 +88,7 @@ def script() -> None:
     LLMRegressor("some/model", RAFT(normalisation=None, stage="sft"), codec=GridCodec([1, 2, 3]))
     LLMRegressor(fit_method=ZeroShot(4, normalisation="grid"), codec=DecimalCodec(1, low=0, high=5))
     LLMRegressor(fit_method=MBR(8), codec=ScientificCodec(3, max_exponent=4))
-    LLMRegressor(fit_method=MBR(reward=own_reward), device=Device(torch_compile=True))
+    LLMRegressor(fit_method=MBR(4, stage="sft"), device=Device(torch_compile=True))
     LLMRegressor(fit_method=MBR("exact"), validation_fraction=0.1, n_iter_no_change=5)
     LLMRegressor(fit_method=GRPO("exact", reward="mse"), estimates="linear", adapters=4)
     LLMRegressor(fit_method=GenRe2(8, expert_weight=0), sft_method="ce", text_features=True)
@@ -85,27 +98,43 @@ def script() -> None:
     LLMRegressor(fit_method=SpecialTokenHead("x", bidirectional=True), model=("a", "b"))
 
     found = model.fit(X, y, sample_weight=[1, 2, 3]).predict(X)
+    assert_type(found, Floats)
     shapes: tuple[int, ...] = found.shape
     low, high = model.predict_interval(X, coverage=0.9).T
     model.predict_interval(X, coverage=1)
     quantiles = model.predict_quantiles(X, [0.1, 0.9])
     model.predict_quantiles(X, 0.5)
     distribution: NumericDistribution = model.predict_distribution(X)
-    assert_type(model.predict_interval(X), np.ndarray)
-    assert_type(model.predict_quantiles(X, 0.5), np.ndarray)
+    assert_type(model.predict_interval(X), Floats)
+    assert_type(model.predict_quantiles(X, 0.5), Floats)
     assert_type(model.predict_distribution(X), NumericDistribution)
-    assert_type(model.sample_y(X, 3, random_state=None), np.ndarray)
-    assert_type(distribution.mean(), np.ndarray)
-    assert_type(distribution.quantile([0.5]), np.ndarray)
-    assert_type(distribution.interval(0.9), np.ndarray)
-    assert_type(distribution.crps(y), np.ndarray)
-    assert_type(distribution.cdf(3.0), np.ndarray)
-    assert_type(distribution.sample(2, random_state=0), np.ndarray)
-    assert_type(distribution.decode("median"), np.ndarray)
+    assert_type(model.sample_y(X, 3, random_state=None), Floats)
+    assert_type(distribution.mean(), Floats)
+    assert_type(distribution.quantile([0.5]), Floats)
+    assert_type(distribution.interval(0.9), Floats)
+    assert_type(distribution.crps(y), Floats)
+    assert_type(distribution.cdf(3.0), Floats)
+    assert_type(distribution.sample(2, random_state=0), Floats)
+    assert_type(distribution.decode("median"), Floats)
     first: NumericDistribution = distribution[:1]
     both = model.predict(X, return_std=True)
     model.predict(X, decoding="median").mean()
     y_hat, y_std = both
+    assert_type(both, tuple[Floats, Floats])
+    assert_type(model.predict(X, quantiles=[0.1, 0.9]), Floats)
+    assert_type(model.predict(X, coverage=0.9), Floats)
+    assert_type(QuantileView(model, 0.9).fit(X, y).predict(X), Floats)
+    assert_type(model.score(X, y), float)
+    assert_type(distribution.to_frame([0.1, 0.9], index=X.index), pd.DataFrame)
+    scorers = {"crps": get_scorer("neg_crps"), "low": get_scorer("neg_pinball_loss", quantile=0.1)}
+    scorer = combine_scorers(scorers)
+    crps: float = mean_crps(y, distribution, sample_weight=[1, 2, 3])
+    HistoryDisplay.from_estimator(model).figure_.savefig("history.png")
+    CoverageDisplay.from_predictions(y, distribution).plot(kind="pit")
+    DistributionDisplay.from_estimator(model, X, y, n_rows=2)
+    SamplesDisplay.from_estimator(model, X, y).rmse_of_best.tolist()
+    assert_type(PromptDisplay.from_estimator(model, X).to_frame(), pd.DataFrame)
+    RowSerializer().fit(X, y).transform(X).ravel().tolist()
     model.save("folder")
     model.save(Path("folder"), merge=True)
     again: LLMRegressor = LLMRegressor.load("folder", device="cpu", token="x", revision="main")

@@ -49,9 +49,10 @@ DRAWN = {
     "temperature": ([0.5, 2.0], [0, -1, "hot"]),
     "beta": ([0.3], [-0.1, None]),
     "scale_rewards": (["group", "batch", False], [True, "row", None]),
+    "compare_with": (["written"], ["bin", None]),
 }
 PARAMETERS = {
-    CE: {},
+    CE: {"normalisation": ([], ["grid", True])},  # None is the model's business
     SoftCE: {
         "sigma": ([0.4], [0, -1, "wide", None]),
         "mean_weight": ([0.2], [-0.1, "much"]),

@@ -18,7 +18,7 @@ from free_policies import (
     tree_rows,
 )
 
-from llmreg import LLMRegressor
+from llmreg import LLMRegressor, Optimizer
 from llmreg.codecs.decimals import DecimalCodec
 from llmreg.codecs.digits import END, DigitCodec
 from llmreg.codecs.grids import GridCodec
@@ -38,7 +38,8 @@ from llmreg.methods import (
     SoftCE,
 )
 from llmreg.methods import functional as F
-from llmreg.training.policy import NumberPolicy, ZScale
+from llmreg.methods.vocabulary_shares import GridHead
+from llmreg.training.policy import NumberPolicy, Targets, ZScale
 
 METHODS = [RAFT, MBR, CRPS]
 FAR = [ScientificCodec(exponent_margin=2), ScientificCodec(max_exponent=40)]
@@ -266,7 +267,7 @@ def test_whatever_is_normalised_a_fit_learns_and_comes_back(
     model = quick_fit(
         table.X, y, fit_method=RAFT(stage="sft", normalisation=normalisation), sft_epochs=20,
         codec=codec, validation_fraction=None, sft_learning_rate=1e-2, dropout=0.0,
-        estimates=None, max_grad_norm=1.0,
+        estimates=None, optimizer=Optimizer(max_grad_norm=1.0),
     )  # fmt: skip
     assert model.score(table.X, y) > 0.5
     spread = model.predict_distribution(table.X).std()
@@ -319,10 +320,41 @@ def test_a_constant_target_is_predicted_as_it_is(normalisation, quick_fit):
     assert (model.predict(np.zeros((2, 1))) == 3.7).all()
 
 
-def test_the_log_loss_needs_normalised_probabilities():
-    with pytest.raises(ValueError, match="Set normalisation='grid' or 'step', or criterion='squa"):
-        RAFT("log", normalisation=None).validate()
-    RAFT("log", normalisation="grid").validate()
+def test_the_log_loss_without_normalising_is_that_of_the_share_of_the_highest_number(problem):
+    model, data, scale = problem()
+    model.put_parts({"head": HeadModule(GridHead(None), {"vocabulary": 1}, -1.0, 2.0)})
+    batch, targets = data.batch(np.arange(3), data.weight[:3], model.device, torch.float32)
+    object.__setattr__(model.tree, "leaf_value", torch.arange(10.0).double())
+    z = ZScale((torch.arange(10.0) + 1) / 2, scale.edges)
+    y = torch.tensor([0.0, 4.5, 9.0])
+    targets = Targets((y + 1) / 2, targets.leaf, targets.weight)
+    found, _ = RAFT("log", stage="sft", normalisation=None).loss(
+        NumberPolicy(model, batch, z), targets
+    )
+    shares = model.node_logits(batch, torch.empty(0, dtype=torch.long), shares=True)[:, 0].exp()
+    m = shares @ torch.arange(10.0) / 9  # what is no number counts as zero
+    expected = -(y / 9) * m.log() - (1 - y / 9) * (1 - m).log()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_log_loss_without_normalising_needs_numbers_from_zero_on(quick_fit):
+    X, method = np.linspace(0, 1, 30)[:, None], RAFT("log", stage="sft", normalisation=None)
+    with pytest.raises(ValueError, match=r"has numbers below 0.*or criterion='squared'"):
+        quick_fit(X, X[:, 0] - 1, fit_method=method, codec=GridCodec([-1, 0]))
+    model = quick_fit(X, X[:, 0], fit_method=method, codec=GridCodec([0, 1]), sft_epochs=2)
+    assert ((model.predict(X) >= 0) & (model.predict(X) <= 1)).all()
+
+
+def test_cross_entropy_among_the_vocabulary_reads_spellings_to_their_end(quick_fit):
+    X = np.linspace(0, 1, 30)[:, None]
+    y, codec = np.where(X[:, 0] > 0.5, 12.0, 5.0), GridCodec([5, 12])
+    params = dict(codec=codec, sft_epochs=1, estimates=None)
+    # "12" is decided by its "1"; among the vocabulary the "2" and what ends "5" must be learnt.
+    step = quick_fit(X, y, fit_method="ce", **params)
+    whole = quick_fit(X, y, fit_method=CE(normalisation=None), **params)
+    assert whole.history_["loss"][0] > 3 * step.history_["loss"][0]
+    assert whole.model_.tree.n_open == step.model_.tree.n_open  # in training alone
+    assert set(whole.predict_distribution(X).values.ravel()) == {5.0, 12.0}
 
 
 @pytest.mark.parametrize("method", [RAFT(normalisation=None), LearnableRAFT("vocabulary")])

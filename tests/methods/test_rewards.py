@@ -8,6 +8,7 @@ import torch
 
 from llmreg.methods.rewards import (
     exact_advantages,
+    expected_reward,
     moments,
     sample_metrics,
     sampled_advantages,
@@ -318,3 +319,35 @@ def test_rewards_beyond_the_precision_are_refused(baseline):
         sampled_advantages(values[None], values[:1], y, huge, baseline)
     with pytest.raises(ValueError, match=r"more than torch\.float32 holds"):
         exact_advantages(values, torch.tensor([[0.2, 0.3, 0.5]]), values[:1], y, huge, baseline)
+
+
+# -- what held-out rows are judged by ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("reward", [*REWARDS, "clipped_mse", lambda v, y: -(np.abs(v - y) ** 3)])
+def test_the_expected_reward_is_the_sum_over_all_numbers(reward):
+    rng = np.random.default_rng(1)
+    values, y = np.sort(10 * rng.normal(size=7)), rng.normal(size=3)
+    p = rng.dirichlet(np.ones(7), 3)
+    found = expected_reward(torch.tensor(p).log(), torch.tensor(values), torch.tensor(y), reward)
+    error = values - y[:, None]
+    single = {
+        "mse": -(error**2), "mae": -np.abs(error), "clipped_mse": -np.minimum(error**2, 50),
+    }  # fmt: skip
+    if reward == "rail":
+        expected = -((p @ values - y) ** 2)
+    elif reward == "crps":
+        pairs = np.abs(values[:, None] - values)
+        expected = -(p * np.abs(error)).sum(1) + (p @ pairs * p).sum(1) / 2
+    elif callable(reward):
+        expected = (p * reward(values, y[:, None])).sum(1)
+    else:
+        expected = (p * single[reward]).sum(1)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_a_clipped_reward_is_the_squared_error_up_to_fifty():
+    samples = torch.tensor([[0.0, 3.0, 100.0]])
+    greedy = torch.tensor([0.0])
+    found = sampled_advantages(samples, greedy, torch.tensor([0.0]), "clipped_mse", "greedy")
+    assert found.tolist() == [[0.0, -9.0, -50.0]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from llmreg.numbers.distribution import DECODINGS, NumericDistribution
+from llmreg.numbers.distribution import DECODINGS, DRAWN, NumericDistribution
 
 
 def random_case(seed, *, n=4, k=6, atoms=False, per_row=True, gaps=True, scale=10.0):
@@ -397,7 +397,7 @@ def test_decode_gives_the_method_of_that_name():
     p, lower, upper, _ = random_case(5)
     dist = NumericDistribution(p, lower, upper, greedy=[1, 2, 3, 4])
     methods = {"rail": dist.mean, "median": dist.median, "mode": dist.mode, "greedy": dist.greedy}
-    assert set(methods) | {"sample", "sampled_rail"} == set(DECODINGS)
+    assert {*methods, *DRAWN} == set(DECODINGS)
     for decoding, method in methods.items():
         np.testing.assert_array_equal(dist.decode(decoding), method())
     np.testing.assert_array_equal(dist.decode("greedy"), [1, 2, 3, 4])
@@ -412,14 +412,26 @@ def test_decode_sample_draws_values_of_cells_as_often_as_their_masses():
     np.testing.assert_array_equal(dist.decode("sample", 3), dist.decode("sample", 3))
 
 
-def test_sampled_rail_is_the_mean_of_32_draws():
+def test_sampled_mean_is_the_mean_of_32_draws():
     n, p, values = 5_000, np.array([0.1, 0.0, 0.6, 0.3]), np.array([0.25, 1.25, 2.25, 3.25])
     dist = NumericDistribution(np.tile(p, (n, 1)), np.arange(4), np.arange(1, 5), values=values)
-    found = dist.decode("sampled_rail", random_state=3)
+    found = dist.decode("sampled_mean", random_state=3)
     spread = np.sqrt(p @ (values - p @ values) ** 2)
     assert found.mean() == pytest.approx(p @ values, abs=5 * spread / np.sqrt(32 * n))
     assert found.std() == pytest.approx(spread / np.sqrt(32), rel=0.05)
-    np.testing.assert_array_equal(found, dist.decode("sampled_rail", 3))
+    np.testing.assert_array_equal(found, dist.decode("sampled_mean", 3))
+
+
+def test_sampled_averages_are_those_of_the_draws():
+    p, lower, upper, _ = random_case(5)
+    dist = NumericDistribution(p, lower, upper)
+    draws = dist.draws(7, random_state=2)
+    assert draws.shape == (4, 7)
+    assert np.isin(draws, dist.values).all()
+    np.testing.assert_allclose(dist.decode("sampled_mean", 2, 7), draws.mean(axis=1))
+    np.testing.assert_array_equal(dist.decode("sampled_median", 2, 7), np.median(draws, axis=1))
+    with pytest.raises(ValueError, match="n_samples is 0"):
+        dist.draws(0)
 
 
 # Rows

@@ -7,7 +7,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import mean_pinball_loss
 from sklearn.model_selection import cross_val_predict
 
-from llmreg import LLMRegressor, estimator
+from llmreg import LLMRegressor
+from llmreg.prediction import predictions
 
 LEVELS = [0.05, 0.25, 0.5, 0.75, 0.95]
 
@@ -54,7 +55,7 @@ def test_blocks_of_rows_change_nothing(model, new, monkeypatch):
         lambda: model.sample_y(X, 4), lambda: np.array(model.predict(X, return_std=True)),
     ]  # fmt: skip
     whole = [call() for call in calls]
-    monkeypatch.setattr(estimator, "ROWS_PER_BLOCK", 7)
+    monkeypatch.setattr(predictions, "ROWS_PER_BLOCK", 7)
     for expected, call in zip(whole, calls, strict=True):
         np.testing.assert_allclose(call(), expected, rtol=1e-9)
 
@@ -148,3 +149,34 @@ def test_illegal_arguments_are_refused_before_anything_is_computed(model, new, m
     monkeypatch.undo()
     with pytest.raises(ValueError, match="n_samples is 0"):
         model.sample_y(new[0][:2], 0)
+
+
+def test_predict_gives_quantiles_and_intervals_too(model, new):
+    X = new[0][:40]
+    np.testing.assert_array_equal(
+        model.predict(X, quantiles=LEVELS), model.predict_quantiles(X, LEVELS)
+    )
+    np.testing.assert_array_equal(model.predict(X, coverage=0.5), model.predict_interval(X, 0.5))
+
+
+@pytest.mark.parametrize(
+    "both",
+    [
+        dict(quantiles=[0.1], coverage=0.5),
+        dict(quantiles=[0.1], return_std=True),
+        dict(decoding="median", coverage=0.5),
+        dict(decoding="median", cost=np.subtract),
+        dict(cost=np.subtract, quantiles=0.5),
+    ],
+)
+def test_predict_returns_one_thing_at_a_time(both, model, new):
+    with pytest.raises(ValueError, match=" and ".join(both)):
+        model.predict(new[0][:4], **both)
+
+
+def test_a_pair_is_a_pair_for_all_but_who_takes_it_for_an_array(model, new):
+    both = model.predict(new[0][:4], return_std=True)
+    assert isinstance(both, tuple) and len(both) == 2
+    assert np.array(both).shape == (2, 4)
+    with pytest.raises(TypeError, match="quantiles"):
+        _ = both.ndim

@@ -283,3 +283,38 @@ def test_taking_rows_and_batching_them_is_batching_those_rows(encoded):
         assert torch.equal(getattr(one, name), getattr(other, name))
     for name in ("numbers", "texts"):
         np.testing.assert_array_equal(getattr(one, name).numpy(), getattr(other, name).numpy())
+
+
+# -- what was read, for people ----------------------------------------------------------------
+
+
+def test_segments_name_the_cells_in_order_and_how_they_are_read(tokenizer):
+    rows = _rows()
+    prompts = _cell_prompts(tokenizer)
+    prompts.fit_encode(rows)
+    *cells, answer = prompts.segments(rows.take([0]))
+    assert [(s.column, s.text) for s in cells] == [
+        ("a", "1.5"), ("c", "x"), ("t", "red old house"), ("b", "7")
+    ]  # fmt: skip
+    assert [s.vectors for s in cells] == [("a",), ("c",), ("t (features)",) * 2, ("b",)]
+    assert [s.n_written > 0 for s in cells] == [False, False, True, False]
+    assert (answer.text, answer.column) == ("<answer>", None)
+    missing = prompts.segments(rows.take([1]))
+    assert [s.text for s in missing[:3]] == ["missing", "y", "missing"]
+
+
+@pytest.mark.parametrize("number_input", ["text", "text+value", "value"])
+@pytest.mark.parametrize("max_prompt_tokens", [1000, 8])
+def test_segments_have_all_tokens(number_input, max_prompt_tokens, tokenizer):
+    rows = _rows(FRAME.assign(d=pd.to_datetime(["2020-01-05 03:00"] * 3 + ["2021-03-02 12:00"])))
+    prompts = _cell_prompts(tokenizer, number_input, max_prompt_tokens=max_prompt_tokens)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # prompts that are cut
+        encoded = prompts.fit_encode(rows)
+        for i in range(rows.n_rows):
+            segments = prompts.segments(rows.take([i]))
+            n_tokens = sum(s.n_written + len(s.vectors) for s in segments)
+            assert n_tokens == encoded.lengths[i]
+    if number_input == "text+value" and max_prompt_tokens == 1000:
+        number = next(s for s in segments if s.column == "a")
+        assert number.text == "1000" and number.vectors == ("a",)

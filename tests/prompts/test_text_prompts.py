@@ -2,6 +2,7 @@
 token carries a number's vector, and that no cell can write a special token."""
 
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -401,3 +402,54 @@ def test_prompts_come_out_of_a_pickle_as_they_were(tokenizer_zoo):
     again = pickle.loads(pickle.dumps(prompts)).encode(rows)
     np.testing.assert_array_equal(again.ids, expected.ids)
     np.testing.assert_array_equal(again.slots, expected.slots)
+
+
+# -- what was read, for people ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chat_template", [False, True])
+@pytest.mark.parametrize("max_prompt_tokens", [1000, 60])
+@pytest.mark.parametrize("template", [None, "é🏠 {b} / {t} / {a} {c}", "{t} {b}"])
+def test_segments_are_the_prompt(template, max_prompt_tokens, chat_template, tokenizer):
+    rows = _rows(template=template)
+    prompts = _text_prompts(
+        tokenizer, chat_template=chat_template, max_prompt_tokens=max_prompt_tokens
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # prompts that are cut
+        encoded = prompts.fit_encode(rows)
+        for i in range(rows.n_rows):
+            segments = prompts.segments(rows.take([i]))
+            assert sum(segment.n_written for segment in segments) == encoded.lengths[i]
+            ids, _ = _row(encoded, i)
+            text = "".join(segment.text for segment in segments)
+            # Decoders put spaces beside special tokens; a cut may leave bytes of a character.
+            found, expected = (
+                re.sub(r"\s|🏠|\ufffd", "", part) for part in (text, tokenizer.decode(ids))
+            )
+            assert found == expected
+
+
+@pytest.mark.parametrize("number_input", ["text", "text+value", "value"])
+def test_segments_name_the_cells_and_their_vectors(number_input, tokenizer):
+    rows = _rows()
+    prompts = _text_prompts(tokenizer, number_input, n_soft=2)
+    prompts.fit_encode(rows)
+    cells = [s for s in prompts.segments(rows.take([0])) if s.column is not None]
+    assert [(s.column, s.text) for s in cells] == [
+        ("t", ""), ("a", "1.5"), ("c", "x"), ("t", "red old house"), ("b", "7")
+    ]  # fmt: skip
+    assert cells[0].vectors == ("t (features)",) * 2
+    assert cells[1].vectors == (() if number_input == "text" else ("a",))
+    assert (cells[1].n_written == 0) == (number_input == "value")
+    assert cells[2].vectors == () and cells[2].n_written > 0
+
+
+def test_segments_end_where_cells_are_cut(tokenizer):
+    rows = _rows()
+    prompts = _text_prompts(tokenizer, max_text_tokens=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        prompts.fit_encode(rows)
+        (cell,) = [s for s in prompts.segments(rows.take([0])) if s.column == "t"]
+    assert "red old house".startswith(cell.text) and cell.text != "red old house"

@@ -7,7 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.compose import make_column_transformer
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
@@ -355,3 +358,11 @@ def test_rows_can_be_taken():
     np.testing.assert_array_equal(some.to_text(), rows.to_text()[[2, 0]])
     np.testing.assert_array_equal(some.fields[0].numbers, [[3.0], [1.5]])
     assert not some.fields[0].missing.any() and some.fields[1].numbers is None
+
+
+def test_prompts_go_on_as_strings_by_a_column_transformer():
+    X = pd.DataFrame({"size": [30.0, 45, 60, 80], "city": ["Graz", "Linz", "Graz", "Wien"]})
+    prompts = make_column_transformer((TfidfVectorizer(), 0))
+    pipeline = make_pipeline(RowSerializer(), prompts, Ridge()).fit(X, [3.0, 4, 6, 8])
+    assert "graz" in pipeline[1].named_transformers_["tfidfvectorizer"].vocabulary_
+    assert pipeline.predict(X).shape == (4,)

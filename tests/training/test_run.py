@@ -12,17 +12,17 @@ from llmreg.training.run import placed, undone_on_error
 
 
 @pytest.fixture
-def computing(table):
+def plan(table):
     from llmreg import RowSerializer
 
     rows = RowSerializer().fit(table.X).serialize(table.X)
     device = Device("cpu", gradient_checkpointing=True)
-    return plan_of(LLMRegressor(device=device), rows).computing
+    return plan_of(LLMRegressor(device=device), rows)
 
 
-def test_a_model_trains_in_one_format_and_predicts_in_another(problem, computing):
+def test_a_model_trains_in_one_format_and_predicts_in_another(problem, plan):
     model, _, _ = problem()
-    with placed(model, computing, Processes()):
+    with placed(model, plan, Processes()):
         assert model.dtype == torch.float32 and model._checkpointing
     assert model.dtype == torch.float64 and not model._checkpointing and not model.training
 

@@ -362,7 +362,7 @@ def test_a_signal_leaves_a_checkpoint_of_the_step_that_it_came_in(
         assert not hasattr(model, "model_")
     steps = signal_in_step(0)
     model.fit(table.X, table.y)
-    assert begun + len(steps) == len(expected.history_) * 3
+    assert begun + len(steps) == (expected.history_["epoch"] > 0).sum() * 3
     _same(model, expected, table.X)
 
 

@@ -1,5 +1,6 @@
 """The training loop by itself, with methods made for the purpose."""
 
+import contextlib
 import warnings
 
 import numpy as np
@@ -10,6 +11,7 @@ from llmreg import GRPO, DigitCodec, LLMRegressor, ReMax, SoftCE
 from llmreg.config.plan import StageSettings
 from llmreg.methods import RLOO, Method
 from llmreg.training.policy import ZScale
+from llmreg.training.reporting import Report
 from llmreg.training.selection import RunningMean
 from llmreg.training.stage import Stage, TrainingData, _by_length, train_stage
 
@@ -28,7 +30,7 @@ def _train(model, data, objective, scale, *, validate=None, seed=0, report=None,
     return train_stage(
         model, data, objective, scale, _settings(**changes), validate=validate,
         rng=np.random.RandomState(seed), generator=torch.Generator().manual_seed(seed),
-        report=report or (lambda record: None),
+        report=report,
     )  # fmt: skip
 
 
@@ -45,6 +47,35 @@ def _validating(errors, n_rows=4):
 
 def _weights(model):
     return torch.cat([p.detach().flatten() for p in model.trainable().values()])
+
+
+class _Heard(Report):
+    """All that a stage tells; asks it to stop after an epoch."""
+
+    def __init__(self, stop_after=None):
+        super().__init__()
+        self.stop_after, self.open = stop_after, False
+        self.records, self.begun, self.rows, self.weights = [], [], [], []
+
+    @contextlib.contextmanager
+    def stage(self, stage):
+        self.open = True
+        try:
+            yield
+        finally:
+            self.open = False
+
+    def begin_epoch(self, epoch):
+        self.begun.append(epoch)
+
+    def step(self, n_rows):
+        self.rows.append(n_rows)
+
+    def end_epoch(self, record, weights):
+        assert self.open
+        self.records.append(record)
+        self.weights.append(weights())
+        return record["epoch"] == self.stop_after
 
 
 class _Stub(Method):
@@ -76,9 +107,10 @@ def test_training_lowers_the_loss(problem):
 
 def test_every_epoch_has_a_record_and_reports_it(problem):
     model, data, scale = problem()
-    reported = []
-    records = _train(model, data, GRPO(4), scale, name="align", report=reported.append)
-    assert records == reported
+    heard = _Heard()
+    records = _train(model, data, GRPO(4), scale, name="align", report=heard)
+    assert records == heard.records and heard.begun == [1, 2, 3]
+    assert heard.rows == [8] * 9 and not heard.open
     assert [record["epoch"] for record in records] == [1, 2, 3]
     assert [record["step"] for record in records] == [3, 6, 9]
     assert {record["stage"] for record in records} == {"align"}
@@ -258,13 +290,14 @@ def _align(problem, errors, *, stage="align", rows=None):
 
 
 def test_a_second_stage_that_only_harms_keeps_the_first_ones_weights_and_warns(problem):
-    message = "_Stub made the validation RMSE clearly worse in every epoch.*Lower align_learning"
+    message = "_Stub made held-out rows clearly worse each time.*best 2.5.*Lower align_learning"
     with pytest.warns(UserWarning, match=message):
         model, start, records = _align(problem, [2.0, 3.0, 2.5, 4.0])
     assert torch.equal(_weights(model), start)
     assert not model.training
-    assert [record["validation_rmse"] for record in records] == [3.0, 2.5, 4.0]
-    assert [record["kept"] for record in records] == [False] * 3
+    assert [record["epoch"] for record in records] == [0, 1, 2, 3]
+    assert [record["validation_rmse"] for record in records] == [2.0, 3.0, 2.5, 4.0]
+    assert [record["kept"] for record in records] == [True, False, False, False]
 
 
 @pytest.mark.parametrize(
@@ -275,7 +308,8 @@ def test_a_second_stage_that_helps_keeps_its_own_weights_without_a_word(errors, 
         warnings.simplefilter("error")
         model, start, records = _align(problem, errors)
     assert not torch.equal(_weights(model), start)
-    assert [record["kept"] for record in records] == [epoch == kept for epoch in range(3)]
+    assert [record["kept"] for record in records[1:]] == [epoch == kept for epoch in range(3)]
+    assert not records[0]["kept"]
 
 
 @pytest.mark.parametrize(("worse", "harmful"), [(0.499, False), (0.51, True)])
@@ -290,7 +324,7 @@ def test_a_second_stage_is_undone_and_called_harmful_beyond_one_standard_error(
         model, start, records = _align(
             problem, None, rows=[(0.0, before), (0.0, before + worse + spread)]
         )
-    assert [record["kept"] for record in records] == [False]
+    assert [record["kept"] for record in records] == [True, False]
     assert torch.equal(_weights(model), start)
     assert any("clearly worse" in str(entry.message) for entry in caught) == harmful
 
@@ -452,7 +486,7 @@ def test_a_stage_that_is_taken_up_again_knows_the_last_norms(problem):
         model, data, scale = problem()
         stages.append(Stage(
             model, data, _Stub(_squared_error), scale, _settings(), validate=None,
-            rng=np.random.RandomState(0), generator=torch.Generator(), report=lambda record: None,
+            rng=np.random.RandomState(0), generator=torch.Generator(),
         ))  # fmt: skip
     stages[0].run()
     stages[1].load(stages[0].state())
@@ -506,12 +540,42 @@ def test_a_policy_that_is_sure_of_itself_warns(problem):
         _train(model, data, GRPO(4), scale, name="align", epochs=1, learning_rate=1e-9)
 
 
+@pytest.mark.parametrize(("errors", "kept"), [((1.0, 2.0), 0), ((2.0, 1.0), 1), (None, 1)])
+def test_a_stage_that_is_asked_to_stop_ends_with_the_weights_it_told(errors, kept, problem):
+    model, data, scale = problem()
+    heard, validate = _Heard(stop_after=2), errors and _validating(errors)
+    records = _train(model, data, SoftCE(), scale, validate=validate, report=heard, epochs=5)
+    assert [record["kept"] for record in records] == [epoch == kept for epoch in range(2)]
+    told = heard.weights[kept]
+    assert all(torch.equal(p, told[name]) for name, p in model.trainable().items())
+
+
+def test_a_second_stage_that_is_asked_to_stop_may_keep_its_start(problem):
+    model, data, scale = problem()
+    start = _weights(model)
+    method, validate = _Stub(_squared_error, "align"), _validating([1.0, 2.0])
+    with pytest.warns(UserWarning, match="clearly worse each time"):
+        _train(
+            model, data, method, scale, name="align", validate=validate, report=_Heard(stop_after=1)
+        )
+    assert torch.equal(_weights(model), start)
+
+
+def test_who_hears_a_stage_that_fails_hears_its_end(problem):
+    model, data, scale = problem()
+    heard = _Heard()
+    heard.end_epoch = lambda record, weights: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        _train(model, data, SoftCE(), scale, report=heard)
+    assert not heard.open
+
+
 def test_samples_come_from_the_generator_given(problem):
     def trained(sampling, order):
         model, data, scale = problem()
         train_stage(
             model, data, GRPO(4), scale, _settings(name="align"), validate=None,
-            rng=np.random.RandomState(order), report=lambda record: None,
+            rng=np.random.RandomState(order),
             generator=torch.Generator().manual_seed(sampling),
         )  # fmt: skip
         return _weights(model)
@@ -541,7 +605,7 @@ def test_adafactor_learns_with_less_memory(problem):
         model, data, scale = problem()
         stage = Stage(
             model, data, SoftCE(), scale, _settings(epochs=25, optimizer=optimizer), validate=None,
-            rng=np.random.RandomState(0), generator=torch.Generator(), report=lambda record: None,
+            rng=np.random.RandomState(0), generator=torch.Generator(),
         )  # fmt: skip
         losses[optimizer] = [record["loss"] for record in stage.run()]
         states = stage.optimizer.state_dict()["state"].values()

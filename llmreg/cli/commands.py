@@ -1,0 +1,133 @@
+"""What the commands do, over LLMRegressor and RowSerializer."""
+
+import sys
+
+import pandas as pd
+
+from llmreg.cli.files import check_file, read_file, split_target, write_file
+from llmreg.estimator import LLMRegressor
+from llmreg.persistence.folders import check_place
+from llmreg.tables.serialization import RowSerializer
+
+__all__ = ["compare", "fit", "inspect", "predict"]
+
+COLUMNS = ["kind", "read_as", "missing", "distinct", "examples"]
+
+
+def fit(args):
+    """Train on a table, and save the model."""
+    check_place(args.out)
+    X, y = _training_rows(args)
+    model = _regressor(args, args.method, verbose=0 if args.quiet else 1).fit(X, y)
+    model.save(args.out)
+    error = model.history_["validation_rmse"][model.history_["kept"]].tail(1)
+    said = f"; validation RMSE {error.item():.5g}" if error.notna().any() else ""
+    print(f"fitted on {len(X)} rows{said}; saved in {args.out}")
+
+
+def predict(args):
+    """Add predictions to the rows of a table."""
+    if args.out:
+        check_file(args.out)
+    frame = read_file(args.data)
+    model = LLMRegressor.load(args.model, device=args.device)
+    X = _columns_of(model, frame)
+    found = {"prediction": model.predict(X, decoding=args.decoding)}
+    if args.quantiles:
+        quantiles = model.predict_quantiles(X, args.quantiles)
+        found |= {f"q{q:g}": column for q, column in zip(args.quantiles, quantiles.T, strict=True)}
+    if args.interval is not None:
+        found["lower"], found["upper"] = model.predict_interval(X, args.interval).T
+    frame = frame.assign(**found)
+    if args.out:
+        write_file(frame, args.out)
+    else:
+        frame.to_csv(sys.stdout, index=False)
+
+
+def compare(args):
+    """Compare methods and other regressors on held-out rows."""
+    from llmreg.cli.comparison import HEADINGS, draw, figure_class
+
+    if args.out:
+        check_file(args.out)
+    if args.plot:
+        figure_class()
+    table = pd.DataFrame(_measured(args))
+    if not len(table):
+        raise ValueError("None of the regressors could be fitted.")
+    if args.plot:
+        draw(table, args.plot)
+    means = table.groupby("model").mean().sort_values("rmse").reset_index()
+    means = means.reindex(columns=["model", *HEADINGS])
+    if args.out:
+        write_file(means, args.out)
+    shown = means.rename(columns=HEADINGS)
+    print(shown.to_string(index=False, na_rep="–", float_format="{:.4g}".format))
+
+
+def _measured(args):
+    """A dict of figures for each regressor and split; of those that fail, a line tells."""
+    from sklearn.model_selection import train_test_split
+    from tqdm import tqdm
+
+    import llmreg.fit  # noqa: F401  (loads torch now, and not within the seconds of the first fit)
+    from llmreg.cli.comparison import PEERS, measure
+
+    X, y = _training_rows(args)
+    models = dict(PEERS) if args.peers else {}
+    models |= {name: lambda name=name: _regressor(args, name) for name in args.methods}
+    work = [(split, name) for split in range(args.splits) for name in models]
+    with tqdm(work, unit="fit", disable=args.quiet or None) as progress:
+        for split, name in progress:
+            progress.set_postfix_str(name)
+            seed = args.seed + split
+            X_train, X_test, y_train, y_test = train_test_split(
+                X, y, test_size=0.2, random_state=seed
+            )
+            try:
+                found = measure(models[name](), X_train, y_train, X_test, y_test)
+            except Exception as error:  # one that fails must not end the others' comparison
+                if args.debug:
+                    raise
+                print(f"llmreg: {name}: {' '.join(str(error).split())}", file=sys.stderr)
+                continue
+            yield {"model": name, **found}
+
+
+def inspect(args):
+    """Show what is read of each column, and what the first row becomes."""
+    frame = read_file(args.data)
+    if args.target:
+        X, y, _ = split_target(frame, args.target, args.drop)
+    else:
+        X, y = frame.drop(columns=args.drop), None
+    serializer = RowSerializer().fit(X, y)
+    report = serializer.report_
+    print(report[COLUMNS].to_string(max_colwidth=50, float_format="{:.1%}".format))
+    for name, advice in report["advice"][report["advice"] != ""].items():
+        print(f"\n{name}: {advice}")
+    print(f"\nthe first row:\n{serializer.transform(X[:1])[0, 0]}")
+
+
+def _training_rows(args):
+    X, y, n_left_out = split_target(read_file(args.data), args.target, args.drop)
+    if n_left_out:
+        print(f"llmreg: left out {n_left_out} rows without {args.target!r}", file=sys.stderr)
+    return X, y
+
+
+def _regressor(args, method, **params):
+    model = LLMRegressor(args.model, method, random_state=args.seed, **params)
+    return model.set_params(**dict(args.settings))
+
+
+def _columns_of(model, frame):
+    """The columns that the model was fitted on, in its order."""
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:  # fitted on an array
+        return frame
+    missing = [name for name in names if name not in frame]
+    if missing:
+        raise ValueError(f"The model reads columns that are not there: {', '.join(missing)}.")
+    return frame[list(names)]

@@ -1,0 +1,226 @@
+"""The command line, on the example's cars: what it writes, shows and refuses."""
+
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import llmreg
+from llmreg import LLMRegressor, RowSerializer
+from llmreg.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+CARS = str(ROOT / "examples" / "data" / "auto-mpg.csv")
+QUICK = ["--set", "sft_epochs=1", "--set", "estimates=None", "--set", "text_features=False"]
+
+
+@pytest.fixture(scope="module")
+def cars():
+    return pd.read_csv(CARS).sample(80, random_state=0).reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def folder(cars, tmp_path_factory):
+    """A folder with 80 cars, and the model that the command has fitted on them."""
+    folder = tmp_path_factory.mktemp("cli")
+    cars.to_csv(folder / "cars.csv", index=False)
+    arguments = ["--target", "mpg", "--drop", "name", "--method", "ce", "-q", *QUICK]
+    out = ["-o", str(folder / "model"), "--set", "validation_fraction=0.2"]
+    assert main(["fit", str(folder / "cars.csv"), *arguments, *out]) == 0
+    return folder
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def test_fit_saves_what_the_estimator_fits(folder, cars):
+    model = LLMRegressor.load(folder / "model")
+    X = cars.drop(columns=["mpg", "name"])
+    by_hand = LLMRegressor(
+        fit_method="ce", sft_epochs=1, estimates=None, text_features=False, random_state=0,
+        validation_fraction=0.2,
+    ).fit(X, cars["mpg"])  # fmt: skip
+    assert np.array_equal(model.predict(X), by_hand.predict(X))
+
+
+def test_fit_shows_progress_and_leaves_out_rows_without_a_target(cars, tmp_path, capsys, caplog):
+    cars.assign(mpg=cars["mpg"].where(cars.index > 4)).to_csv(tmp_path / "cars.csv", index=False)
+    arguments = ["--target", "mpg", "--method", "ce", "-o", tmp_path / "model", *QUICK]
+    assert run("fit", tmp_path / "cars.csv", *arguments) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1] == f"fitted on 75 rows; saved in {tmp_path / 'model'}"
+    assert err == "llmreg: left out 5 rows without 'mpg'\n"
+    assert any(message.startswith("[sft] epoch 1/1") for message in caplog.messages)
+
+
+def test_predict_adds_columns_to_the_rows(folder, cars, capsys):
+    model, X = LLMRegressor.load(folder / "model"), cars.drop(columns=["mpg", "name"])
+    out, data = folder / "out.csv", folder / "cars.csv"
+    assert run("predict", folder / "model", data, "-o", out, "--quantiles", 0.1, 0.9) == 0
+    found = pd.read_csv(out)
+    assert list(found) == [*cars, "prediction", "q0.1", "q0.9"]
+    pd.testing.assert_frame_equal(found[list(cars)], cars)
+    np.testing.assert_allclose(found["prediction"], model.predict(X))
+    np.testing.assert_allclose(found[["q0.1", "q0.9"]], model.predict_quantiles(X, [0.1, 0.9]))
+    capsys.readouterr()
+    arguments = ["--interval", 0.8, "--decoding", "median", "--device", "cpu"]
+    assert run("predict", folder / "model", data, *arguments) == 0
+    (folder / "printed.csv").write_text(capsys.readouterr().out, encoding="utf-8")
+    found = pd.read_csv(folder / "printed.csv")
+    np.testing.assert_allclose(found["prediction"], model.predict(X, decoding="median"))
+    np.testing.assert_allclose(found[["lower", "upper"]], model.predict_interval(X, 0.8))
+
+
+def test_predict_matches_columns_by_name(folder, cars, capsys):
+    cars[cars.columns[::-1]].to_csv(folder / "turned.csv", index=False)
+    cars.drop(columns=["weight", "origin"]).to_csv(folder / "less.csv", index=False)
+    printed = []
+    for name in ("cars.csv", "turned.csv"):
+        assert run("predict", folder / "model", folder / name) == 0
+        (folder / "printed.csv").write_text(capsys.readouterr().out, encoding="utf-8")
+        printed.append(pd.read_csv(folder / "printed.csv")["prediction"])
+    assert printed[0].equals(printed[1])
+    assert run("predict", folder / "model", folder / "less.csv") == 1
+    error = "llmreg: The model reads columns that are not there: weight, origin.\n"
+    assert capsys.readouterr().err == error
+
+
+def test_predict_takes_models_that_were_fitted_on_arrays(folder, cars, capsys):
+    X = cars[["weight", "acceleration"]]
+    model = LLMRegressor(fit_method="ce", sft_epochs=1, estimates=None, random_state=0)
+    model.fit(X.to_numpy(), cars["mpg"]).save(folder / "nameless")
+    X.to_csv(folder / "two.csv", index=False)
+    with pytest.warns(UserWarning, match="X has feature names"):
+        LLMRegressor.load(folder / "nameless").predict(X)
+    assert run("predict", folder / "nameless", folder / "two.csv") == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 81
+    assert err.startswith("llmreg: warning: X has feature names, but") and err.count("\n") == 1
+
+
+def test_compare_measures_methods_and_peers(folder, capsys):
+    arguments = ["--target", "mpg", "--drop", "name", "--methods", "ce", "--splits", 2, *QUICK]
+    out = ["--plot", folder / "picture.png", "-o", folder / "table.csv"]
+    assert run("compare", folder / "cars.csv", *arguments, *out) == 0
+    shown, err = capsys.readouterr()
+    assert err == ""
+    head, *rows = shown.splitlines()
+    assert head.split()[:3] == ["model", "R²", "RMSE"]
+    assert sorted(row.split()[0] for row in rows) == ["HistGradientBoosting", "Ridge", "ce", "mean"]
+    table = pd.read_csv(folder / "table.csv").set_index("model")
+    assert table["rmse"].is_monotonic_increasing and table["coverage"].notna().sum() == 1
+    assert (folder / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_compare_goes_on_without_what_fails(folder, capsys):
+    arguments = ["--target", "mpg", "--no-peers", "--methods", "ce", *QUICK, "--model", "no/where"]
+    arguments += ["--set", "model=tiny", "--set", "codec__n_digits=0"]
+    assert run("compare", folder / "cars.csv", *arguments) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and lines[0].startswith("llmreg: ce: The 'n_digits' parameter")
+    assert lines[1] == "llmreg: None of the regressors could be fitted."
+
+
+def test_inspect_shows_what_is_read(cars, folder, capsys):
+    cars.assign(id=range(80), price="12 km").to_csv(folder / "odd.csv", index=False)
+    assert run("inspect", folder / "odd.csv", "--target", "mpg", "--drop", "name") == 0
+    out = capsys.readouterr().out
+    X = cars.drop(columns=["mpg", "name"]).assign(id=range(80), price="12 km")
+    serializer = RowSerializer().fit(X, cars["mpg"])
+    for name, row in serializer.report_.iterrows():
+        assert any(line.split()[:2] == [name, row["kind"]] for line in out.splitlines())
+        assert not row["advice"] or f"\n{name}: {row['advice']}\n" in out
+    assert out.endswith(f"the first row:\n{serializer.transform(X[:1])[0, 0]}\n")
+    assert "horsepower" in out and "mpg " not in out.splitlines()[1]
+    assert run("inspect", folder / "odd.csv") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["inspect", "nowhere.csv"], r"\[Errno 2\] No such file or directory: 'nowhere.csv'"),
+        (["inspect", "table.xls"], "'table.xls' is of no known kind. Legal ends of names: .csv"),
+        (["inspect", CARS, "--target", "price"], "There is no column 'price'. Columns: cylinders"),
+        (["fit", CARS, "--target", "mpg", "-o", "."], ".* is not a saved llmreg model"),
+        (["predict", "nowhere", CARS], "nowhere does not exist"),
+        (["predict", "nowhere", CARS, "-o", "out.xls"], "'out.xls' is of no known kind"),
+        (["predict", "nowhere", CARS, "-o", "a/out.csv"], "There is no folder 'a' to write in"),
+        (["compare", CARS, "--target", "mpg", "-o", "a/out.csv"], "There is no folder 'a'"),
+        (
+            ["fit", CARS, "--target", "mpg", "-o", "model", "--set", "rate=1"],
+            "Invalid parameter 'rate' for estimator LLMRegressor",
+        ),
+        (["fit", CARS, "--target", "name", "-o", "model", *QUICK], "y"),
+    ],
+    ids=lambda value: " ".join(value)[-30:] if isinstance(value, list) else "",
+)
+def test_errors_are_one_line_and_status_1(arguments, message, tmp_path, monkeypatch, capsys):
+    (tmp_path / "else.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert re.match(f"llmreg: {message}", err), err
+    with pytest.raises(Exception, match=r"\w"):  # as it is, with where it came from
+        main([*arguments, "--debug"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["fit", CARS], ["guess", CARS], ["fit", CARS, "--target", "mpg", "-o", "m", "--set", "x"],
+     ["fit", CARS, "--target", "mpg", "-o", "m", "--method", "guessing"],
+     ["predict", "m", CARS, "--quantiles", "0.1", "--interval", "0.9"]],
+    ids=["nothing", "no target", "no command", "no value", "no method", "two spreads"],
+)  # fmt: skip
+def test_wrong_usage_is_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2 and "usage: llmreg" in capsys.readouterr().err
+
+
+def test_an_interrupted_command_is_status_130(folder, monkeypatch, capsys):
+    def interrupt(self, *args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LLMRegressor, "fit", interrupt)
+    arguments = ["--target", "mpg", "-o", folder / "other"]
+    assert run("fit", folder / "cars.csv", *arguments) == 130
+    assert capsys.readouterr().err == "llmreg: interrupted\n"
+    assert not (folder / "other").exists()
+
+
+HELP = """
+import sys
+from llmreg.cli.main import main
+try:
+    main(["fit", "--help"])
+except SystemExit as ended:
+    print(ended.code, {"torch", "transformers", "peft", "matplotlib"} & set(sys.modules))
+"""
+
+
+def test_help_is_quick():
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.startswith("usage: llmreg fit") and done.stdout.endswith("\n0 set()\n")
+
+
+def test_the_script_is_the_command(capsys):
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    module, _, name = scripts["llmreg"].partition(":")
+    assert getattr(importlib.import_module(module), name) is main
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"llmreg {llmreg.__version__}\n"
+
+
+def test_a_reader_that_has_seen_enough_ends_the_module(folder):
+    command = f'"{sys.executable}" -m llmreg inspect "{folder / "cars.csv"}" | true'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stderr == ""
