@@ -36,6 +36,11 @@ from llmreg.training.steps import random_states, set_random_states  # noqa: E402
 METHODS = list(fit_methods().index)
 FIRST = [name for name, stage in fit_methods()["stage"].items() if stage == "sft"]
 QUICK = ("llama", "gemma3", "mamba")
+# One of each kind; the others share their code.
+KINDS = (
+    "ce", "soft_ce", "dist2", "raft", "crps", "genre2", "grpo", "learnable_raft", "new_tokens",
+    "head_mean", "histogram", "zero_shot",
+)  # fmt: skip
 FEW = dict(
     sft_method="ce", sft_epochs=1, align_epochs=1, batch_size=16, random_state=0,
     validation_fraction=None,
@@ -187,7 +192,9 @@ def test_an_interrupted_fit_ends_where_it_would_have(model, fit, table, tmp_path
 # -- fits --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fit_method", METHODS)
+@pytest.mark.parametrize(
+    "fit_method", [m if m in KINDS else pytest.param(m, marks=pytest.mark.slow) for m in METHODS]
+)
 def test_every_method_on_a_pretrained_model(fit_method, assert_equal):
     assert_equal(model="pretrained", fit_method=fit_method, sft_epochs=int(fit_method in FIRST))
 
