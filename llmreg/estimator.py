@@ -165,8 +165,9 @@ class LLMRegressor(
         Which weights a stage ends with. "error": those with the lowest validation error as decoded,
         measured on the codec's scale. "objective": those whose loss on the validation rows, or
         whose mean reward, is best. "last": the last ones, without stopping early.
-    n_iter_no_change : int or None, default=10
-        Stop a stage after this many validations that were no better. None: never.
+    n_iter_no_change : int, "auto" or None, default="auto"
+        Stop a stage after this many validations that were no better. None: never. "auto": 10, and 3
+        in the second stage of fresh weights.
     device : str or Device, default="auto"
         "auto": "cuda" if there is one, else "mps", else "cpu". :class:`Device` says more: number
         formats, rows computed at once, gradient checkpointing, compiling.
@@ -269,7 +270,7 @@ class LLMRegressor(
         validation_fraction: float | str | None = "auto",
         validation_interval: int | None = None,
         selection: str = "error",
-        n_iter_no_change: int | None = 10,
+        n_iter_no_change: int | str | None = "auto",
         device: str | Device = "auto",
         checkpoint_dir: str | PathLike[str] | None = None,
         checkpoint_interval: float = 60.0,

@@ -24,10 +24,15 @@ PRETRAINED_DEPTH = 0.5
 # Adapters start at nothing and may be moved fast; weights that know how to read may not.
 ADAPTER_RATES, WHOLE_RATES = (1e-3, 1e-3), (2e-4, 5e-5)
 
+# Validations without a better one after which a stage stops. Fresh weights gain little from a
+# second stage, and where they gain they do so at once (docs/appendix/second_stage.md): it must
+# not cost much to see.
+PATIENCE, SHORT_PATIENCE = 10, 3
+
 # Settings of both stages that have no "auto", or keep it.
 AS_GIVEN = (
-    "optimizer", "schedule", "final_share", "max_grad_norm", "average", "n_iter_no_change",
-    "selection", "validation_interval",
+    "optimizer", "schedule", "final_share", "max_grad_norm", "average", "selection",
+    "validation_interval",
 )  # fmt: skip
 
 
@@ -90,9 +95,11 @@ def stage_settings(params, n_rows, pretrained):
         # Prompts of text differ much in length; cells read as vectors are one token each.
         by_length=pretrained,
     )
+    patience = {"sft": PATIENCE, "align": PATIENCE if pretrained else SHORT_PATIENCE}
     return tuple(
         dict(name=name, epochs=chosen[f"{name}_epochs"],
-             learning_rate=chosen[f"{name}_learning_rate"], **common)
+             learning_rate=chosen[f"{name}_learning_rate"],
+             n_iter_no_change=_auto(params["n_iter_no_change"], patience[name]), **common)
         for name in ("sft", "align")
     )  # fmt: skip
 

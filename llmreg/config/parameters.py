@@ -50,7 +50,7 @@ CONSTRAINTS: dict = {
     "adapters": [COUNT, Adapters, HasMethods(["to_dict", "save_pretrained"]), None],
     "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
     "validation_fraction": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither"), None],
-    "n_iter_no_change": [COUNT, None],
+    "n_iter_no_change": [StrOptions({"auto"}), COUNT, None],
     "selection": [StrOptions({"error", "objective", "last"})],
     "validation_interval": [COUNT, None],
     "device": [str, Device],

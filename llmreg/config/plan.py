@@ -359,6 +359,7 @@ def _reasons(params, plan, has_text, scale_scores):
         "micro_batch_size": "all rows of a step, halved where memory runs out",
         "max_grad_norm": "ten times the median of the last hundred steps",
         "warmup": "no warm-up with 'constant'",
+        "n_iter_no_change": f"{kind}; what a second stage brings fresh ones, it brings at once",
         "decoding": "the mean, or the median where held-out rows distrust it",
         "temperature_scaling": judged,
         "estimate_weight": judged if plan.reading.estimates else "no estimates",
@@ -397,6 +398,7 @@ SHOWN_AS = {
             "micro_batch_size",
             "max_grad_norm",
             "warmup",
+            "n_iter_no_change",
         )
     },
 }

@@ -120,7 +120,7 @@ class CoverageDisplay(Display):
         n_bins : int, default=10
             Bars of the PIT histogram.
         **kwargs : dict
-            For :meth:`matplotlib.axes.Axes.plot` of the coverage and
+            For ``matplotlib.axes.Axes.plot`` of the coverage and
             :meth:`~matplotlib.axes.Axes.stairs` of the PIT, such as a colour.
 
         Returns

@@ -139,7 +139,7 @@ class DistributionDisplay(Display):
         coverage : float, default=0.9
             Of the central interval, the bar under each histogram; in [0, 1].
         **kwargs : dict
-            For :meth:`matplotlib.axes.Axes.stairs`, which draws the histograms.
+            For ``matplotlib.axes.Axes.stairs``, which draws the histograms.
 
         Returns
         -------

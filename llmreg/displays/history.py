@@ -19,7 +19,7 @@ class HistoryDisplay(Display):
     Parameters
     ----------
     history : DataFrame
-        As :attr:`LLMRegressor.history_`, with the columns "stage" and "kept", and "member" if
+        As ``LLMRegressor.history_``, with the columns "stage" and "kept", and "member" if
         there are several.
     target_name : str, default="target"
         Named on the axis.
@@ -84,7 +84,7 @@ class HistoryDisplay(Display):
             were held out. Losses of two stages are not comparable: the second has an axis of its
             own on the right.
         **kwargs : dict
-            For :meth:`matplotlib.axes.Axes.plot`.
+            For ``matplotlib.axes.Axes.plot``.
 
         Returns
         -------

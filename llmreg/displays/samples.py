@@ -160,7 +160,7 @@ class SamplesDisplay(Display):
         ax : matplotlib Axes, default=None
             None: a new figure.
         **kwargs : dict
-            For :meth:`matplotlib.axes.Axes.plot`, for both curves.
+            For ``matplotlib.axes.Axes.plot``, for both curves.
 
         Returns
         -------

@@ -27,7 +27,7 @@ class PresentationMixin:
         Parameters
         ----------
         quantiles : float or array-like of shape (m,), default=(0.05, 0.25, 0.75, 0.95)
-            Probabilities in [0, 1]; each makes a column, named as :meth:`pandas.DataFrame.describe`
+            Probabilities in [0, 1]; each makes a column, named as ``pandas.DataFrame.describe``
             names them ("5%").
         index : array-like of shape (n_rows,) or None, default=None
             Labels of the rows, such as ``X.index``. None: 0, 1, 2, …

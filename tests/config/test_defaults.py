@@ -53,6 +53,11 @@ def test_no_patience_means_none():
     assert all(stage.n_iter_no_change is None for stage in _settings(n_iter_no_change=None))
 
 
+def test_the_second_stage_of_fresh_weights_has_little_patience():
+    assert [stage.n_iter_no_change for stage in _settings()] == [10, 3]
+    assert [stage.n_iter_no_change for stage in _settings(pretrained=True)] == [10, 10]
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3, 7, 30])
 def test_the_second_stage_takes_a_third_of_the_first_ones_epochs_but_at_least_one(epochs):
     _, align = _settings(sft_epochs=epochs)

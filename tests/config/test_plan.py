@@ -55,7 +55,7 @@ def test_what_was_left_to_the_plan_has_a_reason_and_what_was_asked_for_has_none(
         optimizer=Optimizer(weight_decay=0.5, max_grad_norm=1.0, warmup=5),
         sft_epochs=3, sft_learning_rate=0.1, align_epochs=2, align_learning_rate=0.2,
         validation_fraction=0.25, decoding="median", estimate_weight=0.2,
-        text_features=False, temperature_scaling=False,
+        text_features=False, temperature_scaling=False, n_iter_no_change=7,
         device=Device("cpu", dtype="float64", micro_batch_size=3),
         serializer=RowSerializer(max_text_tokens=9, max_prompt_tokens=99),
         adapters=Adapters(depth=2),
@@ -70,7 +70,8 @@ def test_what_was_left_to_the_plan_has_a_reason_and_what_was_asked_for_has_none(
         "n_train": "195", "decoding": "median", "estimate_weight": "0.2", "temperature": "1.0",
         "text_features": "False", "training": "float64", "prediction": "float64",
         "sft_micro_batch_size": "3", "max_text_tokens": "9", "max_prompt_tokens": "99",
-        "align_max_grad_norm": "1.0", "sft_warmup": "5", "adapters": "rank 8, depth 2",
+        "align_max_grad_norm": "1.0", "sft_warmup": "5",
+        "align_n_iter_no_change": "7", "adapters": "rank 8, depth 2",
     }  # fmt: skip
     assert {name: found[name] for name in expected} == expected
     left = _plan(rows, (SoftCE(), GRPO()))
