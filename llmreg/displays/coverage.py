@@ -121,7 +121,7 @@ class CoverageDisplay(Display):
             Bars of the PIT histogram.
         **kwargs : dict
             For ``matplotlib.axes.Axes.plot`` of the coverage and
-            :meth:`~matplotlib.axes.Axes.stairs` of the PIT, such as a colour.
+            ``matplotlib.axes.Axes.stairs`` of the PIT, such as a colour.
 
         Returns
         -------
