@@ -16,9 +16,10 @@ from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
+from llmreg.displays.axes import pyplot
 from llmreg.tables.serialization import RowSerializer
 
-__all__ = ["HEADINGS", "PEERS", "CellFeatures", "draw", "figure_class", "figures", "measure"]
+__all__ = ["HEADINGS", "PEERS", "CellFeatures", "draw", "figures", "measure"]
 
 HEADINGS = {
     "r2": "R²", "rmse": "RMSE", "spearman": "Spearman", "crps": "CRPS",
@@ -147,17 +148,6 @@ def figures(y, prediction, distribution):
     return found
 
 
-def figure_class():
-    """matplotlib's Figure; ModuleNotFoundError with the remedy where there is none."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'Pictures need matplotlib: python -m pip install "llmreg[examples]".'
-        ) from error
-    return Figure
-
-
 def draw(table, path):
     """Draw RMSE and CRPS of regressors as a picture.
 
@@ -170,12 +160,13 @@ def draw(table, path):
 
     Raises
     ------
-    ModuleNotFoundError
+    ImportError
         Without matplotlib.
     """
     means = table.groupby("model")[["rmse", "crps"]].mean().sort_values("rmse", ascending=False)
-    figure = figure_class()(figsize=(6, 1.4 + 0.3 * len(means)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = pyplot("A picture").subplots(
+        figsize=(6, 1.4 + 0.3 * len(means)), layout="constrained"
+    )
     axes.plot(means["rmse"], means.index, "o", label="RMSE of the prediction")
     axes.plot(means["crps"], means.index, "s", label="CRPS of the distribution")
     for model, errors in table.groupby("model")["rmse"]:  # of single splits
@@ -184,3 +175,4 @@ def draw(table, path):
     axes.grid(axis="y", alpha=0.3)
     figure.legend(loc="outside upper center", ncols=2, fontsize="small")
     figure.savefig(path, dpi=150)
+    pyplot("A picture").close(figure)

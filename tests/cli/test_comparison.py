@@ -59,6 +59,6 @@ def test_a_picture_is_drawn_or_its_lack_names_the_remedy(monkeypatch, tmp_path):
     table = pd.DataFrame({"model": ["a", "b", "a"], "rmse": [1.0, 2, 1.5], "crps": [0.5, 1, 1]})
     draw(table, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ModuleNotFoundError, match=r'pip install "llmreg\[examples\]"'):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r'pip install "llmreg\[examples\]"'):
         draw(table, tmp_path / "picture.png")
