@@ -38,14 +38,14 @@ AS_GIVEN = (
 
 def _pretrained(n_rows, adapted):
     """Defaults for weights that know how to read: a short first stage, which finds the range, and a
-    longer second one, which learns from sizes; some 500 steps of 8 rows and, on large tables, three
+    longer second one, which learns from sizes; some 750 steps of 8 rows and, on large tables, three
     epochs. Measured with adapters, on 135 million weights (docs/appendix/pretrained.md)."""
     rates = ADAPTER_RATES if adapted else WHOLE_RATES
     return {
         "batch_size": 8,
         "weight_decay": 0.01,
         "sft_epochs": int(np.clip(round(1000 / n_rows), 1, 6)),
-        "align_epochs": int(np.clip(round(3500 / n_rows), 2, 16)),
+        "align_epochs": int(np.clip(round(5000 / n_rows), 2, 16)),
         "sft_learning_rate": rates[0],
         "align_learning_rate": rates[1],
     }
