@@ -61,7 +61,7 @@ html_theme_options = {
     "show_prev_next": True,
 }
 ALONE = ["index", "start", "faq", "accuracy", "speed", "methods", "adding", "design"]
-html_sidebars = {page: [] for page in [*ALONE, "contributing", "changes"]}
+html_sidebars = {page: [] for page in [*ALONE, "contributing", "changes", "ecosystem"]}
 
 # --- API -----------------------------------------------------------------------------------------
 
