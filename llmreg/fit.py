@@ -118,9 +118,7 @@ def fit_model(
             encoded = start.prompts.encode_extended(rows)
             plan = plan.after(start.plan, 1 + len(start.model.further_members))
             fitted, build = replace(start, plan=plan), None
-        if judges is not None:
-            rows, y, weight = with_judges(fitted, rows, y, weight, judges)
-            encoded = fitted.prompts.encode_extended(rows)
+        rows, y, weight, encoded = with_judges(fitted, rows, y, weight, encoded, judges)
 
         # 8. Training: where the number stands, then each member through both stages, keeping what
         #    held-out rows like best.
@@ -130,8 +128,6 @@ def fit_model(
                     fitted.plan, encoded = place_answer(fitted, rows, encoded, processes)
                 encoded = prepared(fitted.model, encoded, processes)
                 data = TrainingRows(encoded, y, weight, train, held_out)
-                if processes.index == 0:  # which speaks for all
-                    callbacks.begin(plan.n_tasks, place)
                 training = Training(
                     fitted, data, validator(fitted, data, processes), processes,
                     checkpoint_dir=params["checkpoint_dir"], verbose=params["verbose"],

@@ -1,6 +1,8 @@
 """A fit that fails or is interrupted leaves the estimator as it was."""
 
+import ast
 import contextlib
+import inspect
 import pickle
 
 import numpy as np
@@ -9,7 +11,14 @@ import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+import llmreg.fit
 from llmreg import Device, DigitCodec, LLMRegressor
+
+
+def test_the_recipe_is_one_visible_body():
+    tree = ast.parse(inspect.getsource(llmreg.fit))
+    (recipe,) = (node for node in tree.body if isinstance(node, ast.FunctionDef))
+    assert recipe.end_lineno - recipe.body[1].lineno < 79  # the docstring comes first
 
 
 class Unfittable(DigitCodec):

@@ -32,7 +32,7 @@ class TrainingRows:
     held_out: np.ndarray  # (n - m,) int
 
 
-def with_judges(fitted, rows, y, weight, judges):
+def with_judges(fitted, rows, y, weight, encoded, judges):
     """Training rows, and behind them rows of their own to validate on, read as in predictions.
 
     Parameters
@@ -41,15 +41,22 @@ def with_judges(fitted, rows, y, weight, judges):
     rows : llmreg.tables.rows.SerializedRows of n rows
         With their estimates.
     y, weight : ndarray of shape (n,)
-    judges : llmreg.config.checks.TrainingTable of m rows
+    encoded : llmreg.prompts.encoding.EncodedRows of n rows
+    judges : llmreg.config.checks.TrainingTable of m rows, or None
+        None: there are none, and all stays as it is.
 
     Returns
     -------
     rows : llmreg.tables.rows.SerializedRows of n + m rows
     y, weight : ndarray of shape (n + m,)
+    encoded : llmreg.prompts.encoding.EncodedRows of n + m rows
     """
+    if judges is None:
+        return rows, y, weight, encoded
     others = fitted.prompts.extend(fitted.serializer.serialize(judges.frame))
-    return rows.followed_by(others), np.append(y, judges.y), np.append(weight, judges.weight)
+    rows = rows.followed_by(others)
+    y, weight = np.append(y, judges.y), np.append(weight, judges.weight)
+    return rows, y, weight, fitted.prompts.encode_extended(rows)
 
 
 def prepared(model, encoded, processes):
@@ -98,6 +105,8 @@ class Training:
             self.adapters = adapter_config(plan.adapters, model.lm)
         if processes.sharded:
             check_sharded(model, plan.methods[1], self.adapters)
+        if processes.index == 0:  # which speaks for all
+            callbacks.begin(plan.n_tasks, model.device)
 
     def __call__(self, member):
         """Train as this member; returns the records of all epochs."""
