@@ -51,7 +51,7 @@ def test_other_rows_choose_other_weights(judged, parts):
     other = LLMRegressor(**judged.get_params()).fit(X, y, X_val=X_val, y_val=-y_val)
     assert (other.predict(X) != judged.predict(X)).any()
     weighted = LLMRegressor(**judged.get_params()).fit(
-        X, y, X_val=X_val, y_val=y_val, sample_weight_val=np.arange(10)
+        X, y, X_val=X_val, y_val=y_val, sample_weight_val=np.arange(1, 11)
     )
     found, expected = (
         model.history_["validation_rmse"].iloc[0] for model in (weighted, judged)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from llmreg.training.selection import RunningMean
+from llmreg.config.plan import StageSettings
+from llmreg.training.selection import BestWeights, RunningMean
 
 
 class _Walk:
@@ -46,3 +47,24 @@ def test_the_running_means_weights_are_as_old_as_their_power_says():
     age = 1000 - float(_averaged(steps, np.zeros(1)))
     assert age == pytest.approx(1000 / (RunningMean.POWER + 2), rel=0.02)
     assert 50 < age < 250  # the latest steps: neither the last alone nor the whole way
+
+
+@pytest.mark.parametrize(("selection", "kept"), [("error", 1), ("objective", 2), ("last", None)])
+def test_what_chooses_is_the_error_the_objective_or_nothing(selection, kept):
+    model = _Walk(np.zeros(1))
+    model.eval = lambda: None
+    errors, objectives = iter([3.0, 1.0, 2.0]), iter([3.0, 2.0, 1.0])
+    settings = StageSettings("sft", 3, 0.1, 8, 0.0, None, selection=selection)
+    best = BestWeights(
+        model, lambda: (0.0, np.full(4, next(errors))), settings,
+        (lambda: np.full(4, next(objectives))) if selection == "objective" else None,
+    )  # fmt: skip
+    records = [{} for _ in range(3)]
+    for place, record in enumerate(records):
+        model.restore({"w": torch.full((1,), float(place), dtype=torch.float64)})
+        assert not best.update(record, place)
+    assert best.place == kept
+    last = {"w": torch.tensor([9.0])}
+    assert float(best.kept(last)["w"]) == (9.0 if kept is None else kept)
+    if selection == "objective":
+        assert [record["validation_objective"] for record in records] == [3.0, 2.0, 1.0]
