@@ -12,7 +12,8 @@ import pytest
 import torch
 from sklearn.exceptions import NotFittedError
 
-from llmreg import Device, LLMRegressor, RowSerializer
+from llmreg import Device, DigitCodec, LLMRegressor, RowSerializer
+from llmreg.numbers.decisions import least_cost
 from llmreg.numbers.distribution import DECODINGS
 
 
@@ -172,3 +173,31 @@ def test_an_unknown_decoding_lists_the_legal_ones(fitted, table):
 def test_predicting_before_fitting_raises(method, table):
     with pytest.raises(NotFittedError, match="Call 'fit'"):
         getattr(LLMRegressor(), method)(table.X)
+
+
+def _short_is_dear(ordered, sold):
+    return np.where(sold > ordered, 3.0, 1.0) * np.abs(sold - ordered)
+
+
+def test_a_cost_is_weighed_over_the_whole_tree(table, quick_fit):
+    params = dict(fit_method="ce", codec=DigitCodec(n_digits=3), estimates=None)
+    model = quick_fit(table.X, table.y, tree_tolerance=0.5, **params)
+    found = model.predict(table.X, cost=_short_is_dear)
+    exact = model.set_params(tree_tolerance=0).predict_distribution(table.X)
+    assert exact.probabilities.shape[1] >= 1000
+    np.testing.assert_array_equal(found, least_cost(exact, _short_is_dear))
+
+
+def test_a_cost_needs_a_distribution(table, quick_fit):
+    model = quick_fit(table.X, table.y, fit_method="head_last")
+    with pytest.raises(ValueError, match="so it has no expected cost"):
+        model.predict(table.X, cost=_short_is_dear)
+
+
+def test_the_count_of_draws_is_a_parameter_and_may_be_given_for_a_call(table, quick_fit):
+    model = quick_fit(table.X, table.y, fit_method="ce", decoding="sampled_mean", n_samples=3)
+    draws = model.predict_distribution(table.X).draws(3, np.random.RandomState(0))
+    np.testing.assert_allclose(model.predict(table.X), draws.mean(axis=1))
+    more = model.predict(table.X, "sampled_median", n_samples=200)
+    draws = model.predict_distribution(table.X).draws(200, np.random.RandomState(0))
+    np.testing.assert_array_equal(more, np.median(draws, axis=1))

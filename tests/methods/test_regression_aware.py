@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from typing import ClassVar
 from types import SimpleNamespace
 
 import numpy as np
@@ -345,15 +346,27 @@ def test_the_log_loss_without_normalising_needs_numbers_from_zero_on(quick_fit):
     assert ((model.predict(X) >= 0) & (model.predict(X) <= 1)).all()
 
 
+class _Heard(CE):
+    """Cross-entropy that notes how many nodes leave something to ask in training."""
+
+    n_open: ClassVar = set()
+
+    def loss(self, policy, targets, statistics=None):
+        self.n_open.add(policy.tree.n_open)
+        return super().loss(policy, targets, statistics)
+
+
 def test_cross_entropy_among_the_vocabulary_reads_spellings_to_their_end(quick_fit):
     X = np.linspace(0, 1, 30)[:, None]
     y, codec = np.where(X[:, 0] > 0.5, 12.0, 5.0), GridCodec([5, 12])
     params = dict(codec=codec, sft_epochs=1, estimates=None)
     # "12" is decided by its "1"; among the vocabulary the "2" and what ends "5" must be learnt.
     step = quick_fit(X, y, fit_method="ce", **params)
-    whole = quick_fit(X, y, fit_method=CE(normalisation=None), **params)
+    whole = quick_fit(X, y, fit_method=_Heard(normalisation=None), **params)
     assert whole.history_["loss"][0] > 3 * step.history_["loss"][0]
-    assert whole.model_.tree.n_open == step.model_.tree.n_open  # in training alone
+    n_open = step.model_.tree.n_open
+    assert _Heard.n_open == {n_open + 2}  # behind "1", and behind "5" its END
+    assert whole.model_.tree.n_open == n_open  # in training alone
     assert set(whole.predict_distribution(X).values.ravel()) == {5.0, 12.0}
 
 

@@ -76,3 +76,9 @@ def test_of_equal_costs_the_smallest_number_is_taken():
 def test_what_is_no_cost_is_refused(cost, said):
     with pytest.raises(ValueError, match=said + r".*one finite number for each pair, \(9, 9\)"):
         least_cost(_random(), cost)
+
+
+def test_of_equal_costs_the_smallest_is_taken_in_whatever_part_it_is(monkeypatch):
+    monkeypatch.setattr(decisions, "_CELLS", 1)  # one candidate at once
+    found = NumericDistribution([[0.5, 0.0, 0.5]], [1, 2, 3], [1, 2, 3])
+    assert least_cost(found, lambda a, y: np.abs(a - y)).tolist() == [1.0]

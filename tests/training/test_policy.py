@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from llmreg.codecs.decimals import DecimalCodec
 from llmreg.codecs.digits import DigitCodec
-from llmreg.numbers.tree import NumberTree
+from llmreg.numbers.tree import NumberTree, leaf_log_probs
 from llmreg.training.policy import NumberPolicy, ZScale, distinct
 from llmreg.training.steps import draw_noise
 
@@ -347,3 +348,15 @@ def test_standardising_happens_before_rounding_to_the_models_type():
         leaf = ZScale.from_tree(tree, 1e9 + 0.5, 0.3, "cpu", dtype).leaf
         assert leaf.dtype == torch.float32  # half precision could not tell 1,000 leaves apart
         assert leaf.numpy() == pytest.approx((codec.values_ - 1e9 - 0.5) / 0.3, abs=1e-5)
+
+
+def test_shares_of_spellings_are_those_of_the_grid_whatever_their_length(build_model, random_batch):
+    codec = DecimalCodec(0).fit(np.arange(1.0, 13.0))  # "1" to "12": an END, or none
+    model, batch = build_model("llama", codec), random_batch([5, 9, 7])
+    model.tree = NumberTree.from_codec(codec, whole=True)
+    nodes = torch.arange(1, model.tree.n_open)
+    expected = leaf_log_probs(model.node_logits(batch, nodes, shares=True), model.tree)
+    policy = NumberPolicy(model, batch, ZScale.from_tree(model.tree, 0.0, 1.0, "cpu", model.dtype))
+    for leaf in range(expected.shape[1]):
+        found = policy.log_share_of(torch.full((3,), leaf))
+        torch.testing.assert_close(found, expected[:, leaf], rtol=1e-4, atol=1e-4)
