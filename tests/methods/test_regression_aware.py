@@ -2,8 +2,8 @@
 
 import itertools
 import warnings
-from typing import ClassVar
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
