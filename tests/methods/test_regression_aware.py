@@ -121,6 +121,17 @@ def test_numbers_far_beyond_the_targets_are_refused_where_their_size_counts(meth
     assert "exponent_margin=1" in str(error.value) and repr(codec) in str(error.value)
 
 
+@pytest.mark.parametrize("codec", FAR, ids=str)
+@pytest.mark.parametrize("method", [GRPO(reward="clipped_mse"), ReMax(reward="clipped_mse")])
+def test_clipped_rewards_bear_numbers_of_any_size(method, codec, table, quick_fit):
+    y = np.exp(table.y / 10)
+    model = quick_fit(table.X, y, fit_method=method, sft_method="ce", codec=codec,
+                      estimates=None, decoding="median")  # fmt: skip
+    assert np.isfinite(model.predict(table.X)).all()
+    second = model.history_[model.history_["stage"] == "align"]
+    assert np.isfinite(second[["loss", "advantage"]]).all(axis=None)
+
+
 def test_numbers_of_any_size_do_where_the_target_alone_is_scored():
     for codec, method in itertools.product(
         FAR, [CE(), SoftCE(mean_weight=0.0), GRPO(reward=lambda v, y: -np.abs(np.sign(v) - y))]
