@@ -104,23 +104,43 @@ def _lossless(table, names):
             frame = table.to_pandas()
     except (ImportError, TypeError, ValueError, NotImplementedError):
         # polars needs pyarrow for it, which llmreg does not; and categories may be dicts.
+        if len(names) > 1:  # of which one may be to blame
+            columns = [_lossless(table.select(name), [name]) for name in names]
+            return pd.concat([one.reset_index(drop=True) for one in columns], axis=1)
         return pd.DataFrame({name: _cells(table[name]) for name in names})
-    spoilt = {
+    mended = {name: _of_levels(table[name]) for name in names if _has_levels(table[name])}
+    mended |= {
         name: _objects(table[name].to_list())
         for name in names
         if table[name].dtype.is_nested()
         or (table[name].dtype.is_integer() and frame[name].dtype.kind == "f")
     }
-    return frame.assign(**spoilt)
+    return frame.assign(**mended)
 
 
 def _cells(column):
     """A narwhals Series as one of pandas by way of Python's objects."""
+    if _has_levels(column):
+        return _of_levels(column)
     cells = _objects(column.to_list())
     try:
         return cells.astype("category") if column.dtype in (nw.Categorical, nw.Enum) else cells
     except TypeError:
         return cells
+
+
+def _has_levels(column):
+    """Whether a column has levels of a type of pandas, such as intervals, of which Arrow alone
+    would give what they are stored as."""
+    kind = getattr(column.to_native(), "type", None)
+    return hasattr(kind, "index_type") and hasattr(kind.value_type, "extension_name")
+
+
+def _of_levels(column):
+    """Such a column as one of pandas."""
+    array = column.to_native().unify_dictionaries().combine_chunks()
+    levels, codes = array.dictionary.to_pandas(), array.indices.fill_null(-1).to_pylist()
+    return pd.Series(pd.Categorical.from_codes(codes, levels, ordered=array.type.ordered))
 
 
 def _objects(cells):

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from table_reading import Thing, fitted_on, read
 
+from llmreg import RowSerializer
 from llmreg.tables.reading import read_table
 
 
@@ -345,3 +346,30 @@ def test_levels_of_arrow_may_be_nested(values):
     frame = read(pa.table({"a": cells, "b": pa.array([1, None, 2**60 + 1])}))
     assert frame["a"].tolist() == [str(values[k]) for k in (0, 1, 0)]
     assert frame["b"].tolist() == [1, pd.NA, 2**60 + 1]
+
+
+@pytest.mark.parametrize("names", [["bin"], ["month"], ["bin", "month", "whole", "number", "when"]])
+@pytest.mark.parametrize("gap", [False, True])
+def test_levels_of_arrow_that_pandas_has_a_type_for_are_what_they_are_in_pandas(gap, names):
+    pa = pytest.importorskip("pyarrow")
+    n = 12
+    bins = pd.cut(np.arange(n), [-1, 3, 7, 11])
+    periods = pd.Categorical(pd.period_range("2020-01", periods=n, freq="M"))
+    frame = pd.DataFrame(
+        {
+            "bin": bins, "month": periods,
+            "whole": pd.arrays.IntervalArray.from_breaks(range(n + 1)),
+            "number": np.arange(n) / 2,
+            "when": pd.date_range("2021-03-01", periods=n),
+        }
+    )  # fmt: skip
+    if gap:
+        frame.loc[3, ["bin", "month"]] = None
+    frame = frame[names]
+    found = RowSerializer().fit(frame)
+    texts = found.transform(frame)
+    assert "(3, 7]" in texts[5, 0] or "2020-06" in texts[5, 0]
+    np.testing.assert_array_equal(found.transform(pa.Table.from_pandas(frame)), texts)
+    arrow = RowSerializer().fit(pa.Table.from_pandas(frame))
+    assert arrow.kinds_ == found.kinds_
+    np.testing.assert_array_equal(arrow.transform(frame), texts)
