@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from llmreg.training.reporting import Report
+
 TWO = dict(sft_epochs=2, validation_fraction=0.1)
 LINE = re.compile(
     r"\[align\] epoch 1/1: loss -?[\d.]+, validation RMSE ([\d.]+), "
@@ -108,3 +110,15 @@ def test_lines_of_a_configured_logger_pass_by_the_bar(table, quick_fit, watched,
     shown = re.split("[\r\n]", capsys.readouterr().err)
     assert any(line.startswith("[sft] epoch 1/1: loss") for line in shown)
     assert any(line.startswith("sft on cpu") for line in shown)
+
+
+def test_all_hear_of_an_epochs_end_though_the_first_asks_for_the_stages():
+    heard = []
+
+    class Listener(Report):
+        def end_epoch(self, record, weights):
+            heard.append(record)
+            return len(heard) == 1
+
+    assert Report(Listener(), Listener()).end_epoch({"epoch": 1}, None)
+    assert heard == [{"epoch": 1}] * 2
