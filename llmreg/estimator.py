@@ -60,8 +60,8 @@ class LLMRegressor(
       ``validation_fraction``, ``validation_interval``, ``selection``, ``n_iter_no_change``.
     - *What is predicted:* ``decoding``, ``n_samples``, ``estimate_weight``,
       ``temperature_scaling``, ``tree_tolerance``.
-    - *How it runs:* ``device``, ``checkpoint_dir``, ``checkpoint_interval``, ``random_state``,
-      ``verbose``, ``warm_start``.
+    - *How it runs:* ``device``, ``time_limit``, ``checkpoint_dir``, ``checkpoint_interval``,
+      ``random_state``, ``verbose``, ``warm_start``.
 
     Parameters
     ----------
@@ -171,6 +171,12 @@ class LLMRegressor(
     device : str or Device, default="auto"
         "auto": "cuda" if there is one, else "mps", else "cpu". :class:`Device` says more: number
         formats, rows computed at once, gradient checkpointing, compiling.
+    time_limit : float or None, default=None
+        Seconds that a fit may take. A tenth is kept for what follows training; stages (and members)
+        share the rest by their epochs, let the learning rate come down within their time, and keep
+        their best weights. A stage for which none is left is left out. Not cut short are reading
+        the table, the estimates, the first step and the last validation. Two fits that run out of
+        time differ. None: no limit.
     checkpoint_dir : str, os.PathLike or None, default=None
         Folder for checkpoints, which Ctrl-C and SIGTERM leave too. The same fit (data, parameters,
         seed, versions), started again, goes on where it was and ends with the same weights; one
@@ -272,6 +278,7 @@ class LLMRegressor(
         selection: str = "error",
         n_iter_no_change: int | str | None = "auto",
         device: str | Device = "auto",
+        time_limit: float | None = None,
         checkpoint_dir: str | PathLike[str] | None = None,
         checkpoint_interval: float = 60.0,
         random_state: int | np.random.RandomState | None = None,
@@ -305,6 +312,7 @@ class LLMRegressor(
         self.selection = selection
         self.n_iter_no_change = n_iter_no_change
         self.device = device
+        self.time_limit = time_limit
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_interval = checkpoint_interval
         self.random_state = random_state

@@ -35,6 +35,7 @@ from llmreg.training.run import (
     undone_on_error,
     with_judges,
 )
+from llmreg.training.time_limit import TimeLimit
 
 __all__ = ["fit_model"]
 
@@ -66,6 +67,7 @@ def fit_model(
     history : list of dict
         A record per epoch.
     """
+    time_limit = TimeLimit(params["time_limit"])
     device, pretrained, new = as_device(params["device"]), as_pretrained(params["model"]), not start
     processes, place = launched(training_device(device.name))
     survive_forks()
@@ -130,7 +132,8 @@ def fit_model(
                 data = TrainingRows(encoded, y, weight, train, held_out)
                 training = Training(
                     fitted, data, validator(fitted, data, processes), processes,
-                    checkpoint_dir=params["checkpoint_dir"], verbose=params["verbose"],
+                    time_limit=time_limit, verbose=params["verbose"],
+                    checkpoint_dir=params["checkpoint_dir"],
                     checkpoint_interval=params["checkpoint_interval"],
                     callbacks=callbacks, interim=partial(interim, fitted, data, processes),
                 )  # fmt: skip

@@ -54,6 +54,7 @@ CONSTRAINTS: dict = {
     "selection": [StrOptions({"error", "objective", "last"})],
     "validation_interval": [COUNT, None],
     "device": [str, Device],
+    "time_limit": [Interval(Real, 0, None, closed="neither"), None],
     "checkpoint_dir": [str, PathLike, None],
     "checkpoint_interval": [Interval(Real, 0, None, closed="left")],
     "random_state": ["random_state"],

@@ -78,6 +78,7 @@ class Training:
     validate : callable or None
         As in :class:`llmreg.training.stage.Stage`.
     processes : llmreg.training.parallel.Processes
+    time_limit : llmreg.training.time_limit.TimeLimit
     checkpoint_dir : str, os.PathLike or None
     checkpoint_interval : float
         Seconds.
@@ -88,10 +89,11 @@ class Training:
     """
 
     def __init__(
-        self, fitted, rows, validate, processes, *, checkpoint_dir, checkpoint_interval, verbose,
-        callbacks, interim,
+        self, fitted, rows, validate, processes, *, time_limit, checkpoint_dir,
+        checkpoint_interval, verbose, callbacks, interim,
     ):  # fmt: skip
         self.fitted, self.rows, self.validate, self.processes = fitted, rows, validate, processes
+        self.time_limit = time_limit
         self.folder, self.interval, self.verbose = checkpoint_dir, checkpoint_interval, verbose
         self.callbacks, self.interim = callbacks, interim
         model, plan, codec = fitted.model, fitted.plan, fitted.codec
@@ -117,6 +119,7 @@ class Training:
         with self._reporting(member) as report:
             return train_stages(
                 self.fitted.model, data, plan.stages, checkpoints,
+                seconds=partial(self._seconds, member),
                 lora=self.adapters,
                 held_out=held_out,
                 scale=self.scale,
@@ -126,6 +129,13 @@ class Training:
                 report=report,
                 processes=self.processes,
             )  # fmt: skip
+
+    def _seconds(self, member, index):
+        """That this member's stage with this index may take, by how many epochs are to come."""
+        plan = self.fitted.plan
+        lengths = [settings.epochs for _, settings in plan.stages]
+        seconds = self.time_limit.share(lengths * plan.n_estimators, index + member * len(lengths))
+        return self.processes.agree(seconds)
 
     def _checkpoints(self, seed):
         if self.folder is None:
@@ -139,6 +149,7 @@ class Training:
         name = fit_name(
             model, plan, seed, data=self.data.bare(), y=rows.y,
             held_out=rows.held_out, scale=self.scale, std=self.fitted.std,
+            time_limit=self.time_limit.seconds,
         )  # fmt: skip
         return Checkpoints(self.folder, name, self.interval, writes=self.processes.index == 0)
 

@@ -1,5 +1,6 @@
 """The stages of a fit, one after the other, and where an interrupted fit takes them up again."""
 
+import math
 import platform
 from dataclasses import replace
 from importlib import metadata
@@ -17,7 +18,7 @@ __all__ = ["fit_name", "train_stages"]
 PACKAGES = ("accelerate", "numpy", "peft", "scikit-learn", "tokenizers", "torch", "transformers")
 
 
-def train_stages(model, data, plan, checkpoints, *, lora=None, **common):
+def train_stages(model, data, plan, checkpoints, *, seconds=None, lora=None, **common):
     """Train a model by several methods in a row.
 
     Parameters
@@ -26,6 +27,9 @@ def train_stages(model, data, plan, checkpoints, *, lora=None, **common):
     data : llmreg.training.stage.TrainingData
     plan : list of (Method, StageSettings)
     checkpoints : llmreg.training.checkpoints.Checkpoints
+    seconds : callable or None, default=None
+        ``seconds(index)`` that a stage may take, asked as it begins; where it has none, it is left
+        out, but for the first. None: as many as they need.
     lora : peft.PeftConfig or None, default=None
         Adapters that a model with fresh weights gets for its second stage; they are merged at the
         end. A pretrained model has its adapters already, or is tuned whole.
@@ -39,13 +43,16 @@ def train_stages(model, data, plan, checkpoints, *, lora=None, **common):
     """
     saved = checkpoints.load()
     with HeldSignals(checkpoints.path is not None) as signals:
-        return _train(model, data, plan, checkpoints, saved, signals, lora, **common)
+        return _train(model, data, plan, checkpoints, saved, signals, seconds, lora, **common)
 
 
-def _train(model, data, plan, checkpoints, saved, signals, lora, **common):
+def _train(model, data, plan, checkpoints, saved, signals, seconds, lora, **common):
     first, history = (saved["stage"], saved["history"]) if saved else (0, [])
     for index in range(first, len(plan)):
         method, settings = plan[index]
+        given_time = math.inf if seconds is None else seconds(index)
+        if index and not given_time:
+            break
         resumed = saved and index == first
         if method.stage == "align" and lora is not None:
             model.add_lora(lora)
@@ -64,7 +71,10 @@ def _train(model, data, plan, checkpoints, saved, signals, lora, **common):
                 checkpoints.save({**given, "run": stage.state()})
             signals.deliver()
 
-        stage = Stage(model, data, method, settings=settings, after_step=after_step, **common)
+        stage = Stage(
+            model, data, method, settings=settings, after_step=after_step, seconds=given_time,
+            **common,
+        )  # fmt: skip
         if resumed:
             stage.load(saved["run"])
         history = history + stage.run()

@@ -1,5 +1,6 @@
 """The training loop: one stage of epochs over encoded rows."""
 
+import math
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from llmreg.training.steps import BatchGradients, draw_noise, random_states, set
 __all__ = ["Stage", "TrainingData", "train_stage"]
 
 FEW = 8  # rows that say whether a model still answers in numbers
+ENOUGH_STEPS = 50  # fewer teach little
+LEAST_TIME = 1e-9  # seconds
 POOL = 64  # batches whose rows are sorted by length together
 
 
@@ -108,11 +111,14 @@ class Stage:
         Those that train together; None: this one alone.
     after_step : callable or None, default=None
         Called with the stage after each step, for checkpoints.
+    seconds : float, default=inf
+        That it may take: the learning rate comes down within them, and at their end the stage
+        closes as at the end of an epoch, after a step at least.
     """
 
     def __init__(
         self, model, data, method, scale, settings, *, validate, rng, generator, report=None,
-        held_out=None, processes=None, after_step=None,
+        held_out=None, processes=None, after_step=None, seconds=math.inf,
     ):  # fmt: skip
         data = data.dealt()
         self.model, self.data, self.method = model, data, method
@@ -134,6 +140,7 @@ class Stage:
         self.stop_asked, self.told = False, False  # by who hears the reports; of the next record
         self.epoch, self.done = 0, 0  # that are finished, and batches of the next
         self.totals, self.seconds = {"rows": 0}, 0.0
+        self.limit, self.late = seconds, False
 
     @property
     def steps(self):
@@ -143,11 +150,12 @@ class Stage:
     @property
     def ends(self):
         """bool: whether there are no more steps to take."""
-        return self.stopped or self.stop_asked or self.steps >= self.n_steps
+        return self.stopped or self.stop_asked or self.late or self.steps >= self.n_steps
 
     def run(self):
         """Train until the end; returns all records."""
-        self.started = time.perf_counter() - self.seconds
+        self.began = time.perf_counter()
+        self.started = self.began - self.seconds
         with self.report.stage(self):
             if not self.steps and not self.records:
                 self._begin()
@@ -157,6 +165,8 @@ class Stage:
         self._check_weights()
         if self.records:
             self.records[-1 if self.best.place is None else self.best.place]["kept"] = True
+        if self.late:
+            _warn_if_hurried(self)
         if self.best.harmful:
             _warn_if_worse(self.records, self.method)
         _warn_if_nothing_to_learn(self.records, self.method)
@@ -186,7 +196,7 @@ class Stage:
             self._step(self.batches[self.done])
             self.done += 1
             # Before the checkpoint: at the end of an epoch comes its record.
-            if self.steps % self.every == 0 or self.steps == self.n_steps:
+            if self.steps % self.every == 0 or self.steps == self.n_steps or self.late:
                 self._close()
                 self.model.train_mode(dropout=self.method.stage == "sft")
             if self.done == self.n_batches:
@@ -208,12 +218,22 @@ class Stage:
         self._check("gradient", norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.schedule.step()
+        self._keep_time()
         self.average.update()
         self.totals["rows"] += len(rows)
         for name, mean in (means | {"grad_norm": norm, "clipped": float(clipped)}).items():
             self.totals[name] = self.totals.get(name, 0.0) + mean * len(rows)
         self.report.step(len(rows))
+
+    def _keep_time(self):
+        """The next step's learning rate: of the time that has passed, where time is short."""
+        if np.isfinite(self.limit):
+            passed = (time.perf_counter() - self.began) / max(self.limit, LEAST_TIME)
+            passed = self.gradients.processes.agree(passed)
+            self.late = passed >= 1
+            reached = int(min(passed, 1) * self.n_steps) - 1
+            self.schedule.last_epoch = max(self.schedule.last_epoch, reached)
+        self.schedule.step()
 
     def _check(self, what, size):
         if not np.isfinite(size):
@@ -330,6 +350,17 @@ def _optimizer(model, settings, n_steps):
     else:
         optimizer = torch.optim.AdamW(params, fused=True, **common)  # one kernel for all weights
     return optimizer, scheduled(optimizer, settings, n_steps)
+
+
+def _warn_if_hurried(stage):
+    if stage.method.stage == "sft" and stage.steps < min(ENOUGH_STEPS, stage.n_steps):
+        warnings.warn(
+            f"The time limit left the first stage {stage.limit:.2g} seconds, which were enough for "
+            f"{stage.steps} of {stage.n_steps} steps: little was learnt. Raise time_limit, or fit "
+            "on fewer rows.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _warn_if_worse(records, method):
