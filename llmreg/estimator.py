@@ -92,13 +92,14 @@ class LLMRegressor(
         Whether text cells get vectors of TF-IDF features beside their tokens; a scikit-learn
         transformer from strings to numbers (such as a sentence encoder) replaces TF-IDF. "auto":
         True for fresh weights, False for pretrained ones.
-    estimates : {"auto", "linear", "boosted", "both"} or None, default="auto"
-        Simple regressors whose estimates of a row the model reads as further cells: a ridge
-        regression, gradient-boosted trees, or both, on numbers, categories and TF-IDF of texts. In
-        training these are estimates by regressors that have not seen the row. None leaves the
-        language model to itself. "auto": None for pretrained models; for fresh weights "both", or
-        "linear" if there are fewer than 100 rows. Their say in the predictions is
-        ``estimate_weight``'s matter.
+    estimates : {"auto", "linear", "kernel", "boosted", "both"} or None, default="auto"
+        Simple regressors whose estimates of a row the model reads as further cells, on numbers,
+        categories and TF-IDF of texts: a ridge regression, a kernel ridge regression (time and
+        memory grow as the cube and the square of the rows), gradient-boosted trees, or trees beside
+        one of the former ("both": the kernel's up to 4,000 rows). In training these are estimates
+        by regressors that have not seen the row. None leaves the language model to itself. "auto":
+        None for pretrained models; for fresh weights "both", or "linear" if there are fewer than
+        100 rows. Their say in the predictions is ``estimate_weight``'s matter.
     estimate_weight : float in [0, 1] or "auto", default="auto"
         What the estimates count in a prediction beside the language model: the distribution of y
         around what they say together is pooled with the model's after training, the probability of

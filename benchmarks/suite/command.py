@@ -92,11 +92,12 @@ def _arguments(arguments):
     args = parser.parse_args(arguments)
     if args.quick:
         args.data, args.splits, args.max_rows = ["quick"], 1, 1000
-    args.settings = dict(map(_setting, args.settings))
+    args.settings = dict(map(setting, args.settings))
     return args
 
 
-def _setting(text):
+def setting(text):
+    """Name and value of a parameter given as NAME=VALUE."""
     name, equals, value = text.partition("=")
     if not equals:
         raise SystemExit(f"--set takes NAME=VALUE, such as sft_epochs=20; not {text!r}.")

@@ -5,7 +5,6 @@ from numbers import Integral
 import numpy as np
 
 from llmreg.config.adapters import Adapters
-from llmreg.estimates.row_estimates import KINDS
 
 __all__ = [
     "auto_adapters", "auto_dropout", "auto_estimates", "auto_text_tokens", "auto_validation",
@@ -16,7 +15,7 @@ MIN_ROWS_TO_VALIDATE = 20
 MIN_ROWS_TO_CALIBRATE = 30  # fewer say little about the width of a distribution
 # Fresh weights learn more from another 15 % of so few rows than 30 of them could tell.
 FRESH_MIN_ROWS = 200
-MIN_ROWS_FOR_TREES = 100
+MIN_ROWS_FOR_TREES, MOST_ROWS_FOR_KERNEL = 100, 4000
 FEW_ROWS = 1500  # below: smaller steps and batches, more rows set aside
 
 # Adapters on the upper half of a pretrained model's blocks: steps of half the time.
@@ -52,13 +51,15 @@ def _pretrained(n_rows, adapted):
 
 
 def _fresh(n_rows):
-    """Defaults for weights that start fresh: about 60,000 rows seen, which early stopping ends
-    sooner where the noise is large; the fewer rows, the more decay."""
+    """Defaults for weights that start fresh: about 60,000 rows seen, up to 200,000 where there are
+    that many, which early stopping ends sooner where the noise is large; the fewer rows, the more
+    decay."""
     few = n_rows < FEW_ROWS
+    least = int(np.clip(round(200_000 / n_rows), 1, 12))
     return {
         "batch_size": 32 if few else 64,
         "weight_decay": float(np.clip(300 / n_rows, 0.1, 1.0)),
-        "sft_epochs": int(np.clip(60_000 // n_rows, 12, 40 if n_rows < 500 else 60)),
+        "sft_epochs": int(np.clip(60_000 // n_rows, least, 40 if n_rows < 500 else 60)),
         "sft_learning_rate": 1e-3 if few else 2e-3,
         "align_learning_rate": 1e-3 if few else 2e-3,  # of the adapters alone
     }
@@ -115,14 +116,17 @@ def auto_estimates(estimates, n_rows, pretrained):
     """Kinds of :class:`llmreg.estimates.row_estimates.RowEstimates`; () for none.
 
     By default pretrained models do without, since they know what rows mean; and fresh weights do
-    without trees on fewer than 100 rows, of which trees say little.
+    without trees on fewer than 100 rows, of which trees say little. "both" has trees beside a
+    kernel ridge regression, whose time grows as the cube of the rows and its memory as their
+    square: beside a linear one on more than 4,000.
     """
     if estimates == "auto":
         estimates = "both" if n_rows >= MIN_ROWS_FOR_TREES else "linear"
         estimates = None if pretrained else estimates
     if estimates is None:
         return ()
-    return KINDS if estimates == "both" else (estimates,)
+    smooth = "kernel" if n_rows <= MOST_ROWS_FOR_KERNEL else "linear"
+    return (smooth, "boosted") if estimates == "both" else (estimates,)
 
 
 def auto_adapters(adapters, pretrained):

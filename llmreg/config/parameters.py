@@ -34,7 +34,7 @@ CONSTRAINTS: dict = {
     "codec": [TargetCodec, None],
     "number_input": [StrOptions({"auto", "text", "text+value", "value"})],
     "text_features": [StrOptions({"auto"}), bool, HasMethods(["fit_transform", "transform"])],
-    "estimates": [StrOptions({"auto", "linear", "boosted", "both"}), None],
+    "estimates": [StrOptions({"auto", "linear", "kernel", "boosted", "both"}), None],
     "decoding": [StrOptions({"auto", *DECODINGS})],
     "n_samples": [COUNT],
     "estimate_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],

@@ -12,6 +12,7 @@ from llmreg.config.defaults import (
     FRESH_MIN_ROWS,
     MIN_ROWS_FOR_TREES,
     MIN_ROWS_TO_CALIBRATE,
+    MOST_ROWS_FOR_KERNEL,
     auto_adapters,
     auto_dropout,
     auto_estimates,
@@ -39,7 +40,7 @@ class Reading:
     chat_template: bool
     instruction: str  # in front of every row
     prefill: str | None  # between the row and its number; None until the model was asked
-    estimates: tuple  # of "linear" and "boosted"
+    estimates: tuple  # of "linear", "kernel" and "boosted"
     dropout: float  # share of the cells hidden in training
     estimate_dropout: float  # of the estimates
 
@@ -347,7 +348,8 @@ def _reasons(params, plan, has_text, scale_scores):
         "number_input": kind,
         "text_features": kind,
         "max_text_tokens": kind,
-        "estimates": f"{kind}, {n_rows} rows (trees from {MIN_ROWS_FOR_TREES})",
+        "estimates": f"{kind}, {n_rows} rows (trees from {MIN_ROWS_FOR_TREES}, "
+        f"kernel up to {MOST_ROWS_FOR_KERNEL})",
         "dropout": f"{kind}, {n_rows} rows, {'' if has_text else 'no '}text columns",
         "validation_fraction": f"{kind}, {n_rows} rows (fresh: none below {FRESH_MIN_ROWS})",
         "batch_size": f"{kind}, {few} than {FEW_ROWS} training rows",

@@ -14,16 +14,17 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 
 from llmreg.estimates.boosted_trees import BoostedTrees
+from llmreg.estimates.kernel_ridge import GaussianKernelRidge
 from llmreg.estimates.row_features import RowFeatures
 from llmreg.estimates.stacking import Estimate, Spread, fit_spread, stacking_weights
 from llmreg.tables.rows import Field
 
 __all__ = ["KINDS", "RowEstimates"]
 
-KINDS = ("linear", "boosted")
+KINDS = ("linear", "kernel", "boosted")
 PENALTIES = np.logspace(-2, 3, 6)
 MOST_ROWS_TO_CHOOSE = 5000  # the penalty is chosen on so many
-MANY_ROWS = 2000  # from here on, half as many folds tell as much
+N_FOLDS = 5
 DIGITS = 6  # after the point; the others depend on how many threads the computer has
 
 
@@ -32,10 +33,10 @@ class RowEstimates(BaseEstimator):
 
     Parameters
     ----------
-    kinds : sequence of {"linear", "boosted"}
+    kinds : sequence of {"linear", "kernel", "boosted"}
         "linear": a ridge regression on standardised numbers with flags for gaps, one-hot categories
-        and TF-IDF of the texts. "boosted": gradient-boosted trees on numbers, codes of categories,
-        and components of the texts.
+        and TF-IDF of the texts. "kernel": a kernel ridge regression on the same. "boosted":
+        gradient-boosted trees on numbers, codes of categories, and components of the texts.
     codec : fitted TargetCodec
         On whose axis all is fitted and said.
     mean, std : float
@@ -80,7 +81,8 @@ class RowEstimates(BaseEstimator):
         estimates = self._stacked(designs, y, weight)
         z, weight = self._standardised(y), weight / weight.mean()
         for kind, design in designs.items():
-            self.regressors_[kind].fit(design, z, sample_weight=weight)
+            if kind != "kernel":  # which is fitted since it was stacked
+                self.regressors_[kind].fit(design, z, sample_weight=weight)
         return self._extended(rows, estimates)
 
     def held_out_estimate(self, designs, y, weight, n_folds):
@@ -116,7 +118,7 @@ class RowEstimates(BaseEstimator):
         """Extend further training rows as :meth:`fit_extend` does, and stay as fitted."""
         z, weight = self._standardised(y), weight / weight.mean()
         held_out = {
-            kind: self._held_out(self.regressors_[kind], design, z, weight)
+            kind: self._held_out(clone(self.regressors_[kind]), design, z, weight)
             for kind, design in self.features_.transform(rows).items()
         }
         return self._extended(rows, self._within_reach(held_out))
@@ -136,6 +138,8 @@ class RowEstimates(BaseEstimator):
         """An unfitted regressor."""
         if kind == "boosted":
             return BoostedTrees(self.random_state)
+        if kind == "kernel":
+            return GaussianKernelRidge(self.features_.blocks_, self.random_state)
         return Ridge(self._best_penalty(design, z, weight))
 
     def _best_penalty(self, design, z, weight):
@@ -149,10 +153,16 @@ class RowEstimates(BaseEstimator):
         return float(PENALTIES[int(np.argmin(errors))])
 
     def _held_out(self, regressor, design, z, weight, n_folds=None):
-        """Estimates (n,) of rows by regressors that were fitted without them."""
+        """Estimates (n,) of rows by regressors that were fitted without them.
+
+        Kernel ridge regression leaves out one row each, and is fitted afterwards; of others
+        clones are fitted, without a fold each.
+        """
+        if isinstance(regressor, GaussianKernelRidge):
+            return regressor.fit_leave_one_out(design, z, weight)
         if len(z) < 2:
             return np.zeros(len(z))
-        n_folds = min(n_folds or (10 if len(z) < MANY_ROWS else 5), len(z))
+        n_folds = min(n_folds or N_FOLDS, len(z))
         folds = KFold(n_folds, shuffle=True, random_state=self.random_state)
         estimate = np.empty(len(z))
         # Not cross_val_predict: it would hand the folds to the joblib backend that this fit may
@@ -166,8 +176,10 @@ class RowEstimates(BaseEstimator):
         """Estimates by kind as a matrix (n, n_kinds): at most as far beyond the targets as they
         reach."""
         low, high = self.range_
+        # On a scale that is not y itself, a little beyond is far too much.
+        beyond = high - low if self.codec.linear else 0.0
         z = np.stack([estimates[kind] for kind in self.kinds], axis=1)
-        return np.clip(z.round(DIGITS), 2 * low - high, 2 * high - low)
+        return np.clip(z.round(DIGITS), low - beyond, high + beyond)
 
     def _extended(self, rows, estimates):
         for kind, z in zip(self.kinds, estimates.T, strict=True):

@@ -26,9 +26,14 @@ class RowFeatures(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    kinds : sequence of {"linear", "boosted"}
+    kinds : sequence of {"linear", "kernel", "boosted"}
     random_state : int
         Of the components.
+
+    Attributes
+    ----------
+    blocks_ : list of int
+        How many columns of "linear" are numbers, categories and words.
     """
 
     def __init__(self, kinds, random_state):
@@ -48,9 +53,14 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         counted = [np.unique(column, return_counts=True) for column in levels.T]
         self.levels_ = [dict(zip(seen, range(len(seen)), strict=True)) for seen, _ in counted]
         self.frequent_ = [counts > 1 for _, counts in counted]
-        # A list of counters for each text column.
-        self.counters_ = [_fitted_counters(text) for text in _texts(rows)]
-        words = self._words(rows)
+        # A list of counters for each text column, and what they count.
+        fitted = [_fitted_counters(text) for text in _texts(rows)]
+        self.counters_ = [counters for counters, _ in fitted]
+        words = [_beside(counts) for _, counts in fitted if counts]
+        self.blocks_ = [
+            1 + raw.shape[1] + int(self.gaps_.sum()), sum(map(_n_columns, self.frequent_)),
+            sum(counts.shape[1] for counts in words),
+        ]  # fmt: skip
         self.components_ = []
         if "boosted" in self.kinds:
             self.components_ = [self._fitted_components(counts) for counts in words]
@@ -70,7 +80,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
     def _words(self, rows):
         """For each text column that has words, a sparse matrix (n_rows, n_words)."""
         return [
-            sparse.hstack([counter.transform(text) for counter in counters], format="csr")
+            _beside([counter.transform(text) for counter in counters])
             for counters, text in zip(self.counters_, _texts(rows), strict=True)
             if counters
         ]
@@ -83,16 +93,19 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         ]
 
     def _matrices(self, rows, words):
-        read = {"linear": self._wide, "boosted": self._narrow}
-        return {kind: read[kind](rows, words) for kind in self.kinds}
+        wide = self._wide(rows, words) if set(self.kinds) - {"boosted"} else None
+        return {
+            kind: self._narrow(rows, words) if kind == "boosted" else wide for kind in self.kinds
+        }
 
     def _wide(self, rows, words):
         raw = _numbers(rows)
         z = soften(np.nan_to_num(self.scaler_.transform(raw)))
         # The first column, of zeros, is for tables that have nothing to be read.
-        parts = [np.zeros((len(z), 1)), z, np.isnan(raw[:, self.gaps_]).astype(float)]
-        parts += map(_one_hot, self._codes(rows), self.frequent_)
-        matrix = sparse.hstack(list(map(sparse.csr_matrix, [*parts, *words])), format="csr")
+        numbers = [np.zeros((len(z), 1)), z, np.isnan(raw[:, self.gaps_]).astype(float)]
+        levels = list(map(_one_hot, self._codes(rows), self.frequent_))
+        parts = map(sparse.csr_matrix, [*numbers, *levels, *words])
+        matrix = sparse.hstack(list(parts), format="csr")
         return matrix if matrix.shape[1] > WIDE else matrix.toarray()
 
     def _narrow(self, rows, words):
@@ -114,12 +127,16 @@ def _levels(rows):
     return np.stack(parts, 1) if parts else np.zeros((rows.n_rows, 0), object)
 
 
+def _n_columns(frequent):
+    return int(frequent.sum()) + int(not frequent.all())
+
+
 def _one_hot(codes, frequent):
     """A column for each frequent level, and one for all that were seen once, if there are any,
     which stands for those that never were, too."""
     n_frequent = int(frequent.sum())
     places = np.append(np.where(frequent, np.cumsum(frequent) - 1, n_frequent), n_frequent)[codes]
-    width = n_frequent + int(not frequent.all())
+    width = _n_columns(frequent)
     known = np.flatnonzero(places < width)
     ones = np.ones(len(known)), (known, places[known])
     return sparse.csr_matrix(ones, shape=(len(codes), width))
@@ -129,13 +146,18 @@ def _texts(rows):
     return [beginnings(field.text) for field in rows.fields if field.kind == "text"]
 
 
+def _beside(counts):
+    return sparse.hstack(counts, format="csr")
+
+
 def _fitted_counters(texts):
-    """TF-IDF of a column of texts: a list of transformers, empty if there is nothing to count."""
+    """TF-IDF of a column of texts: transformers and their matrices; none if there is nothing to
+    count."""
     options = {"sublinear_tf": True, "max_features": 50_000}
     counters = [TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\b\w+\b", **options)]
     if typical(map(len, texts[:MANY]), SHORT) <= SHORT:
         counters.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), **options))
     try:
-        return [counter.fit(texts) for counter in counters]
+        return counters, [counter.fit_transform(texts) for counter in counters]
     except ValueError:  # an empty vocabulary
-        return []
+        return [], []

@@ -7,7 +7,7 @@ from sklearn.base import clone
 
 from llmreg.codecs.digits import BENT, CROWDED, DigitCodec
 from llmreg.codecs.grids import GridCodec
-from llmreg.estimates.row_estimates import KINDS, RowEstimates
+from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.estimates.row_features import RowFeatures
 from llmreg.tables.weights import entry_counts
 
@@ -16,6 +16,7 @@ __all__ = ["axis_moments", "choose_scale", "fit_codec", "root_mean_square", "wit
 # Fewer rows say too little about which scale is better: there the targets alone decide.
 ENOUGH_ROWS = 50
 MOST_ROWS, N_FOLDS = 1000, 4  # that decide
+KINDS = ("linear", "boosted")  # of regressors that do
 # Targets whose range is this many interquartile ranges have a tail that a logarithm may mend.
 LONG_TAIL = 5.0
 # A scale is chosen if it is better than those before it by this share of their score.

@@ -285,14 +285,19 @@ CLASSES = {
     "RowEstimates": _class("llmreg.estimates.row_estimates", {
         "codec": lambda value: a(*_codecs())(value),
         "range_": each(tuple, FINITE), "features_": a("RowFeatures"),
-        "regressors_": each(dict, a("Ridge", "BoostedTrees")), "weights_": FLOATS,
-        "spread_": each(tuple, number(0, 1e308)),
+        "regressors_": each(dict, a("Ridge", "GaussianKernelRidge", "BoostedTrees")),
+        "weights_": FLOATS, "spread_": each(tuple, number(0, 1e308)),
     }),
     "RowFeatures": _class("llmreg.estimates.row_features", {
         "scaler_": a("NumberScaler"), "gaps_": array("b"), "levels_": each(list, each(dict, WHOLE)),
         "frequent_": each(list, array("b")), "components_": each(list, maybe(a("TruncatedSVD"))),
         "counters_": each(list, each(list, a("TfidfVectorizer"))),
-    }),
+        "blocks_": maybe(each(list, WHOLE))}),
+    "GaussianKernelRidge": _class("llmreg.estimates.kernel_ridge", {
+        "blocks": each(list, WHOLE), "random_state": SEED, "gamma_": FINITE, "penalty_": FINITE,
+        **dict.fromkeys(("factors_", "values_", "dual_"), FLOATS),
+        **dict.fromkeys(("columns_", "starts_"), array("i")),
+    }, lambda model: model.fits_together()),
     "BoostedTrees": _class("llmreg.estimates.boosted_trees", {
         **dict.fromkeys(("feature_", "left_", "right_"), array("i", 2)),
         **dict.fromkeys(("threshold_", "value_"), array("f", 2)), "gap_left_": array("b", 2),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.speed import forward, generate, plot, scaling, shared, step
+from benchmarks.speed import forward, generate, long_tables, plot, scaling, shared, step
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--shape", "test", "--prompt", "24", "--batch", "2", "--repeats", "1"]
@@ -30,6 +30,16 @@ def test_a_ratio_is_the_median_of_its_rounds_and_not_of_two_medians():
     # A slow second round slows both sides; medians taken apart would say 2.
     assert shared.median_ratio([4.0, 40.0, 6.0], [2.0, 10.0, 3.0])[0] == 2.0
     assert shared.median_ratio([4.0, 40.0, 9.0], [1.0, 10.0, 9.0]) == (4.0, 1.0, 4.0)
+
+
+def test_long_tables_can_be_learnt_and_are_the_same_each_time():
+    X, _ = long_tables.long_table(300)
+    again, _ = long_tables.long_table(300)
+    assert X.equals(again) and X.shape == (300, 12)
+    words = X["description"].str.split().map(len)
+    assert words.min() >= 10 and words.max() <= 30
+    line = long_tables.measure(200, 100, dict(fit_method="ce", sft_epochs=2))
+    assert "200 rows: fit" in line and "{'sft': 2}" in line
 
 
 @pytest.mark.parametrize(
