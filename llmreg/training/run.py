@@ -97,8 +97,9 @@ class Training:
         model, plan, codec = fitted.model, fitted.plan, fitted.codec
         z = (codec.to_axis(rows.y) - fitted.mean) / fitted.std
         self.data = TrainingData(rows.encoded, z, codec.leaf_of(rows.y), rows.weight)
+        counted = rows.train[rows.weight[rows.train] > 0]
         self.scale = ZScale.from_tree(
-            model.tree, fitted.mean, fitted.std, model.device, model.dtype
+            model.tree, fitted.mean, fitted.std, model.device, model.dtype, targets=z[counted]
         )
         self.adapters = None
         if plan.methods[1] is not None and not plan.pretrained:  # whose adapters are there already

@@ -45,7 +45,7 @@ DISTANCE = {"distance_weight": ([0.9], [-0.1, "much", None])}
 STAGE = {"stage": ([], ["first", None, 1])}
 DRAWN = {
     "num_generations": ([5, "exact"], [2, 0, 4.0, "all", None]),
-    "reward": (["mse", "mae", "rail", "crps", pinball], ["rmse", None, 1]),
+    "reward": (["mse", "quantile_mse", "mae", "rail", "crps", pinball], ["rmse", None, 1]),
     "temperature": ([0.5, 2.0], [0, -1, "hot"]),
     "beta": ([0.3], [-0.1, None]),
     "scale_rewards": (["group", "batch", False], [True, "row", None]),
