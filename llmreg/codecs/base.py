@@ -171,7 +171,7 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
     @property
     @abstractmethod
     def symbols(self) -> tuple[str, ...]:
-        """tuple of str: what the model writes, one token each: characters, and perhaps END."""
+        """tuple of str: what the model writes, one token each: characters or words, perhaps END."""
 
     @abstractmethod
     def sequences(self) -> NDArray[np.int64]:
@@ -263,6 +263,6 @@ def _refuse_infinite(y):
 
 
 def _keys(sequences):
-    """One byte string per sequence; no symbol is a zero byte, which numpy would cut off."""
-    rows = np.ascontiguousarray(np.asarray(sequences) + 1, dtype=np.uint8)
-    return rows.view(f"S{rows.shape[1]}")[:, 0]
+    """One byte string per sequence; no symbol ends with a zero byte, which numpy would cut off."""
+    rows = np.ascontiguousarray(2 * np.asarray(sequences) + 1, dtype=">u4")
+    return rows.view(f"S{4 * rows.shape[1]}")[:, 0]
