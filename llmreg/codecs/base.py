@@ -29,8 +29,8 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
       with ``END``, and nothing follows an END.
 
     A prefix need not pin down one interval: what begins with "1" may be 1, 10 to 19 or 100. Codecs
-    of which every prefix does (:class:`DigitCodec`, :class:`ScientificCodec`) make trees that are
-    ``contiguous``.
+    of which every prefix does (:class:`DigitCodec`, :class:`ScientificCodec` with the exponent
+    first) make trees that are ``contiguous``.
 
     Attributes
     ----------
