@@ -25,10 +25,13 @@ ROOT = Path(__file__).parents[2]
         ["studies.calibration", "--tables", "auto-mpg", "--methods", "ce", "--seeds", "1"],
         ["studies.costs", "--tables", "auto-mpg", "--rows", "100"],
         ["studies.defaults", "diabetes"],
-        ["studies.equal_time", "--data", "auto-mpg", "--splits", "1", "--epochs", "1"],
+        ["studies.equal_time", "--data", "auto-mpg", "--splits", "1", "--epochs", "1",
+         "--max-rows", "100"],
         ["studies.sampling", "--tables", "auto-mpg", "--rows", "100", "--seeds", "1", "--epochs",
          "1"],
         ["studies.gradients", "--repeats", "2", "--epochs", "1"],
+        ["studies.gradients", "--figure", "gradients.svg", "--tables", "diabetes", "--rows", "60",
+         "--epochs", "1", "--second-epochs", "1", "--seeds", "1"],
         ["speed.large_models", "--prompt", "32", "--batch", "2", "--repeats", "1"],
         ["studies.methods", "--quick", "--data", "auto-mpg", "--methods", "ce", "--out", "out"],
         ["studies.pretraining", "--minutes", "0.01", "--data", "auto-mpg", "--max-rows", "100"],
@@ -50,7 +53,7 @@ def test_benchmark_prints_its_table(command, tmp_path):
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert any(figure in result.stdout for figure in ("R²", "rail", "rows/s", "saved", "variance",
-                                                     "entropy"))  # fmt: skip
+                                                     "entropy", "CRPS"))  # fmt: skip
 
 
 def test_equal_time_compares_with_the_first_stage_alone_table_by_table():
