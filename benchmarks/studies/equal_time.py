@@ -124,7 +124,7 @@ def _figures(fitted, part):
 
 def default_epochs(n_train, pretrained=False):
     """Epochs of the first stage, on so many rows to train on."""
-    params = flat(LLMRegressor().get_params(deep=False), RowSerializer())
+    params = flat(LLMRegressor().get_params(deep=False), RowSerializer(), codec=None)
     return stage_settings(params, n_train, pretrained)[0]["epochs"]
 
 

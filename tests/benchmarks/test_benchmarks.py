@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from plans import plan_of
 
 from benchmarks.studies import equal_time
+from llmreg import DigitCodec, LLMRegressor, RowSerializer
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,3 +109,13 @@ def test_equal_time_goes_on_where_it_was_stopped(monkeypatch):
     (last,) = equal_time.compare("auto-mpg", 0, args, first)
     assert last["method"] == "ce" and fits[2:] == [("ce", 5), ("ce", 15)]  # fills 6 seconds
     assert not list(equal_time.compare("auto-mpg", 0, args, [*first, last]))
+
+
+@pytest.mark.parametrize(("name", "pretrained"), [("tiny", False), ("pretrained_folder", True)])
+def test_equal_time_knows_how_long_a_first_stage_is(name, pretrained, table, request):
+    model = name if name == "tiny" else request.getfixturevalue(name)
+    fitted = LLMRegressor(model, align_epochs=0, validation_fraction=None)
+    epochs = equal_time.default_epochs(len(table.y), pretrained)
+    rows = RowSerializer().fit(table.X).serialize(table.X)
+    plan = plan_of(fitted, rows, DigitCodec().fit(table.y))
+    assert plan.stages[0][1].epochs == epochs
