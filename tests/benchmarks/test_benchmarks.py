@@ -119,3 +119,13 @@ def test_equal_time_knows_how_long_a_first_stage_is(name, pretrained, table, req
     rows = RowSerializer().fit(table.X).serialize(table.X)
     plan = plan_of(fitted, rows, DigitCodec().fit(table.y))
     assert plan.stages[0][1].epochs == epochs
+
+
+@pytest.mark.benchmark
+def test_equal_time_fits_pretrained_weights_too(monkeypatch, pretrained_folder):
+    monkeypatch.setattr(equal_time, "real_model", lambda name: pretrained_folder)
+    args = SimpleNamespace(model="smollm2", max_rows=40, epochs=1, methods=["grpo", "ce"])
+    lines = list(equal_time.compare("auto-mpg", 0, args, []))
+    assert [line["method"] for line in lines] == ["grpo", "ce"]
+    assert lines[0]["stage 2 / 1"] > 0 == lines[1]["stage 2 / 1"]
+    assert all(np.isfinite(line["CRPS alone"]) for line in lines)
