@@ -29,8 +29,8 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
       with ``END``, and nothing follows an END.
 
     A prefix need not pin down one interval: what begins with "1" may be 1, 10 to 19 or 100. Codecs
-    of which every prefix does (:class:`DigitCodec`, :class:`ScientificCodec`) make trees that are
-    ``contiguous``.
+    of which every prefix does (:class:`DigitCodec`, :class:`ScientificCodec` with the exponent
+    first) make trees that are ``contiguous``.
 
     Attributes
     ----------
@@ -171,7 +171,7 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
     @property
     @abstractmethod
     def symbols(self) -> tuple[str, ...]:
-        """tuple of str: what the model writes, one token each: characters, and perhaps END."""
+        """tuple of str: what the model writes, one token each: characters or words, perhaps END."""
 
     @abstractmethod
     def sequences(self) -> NDArray[np.int64]:
@@ -263,6 +263,6 @@ def _refuse_infinite(y):
 
 
 def _keys(sequences):
-    """One byte string per sequence; no symbol is a zero byte, which numpy would cut off."""
-    rows = np.ascontiguousarray(np.asarray(sequences) + 1, dtype=np.uint8)
-    return rows.view(f"S{rows.shape[1]}")[:, 0]
+    """One byte string per sequence; no symbol ends with a zero byte, which numpy would cut off."""
+    rows = np.ascontiguousarray(2 * np.asarray(sequences) + 1, dtype=">u4")
+    return rows.view(f"S{4 * rows.shape[1]}")[:, 0]

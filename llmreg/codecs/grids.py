@@ -38,7 +38,11 @@ class GridCodec(TargetCodec):
         decimals as keep them apart.
     spellings : list of str or None, default=None
         What is written for each of ``values`` instead of the number, such as "A" to "E" or "poor",
-        "fair", "good", letter by letter (with one letter each: RAFT, eq. 15). Distinct, not empty.
+        "fair", "good". Distinct, not empty.
+    one_token : bool, default=False
+        Whether each number, or its spelling, is one token of the model's vocabulary, such as
+        "January" (RAFT, eq. 15), or "100" where a tokenizer keeps digits in threes. Fitting refuses
+        a pretrained model that has no token for one of them. False: a token for each character.
 
     Attributes
     ----------
@@ -69,6 +73,7 @@ class GridCodec(TargetCodec):
         "max_values": [Interval(Integral, 2, MAX_LEAVES, closed="both")],
         "n_decimals": [None, Interval(Integral, 0, 15, closed="both")],
         "spellings": [None, "array-like"],
+        "one_token": ["boolean"],
     }
 
     def __init__(
@@ -78,11 +83,13 @@ class GridCodec(TargetCodec):
         max_values: int = 256,
         n_decimals: int | None = None,
         spellings: Sequence[str] | None = None,
+        one_token: bool = False,
     ):
         self.values = values
         self.max_values = max_values
         self.n_decimals = n_decimals
         self.spellings = spellings
+        self.one_token = one_token
 
     def _fit(self, y):
         values = self._observed(y) if self.values is None else self._given()
@@ -96,7 +103,7 @@ class GridCodec(TargetCodec):
             self.texts_ = self._spellings(values)
         self._check(self.texts_)
         self.characters_ = "".join(sorted(set("".join(self.texts_))))
-        self.ragged_ = len({len(text) for text in self.texts_}) > 1
+        self.ragged_ = not self.one_token and len(set(map(len, self.texts_))) > 1
 
     def _spellings(self, values):
         """The spellings in ascending order of their numbers."""
@@ -151,8 +158,11 @@ class GridCodec(TargetCodec):
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """tuple of str: the characters that occur, and END if spellings differ in length."""
+        """tuple of str: the characters that occur, and END if spellings differ in length; or the
+        spellings."""
         check_is_fitted(self)
+        if self.one_token:
+            return tuple(self.texts_)
         return (*self.characters_, *([END] if self.ragged_ else []))
 
     def sequences(self) -> NDArray[np.int64]:
@@ -164,6 +174,8 @@ class GridCodec(TargetCodec):
             Indices into :attr:`symbols`, filled up with END.
         """
         check_is_fitted(self)
+        if self.one_token:
+            return np.arange(len(self.texts_))[:, None]
         width = max(map(len, self.texts_))
         place = {symbol: k for k, symbol in enumerate(self.characters_)}
         end = len(place)

@@ -19,7 +19,8 @@ LARGEST = 307  # the largest exponent for which every mantissa is a float
 class ScientificCodec(TargetCodec):
     """Write y in scientific notation, exponent first: 1250 is "+ +3 13", that is 1.3 · 10³.
 
-    Sign, sign of the exponent, exponent, mantissa: what matters most comes first. y is rounded to
+    Sign, sign of the exponent, exponent, mantissa: what matters most comes first. Or the exponent
+    comes last, "+ 13 +2", that is 13 · 10². y is rounded to
     the nearest number, and every number has one spelling: the mantissa's first digit is not 0, and
     zero is written with zeros alone. Numbers are equally fine at every magnitude (in relative
     terms), and with ``exponent_margin`` they reach beyond what was seen.
@@ -48,6 +49,10 @@ class ScientificCodec(TargetCodec):
         ``min_exponent`` shortens it, below which numbers are rounded to zero.
     max_exponent : int or None, default=None
         Fixed upper end of the exponents, likewise.
+    order : {"exponent_first", "mantissa_first"}, default="exponent_first"
+        "exponent_first": as GenRe²'s IEEE tokens. "mantissa_first": as its P10 tokens, where the
+        exponent is that of a whole number. A model then writes digits before it knows their
+        magnitude.
 
     Attributes
     ----------
@@ -61,7 +66,8 @@ class ScientificCodec(TargetCodec):
     References
     ----------
     GenRe² (arXiv 2512.06533), IEEE-like tokenisation (there truncated, not rounded); RegressLM /
-    OmniPred (arXiv 2402.14547), sign, mantissa and exponent.
+    OmniPred (arXiv 2402.14547), P10: sign, mantissa and exponent (there the exponent is one token,
+    and a mantissa may begin with zeros).
 
     Examples
     --------
@@ -86,6 +92,7 @@ class ScientificCodec(TargetCodec):
         "signs": [StrOptions({"auto", "both"})],
         "min_exponent": [None, Interval(Integral, -LARGEST, LARGEST, closed="both")],
         "max_exponent": [None, Interval(Integral, -LARGEST, LARGEST, closed="both")],
+        "order": [StrOptions({"exponent_first", "mantissa_first"})],
     }
 
     def __init__(
@@ -96,12 +103,14 @@ class ScientificCodec(TargetCodec):
         signs: str = "auto",
         min_exponent: int | None = None,
         max_exponent: int | None = None,
+        order: str = "exponent_first",
     ):
         self.n_mantissa = n_mantissa
         self.exponent_margin = exponent_margin
         self.signs = signs
         self.min_exponent = min_exponent
         self.max_exponent = max_exponent
+        self.order = order
 
     def _fit(self, y):
         both = self.signs == "both"
@@ -166,7 +175,12 @@ class ScientificCodec(TargetCodec):
     @property
     def _exponent_digits(self):
         check_is_fitted(self)
-        return len(str(np.abs(self.exponents_).max()))
+        return len(str(np.abs(self.exponents_ - self._shift).max()))
+
+    @property
+    def _shift(self):
+        """Decades between the exponents of 1.3 and of 13."""
+        return 0 if self.order == "exponent_first" else self.n_mantissa - 1
 
     def sequences(self) -> NDArray[np.int64]:
         """All sequences, in ascending order of the number they name.
@@ -175,16 +189,16 @@ class ScientificCodec(TargetCodec):
         -------
         ndarray of shape (L, N), int64
             Indices into :attr:`symbols`: sign, sign of the exponent, digits of the exponent and of
-            the mantissa.
+            the mantissa; or the mantissa before the exponent.
         """
         exponent, mantissa = self._magnitudes()
-        size = np.column_stack(
-            [
-                np.where(exponent < 0, MINUS, PLUS),
-                ZERO + _digits(np.abs(exponent), self._exponent_digits),
-                ZERO + _digits(mantissa, self.n_mantissa),
-            ]
-        )
+        exponent = exponent - self._shift
+        parts = [
+            np.where(exponent < 0, MINUS, PLUS),
+            ZERO + _digits(np.abs(exponent), self._exponent_digits),
+            ZERO + _digits(mantissa, self.n_mantissa),
+        ]
+        size = np.column_stack(parts if self.order == "exponent_first" else parts[2:] + parts[:2])
         zero = np.full((1, self.max_length), ZERO)
         below = np.insert(size[::-1][: self.negative_ * len(size)], 0, MINUS, axis=1)
         above = np.insert(size[: self.positive_ * len(size)], 0, PLUS, axis=1)

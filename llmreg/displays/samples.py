@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from llmreg.displays.axes import BLUE, GREEN, GREY, Display
+from llmreg.displays.axes import BLUE, GREEN, GREY, ORANGE, Display
 from llmreg.numbers.distribution import NumericDistribution, RandomState
 from llmreg.prediction.through import regressor_within
 from llmreg.tables.targets import numeric_targets
@@ -14,17 +14,18 @@ __all__ = ["SamplesDisplay"]
 
 
 class SamplesDisplay(Display):
-    """Error of the mean of K draws, and of the best of K draws, for K = 1, 2, 4, …
+    """Error of the mean, of the median and of the best of K draws, for K = 1, 2, 4, …
 
     The mean of the draws comes near to the mean of the distribution, which ``predict`` returns
-    without drawing. The best draw is the one nearest to the true value, which nobody knows
-    beforehand: how far it gets says what a judge of candidates could gain.
+    without drawing; their median is what outliers among them don't move. The best draw is the one
+    nearest to the true value, which nobody knows beforehand: how far it gets says what a judge of
+    candidates could gain.
 
     Parameters
     ----------
     n_samples : ndarray of shape (m,)
         K.
-    rmse_of_mean, rmse_of_best : ndarray of shape (m,)
+    rmse_of_mean, rmse_of_median, rmse_of_best : ndarray of shape (m,)
         Root mean squared errors, in the units of y.
     rmse_of_expectation : float
         That of the distributions' means.
@@ -53,6 +54,7 @@ class SamplesDisplay(Display):
         self,
         n_samples: ArrayLike,
         rmse_of_mean: ArrayLike,
+        rmse_of_median: ArrayLike,
         rmse_of_best: ArrayLike,
         rmse_of_expectation: float,
         *,
@@ -60,6 +62,7 @@ class SamplesDisplay(Display):
     ):
         self.n_samples = np.asarray(n_samples)
         self.rmse_of_mean = np.asarray(rmse_of_mean)
+        self.rmse_of_median = np.asarray(rmse_of_median)
         self.rmse_of_best = np.asarray(rmse_of_best)
         self.rmse_of_expectation = rmse_of_expectation
         self.target_name = target_name
@@ -146,6 +149,7 @@ class SamplesDisplay(Display):
         display = cls(
             n_samples,
             [_rms(group.mean(axis=2)) for group in groups],
+            [_rms(np.median(group, axis=2)) for group in groups],
             [_rms(np.abs(group).min(axis=2)) for group in groups],
             _rms(expectation - y_true),
             target_name=target_name,
@@ -153,14 +157,14 @@ class SamplesDisplay(Display):
         return display.plot(ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
-        """Draw both errors against K.
+        """Draw the three errors against K.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             None: a new figure.
         **kwargs : dict
-            For ``matplotlib.axes.Axes.plot``, for both curves.
+            For ``matplotlib.axes.Axes.plot``, for all curves.
 
         Returns
         -------
@@ -172,10 +176,10 @@ class SamplesDisplay(Display):
             If matplotlib is not installed.
         """
         ax = self._draw_on(ax)
-        of_mean = {"color": BLUE, "marker": "o", "label": "mean of K draws"} | kwargs
-        ax.plot(self.n_samples, self.rmse_of_mean, **of_mean)
-        of_best = {"color": GREEN, "marker": "s", "label": "best of K draws"} | kwargs
-        ax.plot(self.n_samples, self.rmse_of_best, **of_best)
+        curves = {"mean": (BLUE, "o"), "median": (ORANGE, "^"), "best": (GREEN, "s")}
+        for what, (color, marker) in curves.items():
+            style = {"color": color, "marker": marker, "label": f"{what} of K draws"} | kwargs
+            ax.plot(self.n_samples, getattr(self, f"rmse_of_{what}"), **style)
         style = dict(color=GREY, linestyle="--", linewidth=1)
         ax.axhline(self.rmse_of_expectation, label="mean of the distribution", **style)
         ax.set_xscale("log", base=2)

@@ -173,7 +173,7 @@ def _on_any_numbers(method):
     if isinstance(method, PolicyGradient):
         if method.scale_rewards == "batch":
             method.scale_rewards = "group"
-        if callable(method.reward):
+        if callable(method.reward) or method.reward == "quantile_mse":
             method.reward = "mse"
     return method
 

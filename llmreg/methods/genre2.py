@@ -26,7 +26,7 @@ class GenRe2(ReMax):
     num_generations : int or "exact", default=16
         Numbers drawn per row and step, at least 3; their prefixes are those that the expert
         completes. "exact": all numbers and prefixes, weighted by their probability.
-    reward : {"mse", "clipped_mse", "mae", "rail", "crps"} or callable, default="mse"
+    reward : str or callable, default="mse"
     temperature : float, default=1.0
     beta : float, default=0.0
     scale_rewards : {"group", "batch"} or False, default=False

@@ -9,7 +9,7 @@ from llmreg.methods.token_level import CE
 
 __all__ = ["NewTokens", "TokenRows", "initial_rows", "spelled"]
 
-STARTS = [StrOptions({"zero", "first", "average"})]
+STARTS = [StrOptions({"zero", "random", "first", "average"})]
 
 
 @register("new_tokens")
@@ -21,13 +21,19 @@ class NewTokens(CE):
 
     Parameters
     ----------
-    init : {"zero", "first", "average"}, default="first"
-        What the rows start from: zeros, the row of the token with the number's first digit, or the
-        mean of the rows of all tokens that spell the number with four significant digits.
+    init : {"zero", "random", "first", "average"}, default="first"
+        What the rows start from: zeros, normal draws with the deviation of the vocabulary's rows,
+        the row of the token with the number's first digit, or the mean of the rows of all tokens
+        that spell the number with four significant digits.
+
+    Notes
+    -----
+    RAFT on such tokens, from their start: ``LLMRegressor(fit_method="raft",
+    sft_method=NewTokens("random"), sft_epochs=0)``.
 
     References
     ----------
-    Fernandes et al. 2023; RAFT, tables 17 and 19.
+    Fernandes et al. 2023; RAFT, tables 17 to 19.
 
     Examples
     --------
@@ -38,7 +44,7 @@ class NewTokens(CE):
 
     trains = "the whole distribution, without distance"
     equation = "−log p(token of y)"
-    paper = "Fernandes et al. 2023; RAFT (Lukasik et al. 2025), tables 17 and 19"
+    paper = "Fernandes et al. 2023; RAFT (Lukasik et al. 2025), tables 17 to 19"
 
     normalisation = "step"  # new tokens are not in the vocabulary
     _parameter_constraints: dict = {"init": STARTS}
@@ -90,9 +96,10 @@ def initial_rows(rows, spellings, init):
         The vocabulary's output rows.
     spellings : sequence of (list of int, int)
         For each number the tokens that spell it, and which of them has its first digit.
-    init : {"zero", "first", "average"}
-        Zeros, the row of the first digit's token, or the mean over all tokens' rows (RAFT,
-        appendix, table 17).
+    init : {"zero", "random", "first", "average"}
+        Zeros, normal draws with the deviation of the vocabulary's rows (RAFT, table 18; from
+        torch's global random state), the row of the first digit's token, or the mean over all
+        tokens' rows (table 17).
 
     Returns
     -------
@@ -119,8 +126,11 @@ def initial_rows(rows, spellings, init):
         )
     rows = rows.detach()
     rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+    shape = len(spellings), rows.shape[1]
     if init == "zero":
-        return rows.new_zeros(len(spellings), rows.shape[1])
+        return rows.new_zeros(shape)
+    if init == "random":
+        return rows.std() * torch.randn(shape).to(rows)
     if init == "first":
         return rows[[tokens[first] for tokens, first in spellings]]
     return torch.stack([rows[tokens].mean(0) for tokens, _ in spellings])

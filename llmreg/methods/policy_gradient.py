@@ -15,7 +15,9 @@ from llmreg.methods.registry import register
 
 __all__ = ["GRPO", "REWARDS", "RLOO", "PolicyGradient", "ReMax"]
 
-REWARDS = ("mse", "clipped_mse", "mae", "rail", "crps")  # computed in llmreg.methods.rewards
+# Computed in llmreg.methods.rewards.
+REWARDS = ("mse", "clipped_mse", "quantile_mse", "mae", "rail", "crps")
+CAPPED = ("clipped_mse", "quantile_mse")
 
 
 class PolicyGradient(Method):
@@ -65,7 +67,7 @@ class PolicyGradient(Method):
 
     def check_codec(self, codec):
         """The codec's numbers must not reach far beyond the targets; one's own reward may cope."""
-        if not callable(self.reward) and self.reward != "clipped_mse":
+        if not callable(self.reward) and self.reward not in CAPPED:
             check_reach(self, codec)
 
     def statistics(self, policy, targets):
@@ -98,29 +100,37 @@ class PolicyGradient(Method):
         """Minus the expected reward, over all numbers."""
         from llmreg.methods.rewards import expected_reward
 
-        log_probs = policy.leaf_log_probs(self.temperature)
-        return -expected_reward(log_probs, policy.leaf_z, self._goal(policy, targets), self.reward)
+        log_probs, values = policy.leaf_log_probs(self.temperature), self._seen(policy)
+        return -expected_reward(log_probs, values, self._goal(policy, targets), self.reward)
 
     def _judged(self, policy, targets):
         """Numbers, their log-probabilities, their weights within a row, and their advantages."""
         from llmreg.methods.rewards import exact_advantages, sampled_advantages
 
+        seen = self._seen(policy)
         if self.num_generations == "exact":
             log_probs = policy.leaf_log_probs(self.temperature)
             values, weights, judge = policy.leaf_z, log_probs.detach().exp(), exact_advantages
-            group = values, weights
+            group = seen, weights
         else:
             leaves, log_probs = policy.sample(self.num_generations, self.temperature)
             values, judge = policy.leaf_z[leaves], sampled_advantages  # (B, G)
-            weights, group = values.new_full(values.shape, 1 / self.num_generations), (values,)
-        greedy = policy.leaf_z[policy.greedy()]
+            weights = values.new_full(values.shape, 1 / self.num_generations)
+            group = (seen[leaves],)
         goal = self._goal(policy, targets)
-        advantages = judge(*group, greedy, goal, self.reward, self.baseline)
+        advantages = judge(*group, seen[policy.greedy()], goal, self.reward, self.baseline)
         return values, log_probs, weights, advantages
+
+    def _seen(self, policy):
+        """The codec's numbers (L,) as rewards see them."""
+        ranked = self.reward == "quantile_mse"
+        return policy.normal_scores(policy.leaf_z) if ranked else policy.leaf_z
 
     def _goal(self, policy, targets):
         """What rewards compare numbers with."""
-        return targets.z if self.compare_with == "target" else policy.leaf_z[targets.leaf]
+        if self.compare_with == "written":
+            return self._seen(policy)[targets.leaf]
+        return policy.normal_scores(targets.z) if self.reward == "quantile_mse" else targets.z
 
 
 @register("grpo")
@@ -135,14 +145,15 @@ class GRPO(PolicyGradient):
     num_generations : int or "exact", default=16
         Numbers drawn per row and step, at least 3. "exact": all numbers of the codec, weighted by
         their probability: no sampling noise.
-    reward : {"mse", "clipped_mse", "mae", "rail", "crps"} or callable, default="crps"
+    reward : str or callable, default="crps"
         "mse": −(v − y)², the papers' reward, "clipped_mse": the same and no less than −50, for
-        codecs that reach far, and "mae": −|v − y|; they make the distribution narrow (intervals
-        cover too little). "crps" and "rail" judge the group: they maximise
-        −CRPS (a proper score) and −(mean − y)² and keep the spread honest. A callable gets numpy
-        arrays ``reward(samples, y)``, samples (rows, numbers), y (rows, 1), both in standard
-        deviations of the training targets from their mean, measured on the codec's scale (y
-        itself or, where targets have a heavy tail, a logarithm; see
+        codecs that reach far, "quantile_mse": that of normal scores, the normal quantiles of v's
+        and y's ranks among the training targets, for targets over many magnitudes, and "mae":
+        −|v − y|; they make the distribution narrow (intervals cover too little). "crps" and "rail"
+        judge the group: they maximise −CRPS (a proper score) and −(mean − y)² and keep the spread
+        honest. A callable gets numpy arrays ``reward(samples, y)``, samples (rows, numbers), y
+        (rows, 1), both in standard deviations of the training targets from their mean, measured on
+        the codec's scale (y itself or, where targets have a heavy tail, a logarithm; see
         :class:`llmreg.DigitCodec`), and returns one number per sample.
     temperature : float, default=1.0
         Temperature of the draws and of the probabilities in the gradient.
@@ -208,7 +219,7 @@ class ReMax(PolicyGradient):
     Parameters
     ----------
     num_generations : int or "exact", default=16
-    reward : {"mse", "clipped_mse", "mae", "rail", "crps"} or callable, default="mse"
+    reward : str or callable, default="mse"
     temperature : float, default=1.0
     beta : float, default=0.0
     scale_rewards : {"group", "batch"} or False, default=False
@@ -241,7 +252,7 @@ class RLOO(PolicyGradient):
     Parameters
     ----------
     num_generations : int or "exact", default=16
-    reward : {"mse", "clipped_mse", "mae", "rail", "crps"} or callable, default="mse"
+    reward : str or callable, default="mse"
     temperature : float, default=1.0
     beta : float, default=0.0
     scale_rewards : {"group", "batch"} or False, default=False

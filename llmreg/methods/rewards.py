@@ -1,9 +1,9 @@
 """Rewards of sampled numbers, and the advantages that a policy gradient makes of them.
 
 All in z-units: samples v of shape (B, G) with weights w (B, G) that sum to one over a row, targets
-y (B, 1). "mse", "clipped_mse", "mae" and callables judge each sample alone. "rail" and "crps" judge
-the *group*: a sample's reward depends on the others, so that the policy gradient does not pay for
-sharpness.
+y (B, 1); for "quantile_mse" both as normal scores. "rail" and "crps" judge the *group*: a sample's
+reward depends on the others, so that the policy gradient does not pay for sharpness. All others
+judge each sample alone.
 
 For plain rewards −E(v − y)² = −(E v − y)² − Var v: the second term pays for a narrow distribution,
 though a prediction by the mean needs only the first. GenRe² (arXiv 2512.06533) names the resulting
@@ -24,7 +24,7 @@ __all__ = [
     "scale_advantages",
 ]
 
-WORST = 50.0  # of "clipped_mse", as GenRe² has it for codecs that reach far
+WORST = 50.0  # squared error that costs no more if it grows, in GenRe² for codecs that reach far
 
 
 def sampled_advantages(samples, greedy, y, reward, baseline):
@@ -36,7 +36,7 @@ def sampled_advantages(samples, greedy, y, reward, baseline):
     greedy : Tensor of shape (B,)
         The number that greedy decoding writes.
     y : Tensor of shape (B,)
-    reward : {"mse", "clipped_mse", "mae", "rail", "crps"} or callable
+    reward : {"mse", "clipped_mse", "quantile_mse", "mae", "rail", "crps"} or callable
         A callable gets numpy arrays ``samples`` (B, C) and ``y`` (B, 1) and returns (B, C).
     baseline : {"group", "others", "greedy"}
         "group": the samples' mean reward (GRPO). "others": that of the other samples (RLOO).
@@ -45,7 +45,7 @@ def sampled_advantages(samples, greedy, y, reward, baseline):
     Returns
     -------
     Tensor of shape (B, G)
-        For "mse", "mae" and callables: r − baseline. For "rail": −2 (v̄₋ₛ − y)(v_s − b), v̄₋ₛ the
+        Where samples are judged alone: r − baseline. For "rail": −2 (v̄₋ₛ − y)(v_s − b), v̄₋ₛ the
         mean of the other samples and b = v̄₋ₛ or the greedy number. For "crps":
         −|v_s − y| + mean over the others of |v_s − v'|, less the same for the baseline. Rewards
         that judge the group average the baseline over the other samples only, for "group" as for
@@ -164,7 +164,7 @@ def _plain_reward(reward, samples, y):
         return -((samples - y) ** 2)
     if reward == "mae":
         return -(samples - y).abs()
-    if reward == "clipped_mse":
+    if reward in ("clipped_mse", "quantile_mse"):
         return -((samples - y) ** 2).clamp(max=WORST)
     result = reward(samples.detach().cpu().double().numpy(), y.detach().cpu().double().numpy())
     result = np.asarray(result, dtype=np.float64)

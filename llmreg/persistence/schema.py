@@ -159,7 +159,7 @@ def _spellings(codec):
     longest = max(map(len, codec.texts_), default=0)
     known = set("".join(codec.texts_)) <= set(codec.characters_)
     fits = len(codec.texts_) == len(codec.values_) and longest <= 64
-    return _ends_and_values(codec) and known and fits and len(codec.characters_) < 255
+    return _ends_and_values(codec) and known and fits
 
 
 def _ends_and_values(codec):

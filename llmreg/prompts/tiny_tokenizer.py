@@ -3,11 +3,20 @@
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-__all__ = ["CELL_TOKENS", "train_tokenizer"]
+from llmreg.codecs.base import END
+
+__all__ = ["CELL_TOKENS", "symbol_names", "train_tokenizer"]
 
 # One token per cell that is read as a vector, one for a text column's feature vectors, and the
 # place where the answer begins.
 CELL_TOKENS = {"number": "<num>", "category": "<cat>", "soft": "<soft>", "answer": "<answer>"}
+
+
+def symbol_names(symbols):
+    """What a fresh vocabulary calls a codec's symbols: apart from all that cells may hold, but for
+    the single bytes, which cells are read with as well."""
+    bytes_ = {*pre_tokenizers.ByteLevel.alphabet(), END}
+    return [symbol if symbol in bytes_ else f"<write {symbol}>" for symbol in symbols]
 
 
 def train_tokenizer(texts, vocab_size=1000, symbols=()):
@@ -20,7 +29,7 @@ def train_tokenizer(texts, vocab_size=1000, symbols=()):
     vocab_size : int, default=1000
         Upper bound on the number of tokens (at least the 256 bytes and the special tokens).
     symbols : sequence of str, default=()
-        What a codec writes. Those that are no characters, such as END, become special tokens.
+        What a codec writes. Those that are no single bytes, such as END, become special tokens.
 
     Returns
     -------
@@ -33,7 +42,7 @@ def train_tokenizer(texts, vocab_size=1000, symbols=()):
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
-    further = [symbol for symbol in symbols if len(symbol) > 1]
+    further = [name for name in symbol_names(symbols) if len(name) > 1]
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=["<pad>", "<unk>", *CELL_TOKENS.values(), *further],

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from sklearn.preprocessing import QuantileTransformer
 
 from llmreg.codecs.symbol_values import symbol_values
 from llmreg.methods.functional import categorical_kl
@@ -17,16 +18,28 @@ class ZScale:
 
     leaf: torch.Tensor  # (L,)
     edges: torch.Tensor  # (L, 2)
+    ranks: QuantileTransformer | None = None  # of the training targets, for rewards that need them
 
     @classmethod
-    def from_tree(cls, tree, mean, std, device, dtype):
+    def from_tree(cls, tree, mean, std, device, dtype, targets=None):
         """Standardise a tree's values by the targets' mean and standard deviation on the axis.
 
-        They are at least float32, as the log-probabilities of numbers are.
+        They are at least float32, as the log-probabilities of numbers are. ``targets`` (n,) are
+        those that train, in z-units.
         """
         dtype = torch.promote_types(dtype, torch.float32)
         leaf, edges = (tree.leaf_place - mean) / std, (tree.leaf_span - mean) / std
-        return cls(leaf.to(device, dtype), edges.to(device, dtype))
+        ranks = None if targets is None else _ranks(targets)
+        return cls(leaf.to(device, dtype), edges.to(device, dtype), ranks)
+
+
+def _ranks(targets):
+    """What maps targets to normal scores."""
+    count = min(1000, len(targets))
+    ranks = QuantileTransformer(
+        n_quantiles=count, output_distribution="normal", subsample=None, random_state=0
+    )
+    return ranks.fit(targets.reshape(-1, 1))
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,7 @@ class NumberPolicy:
         self.tree = model.tree
         self.leaf_z = scale.leaf
         self.leaf_edges_z = scale.edges
+        self.ranks = scale.ranks
         self.noise = noise
         self._logits = None
         self._greedy = None
@@ -70,6 +84,12 @@ class NumberPolicy:
     def symbol_values(self):
         """Tensor of shape (S,): value of each symbol as a digit; NaN for signs, point and end."""
         return self.leaf_z.new_tensor(symbol_values(self.model.codec.symbols))
+
+    def normal_scores(self, z):
+        """Numbers in z-units as normal scores: the normal quantiles of their ranks among the
+        training targets, from -5.2 to 5.2."""
+        scores = self.ranks.transform(z.detach().cpu().double().numpy().reshape(-1, 1))
+        return torch.as_tensor(scores).view(z.shape).to(z)
 
     def leaf_log_probs(self, temperature=1.0):
         """Log-probability of every number of the codec, (B, L)."""

@@ -99,9 +99,12 @@ class Training:
         model, plan, codec = fitted.model, fitted.plan, fitted.codec
         z = (codec.to_axis(rows.y) - fitted.mean) / fitted.std
         self.data = TrainingData(rows.encoded, z, codec.leaf_of(rows.y), rows.weight)
+        rewards = [method.reward for method in plan.methods if method is not None]
+        counted = rows.train[rows.weight[rows.train] > 0]
         self.scale = ZScale.from_tree(
-            model.tree, fitted.mean, fitted.std, model.device, model.dtype
-        )
+            model.tree, fitted.mean, fitted.std, model.device, model.dtype,
+            targets=z[counted] if "quantile_mse" in rewards else None,
+        )  # fmt: skip
         self.adapters = None
         if plan.methods[1] is not None and not plan.pretrained:  # whose adapters are there already
             self.adapters = adapter_config(plan.adapters, model.lm)

@@ -4,8 +4,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
+from plans import plan_of
+
+from benchmarks.studies import equal_time
+from llmreg import DigitCodec, LLMRegressor, RowSerializer
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,8 +27,13 @@ ROOT = Path(__file__).parents[2]
         ["studies.calibration", "--tables", "auto-mpg", "--methods", "ce", "--seeds", "1"],
         ["studies.costs", "--tables", "auto-mpg", "--rows", "100"],
         ["studies.defaults", "diabetes"],
-        ["studies.equal_time", "--data", "auto-mpg", "--splits", "1", "--epochs", "1"],
+        ["studies.equal_time", "--data", "auto-mpg", "--splits", "1", "--epochs", "1",
+         "--max-rows", "100"],
+        ["studies.sampling", "--tables", "auto-mpg", "--rows", "100", "--seeds", "1", "--epochs",
+         "1"],
         ["studies.gradients", "--repeats", "2", "--epochs", "1"],
+        ["studies.gradients", "--figure", "gradients.svg", "--tables", "diabetes", "--rows", "60",
+         "--epochs", "1", "--second-epochs", "1", "--seeds", "1"],
         ["speed.large_models", "--prompt", "32", "--batch", "2", "--repeats", "1"],
         ["studies.methods", "--quick", "--data", "auto-mpg", "--methods", "ce", "--out", "out"],
         ["studies.pretraining", "--minutes", "0.01", "--data", "auto-mpg", "--max-rows", "100"],
@@ -42,4 +54,78 @@ def test_benchmark_prints_its_table(command, tmp_path):
         timeout=280,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert any(figure in result.stdout for figure in ("R²", "rail", "rows/s", "saved", "variance"))
+    assert any(figure in result.stdout for figure in ("R²", "rail", "rows/s", "saved", "variance",
+                                                     "entropy", "CRPS"))  # fmt: skip
+
+
+def test_equal_time_compares_with_the_first_stage_alone_table_by_table():
+    lines = [
+        {"model": "tiny", "table": table, "split": split, "method": method, "max_rows": 9,
+         "epochs": 1, "R²": 0.5 + better + 0.01 * split, "in 80": held}
+        for table, gain, held in [("a", 0.1, 0.7), ("b", 0.3, 0.85), ("c", 0.2, 0.8)]
+        for split in range(2)
+        for method, better in [("grpo", gain), ("remax after ce", 0.0), ("soft_ce", 0.0),
+                               ("ce", gain / 2)]
+    ]  # fmt: skip
+    table = pd.DataFrame(lines)
+    for name in equal_time.SHOWN.values():
+        for column in (name, f"{name} alone"):
+            table[column] = table.get(column, 0.0)
+    table.loc[table["method"] == "soft_ce", "in 80"] = 0.8
+    found = equal_time.differences(table).set_index("method")
+    assert found["tables"].tolist() == [3, 3]
+    assert found.loc["grpo", "R²"].startswith("+0.200 [+0.1")
+    assert found.loc["grpo", "off 80"].startswith("+5.000 [")  # 10, 5 and 0 points off
+    assert found.loc["remax after ce", "R²"].startswith("-0.100 [-0.1")
+    one = equal_time.differences(table[table["table"] == "b"])
+    assert one.loc[0, "R²"] == "+0.300"
+
+
+def test_the_interval_of_a_mean_is_that_of_resampled_tables():
+    gaps = np.random.RandomState(0).normal(0.1, 1.0, 40)
+    means = np.random.RandomState(1).choice(gaps, (20_000, 40)).mean(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    mean, *ends = equal_time.interval(gaps).replace("[", "").replace("]", "").split()
+    assert float(mean) == pytest.approx(gaps.mean(), abs=1e-3)
+    assert [float(end.rstrip(",")) for end in ends] == pytest.approx([low, high], abs=0.02)
+
+
+def test_equal_time_goes_on_where_it_was_stopped(monkeypatch):
+    fits = []
+
+    def fit(model, method, epochs, seed, part):
+        fits.append((method, epochs))
+        history = pd.DataFrame({"stage": ["sft", "align"], "seconds": [8.0, 2.0]})
+        return SimpleNamespace(history_=history), 2.0 if method == "ce" else 6.0
+
+    monkeypatch.setattr(equal_time, "_fit", fit)
+    monkeypatch.setattr(equal_time, "_figures", lambda *_: {"R²": 0, "R² greedy": 0, "CRPS": 0})
+    args = SimpleNamespace(
+        model="tiny", max_rows=100, epochs=5, methods=["ce", "grpo", "remax after ce"]
+    )
+    every = equal_time.compare("auto-mpg", 0, args, [])
+    first = [next(every), next(every)]
+    assert fits == [("grpo", 5), ("remax after ce", 5)] and first[0]["stage 2 / 1"] == 0.25
+    (last,) = equal_time.compare("auto-mpg", 0, args, first)
+    assert last["method"] == "ce" and fits[2:] == [("ce", 5), ("ce", 15)]  # fills 6 seconds
+    assert not list(equal_time.compare("auto-mpg", 0, args, [*first, last]))
+
+
+@pytest.mark.parametrize(("name", "pretrained"), [("tiny", False), ("pretrained_folder", True)])
+def test_equal_time_knows_how_long_a_first_stage_is(name, pretrained, table, request):
+    model = name if name == "tiny" else request.getfixturevalue(name)
+    fitted = LLMRegressor(model, align_epochs=0, validation_fraction=None)
+    epochs = equal_time.default_epochs(len(table.y), pretrained)
+    rows = RowSerializer().fit(table.X).serialize(table.X)
+    plan = plan_of(fitted, rows, DigitCodec().fit(table.y))
+    assert plan.stages[0][1].epochs == epochs
+
+
+@pytest.mark.benchmark
+def test_equal_time_fits_pretrained_weights_too(monkeypatch, pretrained_folder):
+    monkeypatch.setattr(equal_time, "real_model", lambda name: pretrained_folder)
+    args = SimpleNamespace(model="smollm2", max_rows=40, epochs=1, methods=["grpo", "ce"])
+    lines = list(equal_time.compare("auto-mpg", 0, args, []))
+    assert [line["method"] for line in lines] == ["grpo", "ce"]
+    assert lines[0]["stage 2 / 1"] > 0 == lines[1]["stage 2 / 1"]
+    assert all(np.isfinite(line["CRPS alone"]) for line in lines)

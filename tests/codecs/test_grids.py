@@ -103,3 +103,54 @@ def test_a_model_learns_words_for_numbers(quick_fit, table):
     grades = GridCodec([30, 50, 70], spellings=["low", "middle", "high"])
     model = quick_fit(table.X, table.y, fit_method=RAFT(stage="sft"), codec=grades, sft_epochs=15)
     assert model.score(table.X, table.y) > 0.3
+
+
+def test_a_number_may_be_one_symbol():
+    months = ["January", "February", "March"]
+    codec = GridCodec([1, 2, 3], spellings=months, one_token=True).fit([2.0])
+    assert codec.symbols == tuple(months) and codec.sequences().tolist() == [[0], [1], [2]]
+    assert codec.spell([2.9]) == ["March"]
+    assert codec.decode(codec.encode([1.0, 3.0])).tolist() == [1.0, 3.0]
+    tree = NumberTree.from_codec(codec)
+    assert (tree.n_nodes, tree.n_levels) == (1, 1)
+
+
+def test_numbers_of_one_symbol_may_be_many():
+    codec = GridCodec(range(1000), one_token=True).fit([0.0])
+    y = np.array([0, 127, 255, 256, 257, 511, 512, 999])
+    assert codec.symbols[-1] == "999"
+    assert codec.encode(y)[:, 0].tolist() == y.tolist()
+    assert codec.decode(codec.encode(y)).tolist() == y.tolist()
+
+
+GRADES = {
+    "words": GridCodec([30, 50, 70], spellings=["low", "middle", "high"], one_token=True),
+    "letters": GridCodec([30, 50, 70], spellings=["C", "B", "A"], one_token=True),
+    "numbers": GridCodec([30, 50, 70], one_token=True),
+    "other scripts": GridCodec([30, 50, 70], spellings=["低", "中", "高"]),
+}
+
+
+@pytest.mark.parametrize("codec", GRADES.values(), ids=GRADES)
+def test_raft_learns_with_tokens_of_any_kind(codec, quick_fit, table, tmp_path):
+    """RAFT, eq. 15 and table 14."""
+    from llmreg import RAFT, LLMRegressor
+
+    raft = RAFT(stage="sft", normalisation="grid")
+    model = quick_fit(table.X, table.y, fit_method=raft, codec=codec, sft_epochs=6,
+                      estimates=None)  # fmt: skip
+    assert len(set(model.model_.symbol_ids.tolist())) == len(model.codec_.symbols)
+    loss = model.history_["loss"]
+    assert loss.iloc[-1] < 0.9 * loss.iloc[0]
+    model.save(tmp_path / "saved")
+    again = LLMRegressor.load(tmp_path / "saved")
+    assert np.array_equal(again.predict(table.X), model.predict(table.X))
+
+
+def test_a_spelling_that_is_a_token_leaves_cells_as_they_were():
+    from llmreg.prompts.tiny_tokenizer import symbol_names, train_tokenizer
+
+    symbols = GridCodec([10, 20], one_token=True).fit([10.0]).symbols
+    plain, tokenizer = train_tokenizer(["a b"]), train_tokenizer(["a b"], symbols=symbols)
+    assert tokenizer.tokenize("2010 a") == plain.tokenize("2010 a")
+    assert len({*tokenizer.convert_tokens_to_ids(symbol_names(symbols))}) == 2

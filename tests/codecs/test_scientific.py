@@ -45,6 +45,17 @@ def test_the_spelling_is_sign_exponent_mantissa():
     assert codec.encode(y).shape == (5, 7)
 
 
+def test_the_exponent_of_a_whole_number_may_come_last():
+    codec = ScientificCodec(4, order="mantissa_first").fit([-0.00314159, 4.5e5])
+    # As P10 writes them (GenRe², RegressLM): 123.5 is 1235E-1, 1 is 1000E-3.
+    y = [123.456, 1.0, -0.00314159, 4.5e5, 0.0]
+    assert _text(codec, y) == "+1235-1 +1000-3 -3142-6 +4500+2 0000000"
+    first = ScientificCodec(4).fit([-0.00314159, 4.5e5])
+    assert np.array_equal(codec.values_, first.values_)
+    assert codec.max_length == codec.sequences().shape[1] == 7
+    assert np.array_equal(codec.decode(codec.encode(codec.values_)), codec.values_)
+
+
 def test_values_are_the_floats_that_python_reads():
     for n_mantissa, ends in [(1, (-307, 307)), (3, (-307, -300)), (3, (300, 307)), (4, (-9, 9))]:
         low, high = ends
@@ -124,7 +135,7 @@ def test_too_many_numbers_are_an_error_that_names_the_knobs():
 @pytest.mark.parametrize(
     ("name", "value"),
     [("n_mantissa", 0), ("n_mantissa", 7), ("exponent_margin", -1), ("signs", "positive"),
-     ("min_exponent", -308), ("max_exponent", 2.5)],
+     ("min_exponent", -308), ("max_exponent", 2.5), ("order", "exponent_last")],
 )  # fmt: skip
 def test_illegal_parameters_are_named(name, value):
     with pytest.raises(InvalidParameterError, match=f"'{name}' parameter of ScientificCodec"):

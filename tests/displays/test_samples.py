@@ -19,7 +19,11 @@ def test_the_errors_are_those_of_theory(display):
     # y and draws are uniform: the variance of y, and of the mean of K draws.
     np.testing.assert_allclose(display.rmse_of_mean, np.sqrt((1 + 1 / k) / 12), rtol=0.03)
     assert display.rmse_of_expectation == pytest.approx(np.sqrt(1 / 12), rel=0.03)
-    assert display.rmse_of_best[0] == display.rmse_of_mean[0]
+    assert display.rmse_of_best[0] == display.rmse_of_median[0] == display.rmse_of_mean[0]
+    # The median of two is their mean; that of many has three times the mean's variance.
+    assert display.rmse_of_median[1] == display.rmse_of_mean[1]
+    median = np.sqrt((1 + 3 / (k[3:] + 2)) / 12)
+    np.testing.assert_allclose(display.rmse_of_median[3:], median, rtol=0.03)
     assert (display.rmse_of_best[1:] < 0.75 * display.rmse_of_best[:-1]).all()
 
 
@@ -28,8 +32,9 @@ def test_the_picture_names_what_it_shows(display):
     ax = display.ax_
     assert ax.get_xlabel() == "draws per row, K" and ax.get_ylabel() == "RMSE of share"
     assert [text.get_text() for text in ax.get_xticklabels()] == ["1", "2", "4", "8", "16", "32"]
-    mean, best, line = ax.lines
+    mean, median, best, line = ax.lines
     np.testing.assert_array_equal(mean.get_ydata(), display.rmse_of_mean)
+    np.testing.assert_array_equal(median.get_ydata(), display.rmse_of_median)
     np.testing.assert_array_equal(best.get_ydata(), display.rmse_of_best)
     assert set(line.get_ydata()) == {display.rmse_of_expectation}
 

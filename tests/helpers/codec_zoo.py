@@ -39,6 +39,7 @@ def fitted(draw, kinds=KINDS):
         codec = ScientificCodec(
             draw(st.sampled_from([1, 2])), exponent_margin=draw(st.integers(0, 2)),
             signs=draw(st.sampled_from(["auto", "both"])),
+            order=draw(st.sampled_from(["exponent_first", "mantissa_first"])),
         )  # fmt: skip
         return codec.fit(y), y
     y = np.array(draw(st.lists(MODERATE, min_size=1, max_size=8)))

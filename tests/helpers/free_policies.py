@@ -107,6 +107,7 @@ class FreeModel:
         self.logits = now
 
 
+TARGETS = np.array([-1.8, -1.7, -1.65, -1.6, -0.4, 0.3, 1.9])
 QUATERNARY = DigitCodec(4, 2).fit([0.0, 16.0])  # 5 nodes, 16 leaves: 0.5 to 15.5
 
 
@@ -116,7 +117,8 @@ def tree_rows(n_rows=1, leaf=6, num_draws=0, codec=QUATERNARY, seed=0):
     generator = torch.Generator().manual_seed(3)
     logits = torch.randn(tree.n_open, tree.child.shape[1], generator=generator).double()
     model = FreeModel(codec, logits.repeat(n_rows, 1, 1).requires_grad_())
-    scale = ZScale.from_tree(tree, 8.0, 4.0, "cpu", torch.float64)
+    # Targets whose ranks are far from their sizes.
+    scale = ZScale.from_tree(tree, 8.0, 4.0, "cpu", torch.float64, targets=TARGETS)
     noise = None
     if num_draws:
         generator = torch.Generator().manual_seed(seed)

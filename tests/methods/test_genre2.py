@@ -1,9 +1,11 @@
 """GenRe²: the policy gradient and the expert, sampled and exact."""
 
+import numpy as np
 import pytest
 import torch
 from free_policies import tree_gradients, tree_rows
 
+from llmreg import ScientificCodec
 from llmreg.methods import GenRe2, ReMax
 
 # The target of tree_rows() is leaf 6: the digits 1, 2.
@@ -68,3 +70,14 @@ def test_the_expert_costs_no_further_pass(num_generations):
         method.loss(policy, targets)
         calls.append(policy.model.calls)
     assert calls[0] == calls[1] and len(calls[0]) == 1
+
+
+@pytest.mark.parametrize("order", ["exponent_first", "mantissa_first"])
+def test_scientific_tokens_are_trained_by_reward_and_expert(order, table, quick_fit):
+    y = np.exp(table.y / 10)
+    codec = ScientificCodec(2, order=order)
+    model = quick_fit(table.X, y, fit_method=GenRe2(reward="quantile_mse"), sft_method="ce",
+                      codec=codec, estimates=None, decoding="median")  # fmt: skip
+    assert np.isfinite(model.predict(table.X)).all()
+    second = model.history_[model.history_["stage"] == "align"]
+    assert (second[["expert_cross_entropy", "advantage"]] > 0).all(axis=None)

@@ -244,6 +244,20 @@ def test_raft_may_read_the_prompt_in_both_directions(table, quick_fit):
     assert (one.predict(table.X) != both.predict(table.X)).all()
 
 
+def test_raft_trains_new_tokens_from_random_rows(table, quick_fit):
+    """RAFT, table 18; the same seed draws the same rows."""
+
+    def fit(seed):
+        return quick_fit(table.X, table.y, fit_method=RAFT(), sft_method=NewTokens("random"),
+                         sft_epochs=0, codec=DigitCodec(5, 1), random_state=seed,
+                         estimates=None)  # fmt: skip
+
+    one, same, other = fit(0), fit(0), fit(1)
+    rows = [model.model_.new_tokens.weight for model in (one, same, other)]
+    assert torch.equal(rows[0], rows[1]) and not torch.equal(rows[0], rows[2])
+    assert one.history_["stage"].tolist() == ["align"]
+
+
 @pytest.mark.parametrize("init", ["zero", "first", "average"])
 def test_new_tokens_are_the_rows_they_are_said_to_start_from(init, table, quick_fit):
     model = quick_fit(

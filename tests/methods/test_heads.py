@@ -311,6 +311,9 @@ def test_new_tokens_start_from_the_tokens_that_spell_their_number(style, tokeniz
     assert torch.allclose(found[0], sum(rows[t] for t in tokens) / len(tokens))
     assert torch.equal(initial_rows(rows, [(tokens, first)], "first")[0], rows[tokens[first]])
     assert initial_rows(rows, [(tokens, first)], "zero").tolist() == [[0.0] * 4]
+    random = initial_rows(3 * rows, [(tokens, first)] * 2000, "random")
+    assert random.shape == (2000, 4) and abs(float(random.mean())) < 0.2
+    assert float(random.std()) == pytest.approx(3 * float(rows.std()), rel=0.05)
 
 
 def test_new_tokens_cannot_start_from_quantised_rows():

@@ -1,16 +1,20 @@
 """Policy gradients: sampled and exact, against the gradient of what the reward stands for."""
 
+import numpy as np
 import pytest
 import torch
 from free_policies import (
     LOGITS,
     TARGET,
+    TARGETS,
     VALUES,
     FreePolicy,
     free_rows,
     pinball,
     row_gradients,
+    tree_rows,
 )
+from scipy import stats
 
 from llmreg.codecs.digits import DigitCodec
 from llmreg.methods import GRPO, RLOO, ReMax
@@ -142,6 +146,50 @@ def test_agreeing_samples_that_differ_from_the_greedy_number_do_not_explode():
     loss, _ = built.loss(policy, targets)
     loss.sum().backward()
     assert policy.logits.grad.abs().max() < 1e3
+
+
+def _normal_scores(z):
+    """The normal quantile of a number's rank: linear between targets, cut off as far as 1e-7."""
+    ranks = np.interp(z, TARGETS, np.linspace(0, 1, len(TARGETS)))
+    return np.clip(stats.norm.ppf(ranks), -5.1993375821928165, 5.1993375821928165)
+
+
+QUANTILE_REWARDS = {
+    (method, compare_with): built(8, reward="quantile_mse", compare_with=compare_with)
+    for method, built in {"grpo": GRPO, "remax": ReMax, "rloo": RLOO}.items()
+    for compare_with in ("target", "written")
+}
+
+
+@pytest.mark.parametrize(("method", "compare_with"), QUANTILE_REWARDS)
+def test_quantile_rewards_are_capped_errors_of_normal_scores(method, compare_with):
+    built = QUANTILE_REWARDS[method, compare_with].set_params(scale_rewards=False)
+    policy, targets = tree_rows(leaf=4, num_draws=8)  # "4", -0.875, is between -1.6 and -0.4
+    leaves, log_probs = policy.sample(8)
+    goal = float(targets.z[0] if compare_with == "target" else policy.leaf_z[4])
+    goal = _normal_scores(goal)
+
+    def pays(leaf):
+        return -np.minimum((_normal_scores(policy.leaf_z[leaf].numpy()) - goal) ** 2, 50)
+
+    rewards = pays(leaves[0])
+    baseline = {
+        "grpo": rewards.mean(), "remax": pays(policy.greedy())[0],
+        "rloo": (rewards.sum() - rewards) / 7,
+    }[method]  # fmt: skip
+    expected = -np.mean((rewards - baseline) * log_probs[0].detach().numpy())
+    assert built.loss(policy, targets)[0].item() == pytest.approx(expected)
+    assert np.ptp(rewards) > 1
+
+
+def test_the_expected_quantile_reward_chooses_weights():
+    policy, targets = tree_rows(leaf=15)
+    p = policy.leaf_log_probs()[0].exp().detach().numpy()
+    scores, goal = (_normal_scores(z.numpy()) for z in (policy.leaf_z, targets.z))
+    error = (scores - goal) ** 2
+    assert (error > 50).any()
+    found = ReMax(reward="quantile_mse").held_out_loss(policy, targets)
+    assert found.item() == pytest.approx(p @ np.minimum(error, 50))
 
 
 def test_metrics_are_the_error_and_the_spread_of_the_samples():

@@ -122,7 +122,7 @@ def test_numbers_far_beyond_the_targets_are_refused_where_their_size_counts(meth
 
 
 @pytest.mark.parametrize("codec", FAR, ids=str)
-@pytest.mark.parametrize("method", [GRPO(reward="clipped_mse"), ReMax(reward="clipped_mse")])
+@pytest.mark.parametrize("method", [GRPO(reward="clipped_mse"), ReMax(reward="quantile_mse")])
 def test_clipped_rewards_bear_numbers_of_any_size(method, codec, table, quick_fit):
     y = np.exp(table.y / 10)
     model = quick_fit(table.X, y, fit_method=method, sft_method="ce", codec=codec,

@@ -346,8 +346,9 @@ def test_the_expected_reward_is_the_sum_over_all_numbers(reward):
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
-def test_a_clipped_reward_is_the_squared_error_up_to_fifty():
+@pytest.mark.parametrize("reward", ["clipped_mse", "quantile_mse"])
+def test_a_clipped_reward_is_the_squared_error_up_to_fifty(reward):
     samples = torch.tensor([[0.0, 3.0, 100.0]])
     greedy = torch.tensor([0.0])
-    found = sampled_advantages(samples, greedy, torch.tensor([0.0]), "clipped_mse", "greedy")
+    found = sampled_advantages(samples, greedy, torch.tensor([0.0]), reward, "greedy")
     assert found.tolist() == [[0.0, -9.0, -50.0]]

@@ -144,3 +144,20 @@ def test_a_special_token_is_no_symbol():
     tokenizer.add_special_tokens({"eos_token": "9"})
     with pytest.raises(ValueError, match=r"symbols \['9'\]"):
         symbol_tokens(tokenizer, tuple(DIGITS))
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_words_are_tokens_of_the_vocabulary_perhaps_with_a_space(style, tokenizer_zoo):
+    tokenizer = tokenizer_zoo[style]
+    texts = {i: tokenizer.decode([i]).strip() for i in tokenizer.get_vocab().values()}
+    texts = {i: text for i, text in texts.items() if len(text) > 2 and text.isalpha()}
+    words = sorted(set(texts.values()) - {tokenizer.decode([i]) for i in special_ids(tokenizer)})
+    words = words[:: len(words) // 5][:5]
+    tokens = symbol_tokens(tokenizer, tuple(words))
+    assert [texts[token] for token in tokens] == words and len(set(tokens)) == 5
+
+
+def test_a_word_without_a_token_of_its_own_is_named_with_the_remedy(tokenizer_zoo):
+    codec = GridCodec([1, 2], spellings=["supercalifragilistic", "5"], one_token=True).fit([1.0])
+    with pytest.raises(ValueError, match=r"(?s)\['supercalifragilistic'\].*leave one_token=False"):
+        symbol_tokens(tokenizer_zoo["qwen"], codec.symbols, codec)

@@ -2,11 +2,12 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from plans import plan_of
 
-from llmreg import Device, LLMRegressor
+from llmreg import Device, LLMRegressor, ReMax
 from llmreg.training.parallel import Processes
 from llmreg.training.run import placed, undone_on_error
 
@@ -57,3 +58,18 @@ def test_shards_have_no_checkpoints(table, quick_fit, tmp_path):
     )
     with pytest.raises(ValueError, match=r"checkpoint_dir=.* cannot be used with FSDP"):
         training._checkpoints(0)
+
+
+def test_rewards_rank_numbers_among_the_targets_that_count(table, quick_fit, monkeypatch):
+    seen, loss = [], ReMax.loss
+
+    def noticed(self, policy, *rest):
+        seen.append(policy.ranks.quantiles_.ravel())
+        return loss(self, policy, *rest)
+
+    monkeypatch.setattr(ReMax, "loss", noticed)
+    weight = np.where(table.y == table.y.max(), 0.0, 1.0)
+    model = quick_fit(table.X, table.y, weight, fit_method=ReMax(reward="quantile_mse"),
+                      estimates=None, validation_fraction=None)  # fmt: skip
+    y = seen[0] * model.y_std_ + model.y_mean_
+    np.testing.assert_allclose(y, np.sort(table.y[weight > 0]), rtol=1e-9)

@@ -52,7 +52,7 @@ def fresh_base(model, reading, rows, codec):
     Base
     """
     from llmreg.lm.tiny import tiny_config
-    from llmreg.prompts.tiny_tokenizer import train_tokenizer
+    from llmreg.prompts.tiny_tokenizer import symbol_names, train_tokenizer
 
     texts = token_texts(rows, reading.number_input, reading.max_text_tokens)
     tokenizer = train_tokenizer(texts, symbols=codec.symbols)
@@ -61,7 +61,7 @@ def fresh_base(model, reading, rows, codec):
     else:
         config = copy.deepcopy(model)
         config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id
-    ids = torch.tensor(tokenizer.convert_tokens_to_ids(list(codec.symbols)))
+    ids = torch.tensor(tokenizer.convert_tokens_to_ids(symbol_names(codec.symbols)))
     return Base(tokenizer, config, ids, known=model == "tiny")
 
 
