@@ -7,6 +7,7 @@ are compared, and held-out estimates made, without a fit for each fold.
 from itertools import pairwise, product
 
 import numpy as np
+import pandas as pd
 from scipy import linalg, sparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics.pairwise import euclidean_distances
@@ -69,8 +70,8 @@ class GaussianKernelRidge(RegressorMixin, BaseEstimator):
         exp(-gamma · squared distance) is the kernel.
     penalty_ : float
     values_, columns_, starts_ : ndarray
-        The scaled training rows, as a sparse matrix has them.
-    dual_ : ndarray of shape (n_rows,)
+        The distinct training rows, scaled, as a sparse matrix has them.
+    dual_ : ndarray of shape (n_distinct,)
 
     Examples
     --------
@@ -92,15 +93,16 @@ class GaussianKernelRidge(RegressorMixin, BaseEstimator):
         return self
 
     def fit_leave_one_out(self, X, z, sample_weight=None):
-        """The same; returns what is said of each training row without it, (n,)."""
+        """The same; returns what is said of each training row without it and its equals, (n,)."""
         X = sparse.csr_matrix(X)
         weight = np.ones(len(z)) if sample_weight is None else sample_weight
+        X, z, weight, kind = _distinct(X, z, weight)
         scales = self._block_scales(X)
         some = np.random.RandomState(self.random_state).permutation(len(z))[:MOST_TO_CHOOSE]
         self._choose(self._split(X[some], scales), scales, z[some], weight[some])
         rows = self._scaled(X)
         self.values_, self.columns_, self.starts_ = rows.data, rows.indices, rows.indptr
-        return self._solve(self._kernel(rows, rows), z, weight)
+        return self._solve(self._kernel(rows, rows), z, weight)[kind]
 
     def predict(self, X):
         """Estimates (m,) of rows."""
@@ -171,3 +173,18 @@ class GaussianKernelRidge(RegressorMixin, BaseEstimator):
 
     def _kernel(self, rows, known):
         return np.exp(-self.gamma_ * euclidean_distances(rows, known, squared=True))
+
+
+def _distinct(X, z, weight):
+    """Rows of which no two are equal, with their mean target and the sum of their weights; and
+    which of them each row is, (n,).
+
+    The fit is the same; but an equal row would give away the target of one that is left out.
+    """
+    X.sum_duplicates()
+    parts = pairwise(X.indptr)
+    keys = np.array([X.indices[i:j].tobytes() + X.data[i:j].tobytes() for i, j in parts], object)
+    kind = pd.factorize(keys)[0]
+    first = np.unique(kind, return_index=True)[1]
+    total = np.bincount(kind, weight)
+    return X[first], np.bincount(kind, weight * z) / total, total, kind

@@ -87,3 +87,21 @@ def test_nothing_to_read_gives_the_mean():
     model = GaussianKernelRidge([1, 0], 0).fit(np.zeros((9, 1)), np.arange(9.0) - 4)
     np.testing.assert_allclose(model.predict(np.zeros((2, 1))), 0.0, atol=1e-9)
     assert model.predict(np.zeros((0, 1))).shape == (0,)
+
+
+def test_a_row_twice_is_a_row_of_twice_the_weight_and_its_equal_gives_nothing_away():
+    X, z, weight = _rows(40)
+    z -= np.average(z, weights=weight)
+    once, often = GaussianKernelRidge([3], 0), GaussianKernelRidge([3], 0)
+    unseen = once.fit_leave_one_out(X, z, weight)
+    times = weight.astype(int)
+    repeated = often.fit_leave_one_out(np.repeat(X, times, 0), np.repeat(z, times))
+    np.testing.assert_allclose(repeated, np.repeat(unseen, times), atol=1e-8)
+    np.testing.assert_allclose(often.predict(X), once.predict(X), atol=1e-8)
+
+
+def test_equal_rows_with_other_targets_count_by_their_mean():
+    X, z, _ = _rows(40)
+    twins = GaussianKernelRidge([3], 0).fit(np.vstack([X, X]), np.append(z + 1, z - 1))
+    single = GaussianKernelRidge([3], 0).fit(X, z, np.full(40, 2.0))
+    np.testing.assert_allclose(twins.predict(X), single.predict(X), atol=1e-8)
