@@ -11,14 +11,13 @@ one machine or many. It needs ``pip install dask distributed``.
 # -------------------------
 # The 398 cars, drawn 4,000 times.
 
-import os
 from time import time
 
 import dask.dataframe as dd
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, get_worker
 
 from llmreg import LLMRegressor
 
@@ -32,23 +31,24 @@ many["weight"] += np.arange(4000) % 7  # no two cars alike
 # %%
 # Each worker gets the model once
 # -------------------------------
-# The cluster is two processes here. ``Client("scheduler:8786")`` uses others, and nothing else
-# changes. Beside each prediction stands who made it, and when.
+# The two workers are threads here; in ``examples/dask_predict.py`` they are processes. With
+# ``Client("scheduler:8786")`` they are elsewhere, and nothing else changes. Beside each prediction
+# stands who made it, and when.
 
 
 def predict(rows, model):
     start = time()
     predicted = model.predict(rows)
-    when = {"start": start, "end": time(), "worker": os.getpid()}
+    when = {"start": start, "end": time(), "worker": get_worker().name}
     return pd.DataFrame({"mpg": predicted, **when}, index=rows.index)
 
 
 columns = {"mpg": float, "start": float, "end": float, "worker": int}
-with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-    with Client(cluster) as client:
-        everywhere = client.scatter(model, broadcast=True)
-        table = dd.from_pandas(many, npartitions=8)
-        predicted = table.map_partitions(predict, everywhere, meta=columns).compute()
+cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None)
+with cluster, Client(cluster) as client:
+    everywhere = client.scatter(model, broadcast=True)
+    table = dd.from_pandas(many, npartitions=8)
+    predicted = table.map_partitions(predict, everywhere, meta=columns).compute()
 
 difference = np.abs(predicted["mpg"] - model.predict(many)).max()
 print(f"{len(predicted):,} cars, largest difference from predictions at home: {difference:.0e}")
@@ -58,12 +58,17 @@ print(f"{len(predicted):,} cars, largest difference from predictions at home: {d
 # ------------
 
 parts = predicted.groupby("start").agg(end=("end", "max"), worker=("worker", "first"))
-begun = parts.index.min()
-workers = {pid: f"worker {i + 1}" for i, pid in enumerate(parts["worker"].unique())}
+seconds = parts["end"] - parts.index
 
 fig, ax = plt.subplots(figsize=(8, 2.2), layout="constrained")
-for pid, own in parts.groupby("worker"):
-    ax.barh([workers[pid]] * len(own), own["end"] - own.index, left=own.index - begun,
-            height=0.5, color="C0", edgecolor="white")  # fmt: skip
+start = parts.index - parts.index.min()
+ax.barh(
+    "worker " + parts["worker"].astype(str),
+    seconds,
+    left=start,
+    height=0.5,
+    color="C0",
+    edgecolor="white",
+)
 ax.set(xlabel="seconds: each bar is a partition of 500 rows")
 plt.show()

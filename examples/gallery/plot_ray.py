@@ -57,12 +57,17 @@ print(f"{len(predicted):,} cars, largest difference from predictions at home: {d
 # ------------
 
 parts = predicted.groupby("start").agg(end=("end", "max"), worker=("worker", "first"))
-begun = parts.index.min()
-workers = {pid: f"worker {i + 1}" for i, pid in enumerate(parts["worker"].unique())}
+seconds = parts["end"] - parts.index
 
 fig, ax = plt.subplots(figsize=(8, 2.2), layout="constrained")
-for pid, own in parts.groupby("worker"):
-    ax.barh([workers[pid]] * len(own), own["end"] - own.index, left=own.index - begun,
-            height=0.5, color="C0", edgecolor="white")  # fmt: skip
+start = parts.index - parts.index.min()
+ax.barh(
+    "process " + parts["worker"].astype(str),
+    seconds,
+    left=start,
+    height=0.5,
+    color="C0",
+    edgecolor="white",
+)
 ax.set(xlabel="seconds: each bar is a block of 500 rows")
 plt.show()
