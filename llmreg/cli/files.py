@@ -7,7 +7,7 @@ import pandas as pd
 
 __all__ = ["check_file", "read_file", "split_target", "write_file"]
 
-# pandas 2 would take what is called "date" for dates; pandas 3 does not, and is to lose the keyword.
+# pandas 2 takes a column called "date" for dates; pandas 3 does not, and is to lose the keyword.
 AS_WRITTEN = {"convert_dates": False} if pd.__version__ < "3" else {}
 READERS = {
     ".csv": pd.read_csv,
