@@ -13,6 +13,8 @@ by how difficult a row is, and the standard deviation that the model predicts sa
 # ------------------------
 # As in the example before: at a temperature of 0.25 its distributions are far too narrow.
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -42,7 +44,9 @@ model.temperature_ = 0.25
 
 quantiles = [QuantileView(model, q) for q in (0.05, 0.95, 0.5)]  # lower, upper, the prediction
 mapie = ConformalizedQuantileRegressor(quantiles, confidence_level=0.9, prefit=True)
-mapie.conformalize(X_aside, y_aside)
+# MAPIE asks with an array without names whether the model is fitted.
+warnings.filterwarnings("ignore", "X does not have valid feature names")
+mapie = mapie.conformalize(X_aside, y_aside)
 
 # %%
 # crepes: residuals, scaled by difficulty
@@ -53,8 +57,8 @@ def deviation(X):
     return model.predict(X, return_std=True)[1]
 
 
-crepes = WrapRegressor(model)
-crepes.calibrate(X_aside, y_aside, de=DifficultyEstimator().fit(f=deviation))
+difficulty = DifficultyEstimator().fit(f=deviation)
+crepes = WrapRegressor(model).calibrate(X_aside, y_aside, de=difficulty)
 
 # %%
 # Nine in ten?

@@ -71,14 +71,14 @@ plt.show()
 # A table with numbers, categories and a text
 # -------------------------------------------
 # The maskers that come with SHAP want numbers. A function does as well: it keeps some cells of the
-# row that is explained, and takes the others from ten rows of training.
+# row that is explained, and takes the others from eight rows of training.
 
 flats = pd.read_csv("../data/flats.csv").astype({"built": float})
 X, y = flats.drop(columns="rent"), flats["rent"]
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 rents = LLMRegressor(fit_method="soft_ce", estimates="linear", sft_epochs=15, random_state=0)
 rents.fit(X_train, y_train)
-others = X_train.sample(10, random_state=0).to_numpy()
+others = X_train.sample(8, random_state=0).to_numpy()
 
 
 def replace_cells(kept, row):
@@ -90,7 +90,7 @@ def predict_rents(cells):
 
 
 explain = shap.Explainer(predict_rents, replace_cells, algorithm="exact", feature_names=list(X))
-shares = explain(X_test[:12], silent=True)
+shares = explain(X_test[:10], silent=True)
 
 shares.data[:, -1] = [f"{ad[:20]}…" for ad in shares.data[:, -1]]  # long texts, long labels
 shap.plots.waterfall(shares[1], show=False)
