@@ -1,14 +1,22 @@
-"""What the packaging promises: one ruff, tested pins, a light import, README's two commands."""
+"""What the packaging promises: tested pins, types, whole archives, a light import, README."""
 
+import email
+import json
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import llmreg
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -28,7 +36,7 @@ def test_ruff_has_one_version():
     assert f"=={revision}" == pinned
 
 
-@pytest.mark.parametrize("group", ["runtime", "docs", "examples", "test"])
+@pytest.mark.parametrize("group", ["runtime", "docs", "examples", "ecosystem", "test"])
 def test_constraints_pin_every_dependency_within_its_range(group):
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = requirements(line for line in lines if line and not line.startswith("#"))
@@ -82,6 +90,75 @@ def test_a_wrong_script_is_not(mypy):
     said, _ = mypy("-c", WRONG)
     lines = {int(line) for line in re.findall(r"^<string>:(\d+): error", said, re.MULTILINE)}
     assert lines == set(range(3, WRONG.count("\n") + 1)), said
+
+
+def test_pyright_says_the_same_of_both(tmp_path):
+    pytest.importorskip("basedpyright", reason="basedpyright is in the extra 'dev'")
+    scripts = [ROOT / "tests" / "helpers" / "typed_script.py", tmp_path / "wrong.py"]
+    scripts[1].write_text(WRONG, encoding="utf-8")
+    settings = tmp_path / "pyrightconfig.json"
+    settings.write_text(json.dumps({
+        "include": [*map(str, scripts)], "extraPaths": [str(ROOT)], "typeCheckingMode": "standard",
+    }), encoding="utf-8")  # fmt: skip
+    command = ["-m", "basedpyright", "-p", settings, "--pythonpath", sys.executable, "--outputjson"]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=120)
+    said = json.loads(done.stdout)
+    assert said["summary"]["filesAnalyzed"] == 2, done.stderr
+    errors = [e for e in said["generalDiagnostics"] if e["severity"] == "error"]
+    assert {Path(e["file"]).name for e in errors} == {"wrong.py"}, errors
+    lines = {e["range"]["start"]["line"] + 1 for e in errors}
+    assert lines == set(range(3, WRONG.count("\n") + 1)), errors
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The source archive, and the wheel that is built from it, with the tools at hand."""
+    pytest.importorskip("setuptools", minversion="77.0.3")
+    source, out = (tmp_path_factory.mktemp(name) for name in ("source", "dist"))
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, source)
+    shutil.copytree(
+        ROOT / "llmreg", source / "llmreg", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    build = "import sys; from setuptools.build_meta import *; {}(sys.argv[1])"
+    for step in ("build_sdist", "build_wheel"):
+        command = [sys.executable, "-c", build.format(step), out]
+        subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=120)
+        if step == "build_sdist":
+            [archive] = out.glob("*.tar.gz")
+            with tarfile.open(archive) as file:
+                file.extractall(out, filter="data")
+            source = out / archive.name.removesuffix(".tar.gz")
+    return archive, next(out.glob("*.whl"))
+
+
+def test_what_is_built_is_this_version_and_whole(built):
+    archive, wheel = built
+    version = PYPROJECT["project"]["version"]
+    assert version == llmreg.__version__ and not Version(version).is_prerelease
+    assert archive.name == f"llmreg-{version}.tar.gz"
+    assert wheel.name == f"llmreg-{version}-py3-none-any.whl"
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    ours = {f"llmreg/{path.relative_to(ROOT / 'llmreg').as_posix()}"
+            for path in (ROOT / "llmreg").rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts}  # fmt: skip
+    assert {name for name in packed if not name.startswith("llmreg-")} == ours
+    with tarfile.open(archive) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
+    assert ours | {"CHANGELOG.md", "CITATION.cff", "LICENSE", "constraints.txt"} <= names
+
+
+def test_the_wheel_says_what_a_package_index_shows(built):
+    with zipfile.ZipFile(built[1]) as wheel:
+        [folder] = {name.split("/")[0] for name in wheel.namelist() if "dist-info" in name}
+        metadata = email.message_from_string(wheel.read(f"{folder}/METADATA").decode())
+        scripts = wheel.read(f"{folder}/entry_points.txt").decode()
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert metadata.get_payload().strip() == (ROOT / "README.md").read_text("utf-8").strip()
+    assert set(metadata.get_all("Provides-Extra")) == set(EXTRAS)
+    assert "llmreg = llmreg.cli.main:main" in scripts
 
 
 def test_readme_reads_the_same_on_a_package_index():

@@ -7,11 +7,13 @@ import pandas as pd
 
 __all__ = ["check_file", "read_file", "split_target", "write_file"]
 
+# pandas 2 takes a column called "date" for dates; pandas 3 does not, and is to lose the keyword.
+AS_WRITTEN = {"convert_dates": False} if pd.__version__ < "3" else {}
 READERS = {
     ".csv": pd.read_csv,
     ".tsv": partial(pd.read_csv, sep="\t"),
     ".parquet": pd.read_parquet,
-    ".jsonl": partial(pd.read_json, lines=True, dtype=False, precise_float=True),
+    ".jsonl": partial(pd.read_json, lines=True, dtype=False, precise_float=True, **AS_WRITTEN),
 }
 WRITERS = {
     ".csv": partial(pd.DataFrame.to_csv, index=False),

@@ -140,8 +140,10 @@ class Writer:
             return {"scalar": [value.dtype.name, self.write(value.item(), path)]}
         if kind in (np.ndarray, np.memmap):
             return self._array(np.asarray(value), path)
-        if isinstance(value, type) and value.__name__ in SCALARS and issubclass(value, np.generic):
-            return {"type": value.__name__}
+        if isinstance(value, type) and issubclass(value, np.generic):
+            name = value.__name__.removesuffix("_")  # numpy 1 says bool_
+            if name in SCALARS:
+                return {"type": name}
         if kind is np.random.RandomState:
             return {"RandomState": self.write(value.get_state(legacy=True), path)}
         config = configs.dump(value)

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import shutil
+import sys
 
 import joblib
 import numpy as np
@@ -96,3 +98,40 @@ def test_a_grid_search_on_dask_finds_what_a_search_at_home_does(client, table):
     for name in scores:
         np.testing.assert_array_equal(on_dask[name], at_home[name], err_msg=name)
     assert on_dask["params"] == at_home["params"]
+
+
+def test_tasks_of_ray_predict_what_the_whole_table_does(table, fitted):
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        stored = ray.put(fitted)
+        task = ray.remote(predict_there)
+        parts = ray.get([task.remote(stored, table.X[first::3]) for first in range(3)])
+    finally:
+        ray.shutdown()
+    for first, (predicted, pid) in enumerate(parts):
+        np.testing.assert_allclose(predicted, fitted.predict(table.X)[first::3], rtol=1e-9)
+        assert pid != os.getpid()
+
+
+def test_partitions_of_spark_predict_what_the_whole_table_does(table, fitted, monkeypatch):
+    sql = pytest.importorskip("pyspark.sql")
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("Spark needs Java")
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+    spark = sql.SparkSession.builder.master("local[1]").config("spark.ui.enabled", False)
+    spark = spark.getOrCreate()
+    try:
+        everywhere = spark.sparkContext.broadcast(fitted)
+
+        def predict(batches):
+            for rows in batches:
+                row = rows.pop("row")
+                yield pd.DataFrame({"row": row, "predicted": everywhere.value.predict(rows)})
+
+        rows = spark.createDataFrame(table.X.assign(row=np.arange(len(table.X)))).repartition(3)
+        found = rows.mapInPandas(predict, "row long, predicted double").toPandas()
+    finally:
+        spark.stop()
+    found = found.set_index("row")["predicted"].sort_index()
+    np.testing.assert_allclose(found, fitted.predict(table.X), rtol=1e-9)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.ensemble import BaggingRegressor, StackingRegressor, VotingRegressor
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -96,6 +97,55 @@ def test_cloudpickle_and_joblib_carry_it(model, table, tmp_path):
         cloudpickle.loads(cloudpickle.dumps(model)), joblib.load(tmp_path / "model.joblib"),
     ):  # fmt: skip
         np.testing.assert_array_equal(copy.predict(table.X), model.predict(table.X))
+
+
+def test_shap_splits_predictions_of_texts(model, table):
+    shap = pytest.importorskip("shap")
+    texts = table.X["words"].str.split().str[:3].str.join(" ")
+    model.fit(texts, table.y)
+
+    def predict(texts):
+        return model.predict(pd.Series(texts, name="words"))
+
+    explain = shap.Explainer(predict, shap.maskers.Text(r"\W+", mask_token="..."))
+    shares = explain(texts[:2].tolist(), silent=True)
+    for row, predicted in enumerate(predict(texts[:2])):
+        assert shares[row].values.sum() + shares.base_values[row] == pytest.approx(predicted)
+        assert "".join(shares[row].data) == texts[row]
+
+
+def test_shap_splits_predictions_of_mixed_tables(model, table):
+    shap = pytest.importorskip("shap")
+    X = table.X
+    others = X[:5].to_numpy(dtype=object)
+
+    def predict(cells):
+        return model.predict(pd.DataFrame(cells, columns=X.columns).astype(X.dtypes))
+
+    model.fit(X, table.y)
+    explain = shap.Explainer(
+        predict, lambda kept, row: (np.where(kept, row, others),), algorithm="exact"
+    )
+    shares = explain(X[5:7], silent=True)
+    np.testing.assert_allclose(shares.base_values, predict(others).mean())
+    found = shares.values.sum(axis=1) + shares.base_values
+    np.testing.assert_allclose(found, model.predict(X[5:7]))
+
+
+def test_crepes_scales_residuals_by_the_predicted_deviation(model, table):
+    crepes, extras = map(pytest.importorskip, ("crepes", "crepes.extras"))
+    model.fit(table.X, table.y)
+
+    def deviation(X):
+        return model.predict(X, return_std=True)[1]
+
+    conformal = crepes.WrapRegressor(model)
+    conformal.calibrate(table.X, table.y, de=extras.DifficultyEstimator().fit(f=deviation))
+    low, high = conformal.predict_int(table.X, confidence=0.75).T
+    width = (high - low) / deviation(table.X)
+    np.testing.assert_allclose(width, width[0], rtol=0.02)  # crepes adds 0.01 to each
+    np.testing.assert_allclose((low + high) / 2, model.predict(table.X))
+    assert 0.75 <= np.mean((low <= table.y) & (table.y <= high)) < 0.85
 
 
 # -- the page ----------------------------------------------------------------------------------

@@ -1,7 +1,11 @@
 """What ``verbose=1`` shows: lines through the logger, or a bar for who watches."""
 
+import contextlib
 import logging
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -122,3 +126,64 @@ def test_all_hear_of_an_epochs_end_though_the_first_asks_for_the_stages():
 
     assert Report(Listener(), Listener()).end_epoch({"epoch": 1}, None)
     assert heard == [{"epoch": 1}] * 2
+
+
+# -- where people look ---------------------------------------------------------------------------
+
+FIT = """
+import numpy as np
+from llmreg import LLMRegressor
+X, y = np.arange(40.0).reshape(-1, 1), np.arange(40.0)
+model = LLMRegressor(
+    fit_method="ce", sft_epochs=3, batch_size=10, validation_fraction=None, estimates=None,
+    random_state=0, device="cpu", verbose=1,
+)
+model.fit(X, y)
+"""
+SEARCH = """
+from sklearn.model_selection import GridSearchCV
+GridSearchCV(model, {"decoding": ["rail", "median"]}, cv=2, refit=False).fit(X, y)
+"""
+EVERY_STEP = {"TQDM_MININTERVAL": "0", "OMP_NUM_THREADS": "1"}
+
+
+def _in_a_terminal(script):
+    """What a terminal shows of a script, with all its states."""
+    pty, termios = map(pytest.importorskip, ("pty", "termios"))
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=theirs, stderr=theirs, env=os.environ | EVERY_STEP
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux's way to say that the other end is closed
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    assert process.wait(60) == 0, shown.decode()
+    return shown.decode()
+
+
+def _states(shown):
+    """Shares of work done that bars have shown, in order, bar by bar."""
+    bars = [re.findall(r"epoch \d/3: +(\d+)%", bar) for bar in shown.split("\n")]
+    return [list(map(int, dict.fromkeys(bar))) for bar in bars if bar]
+
+
+def test_the_bar_moves_in_a_terminal_and_within_a_search():
+    states = _states(_in_a_terminal(FIT + SEARCH))
+    assert states[0] == [round(100 * step / 12) for step in range(13)]  # of three epochs
+    assert len(states) == 1 + 4 and all(len(bar) > 4 and bar[-1] == 100 for bar in states)
+
+
+def test_the_bar_moves_in_a_notebook():
+    nbclient, _ = map(pytest.importorskip, ("nbclient", "ipykernel"))
+    nbformat = pytest.importorskip("nbformat")
+    setting = f"import os\nos.environ |= {EVERY_STEP}\n"
+    cells = [nbformat.v4.new_code_cell(source) for source in (setting + FIT, SEARCH)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    nbclient.NotebookClient(notebook, timeout=100, kernel_name="python3").execute()
+    first, second = ["".join(out.get("text", "") for out in cell.outputs) for cell in cells]
+    assert _states(first)[0][-1] == 100 and len(_states(first)[0]) == 13, first
+    assert len(_states(second)) == 4, second
