@@ -22,6 +22,7 @@ from torch import nn
 from benchmarks.suite.measure import figures
 from benchmarks.suite.tables import find_tables, load_table, split_table
 from llmreg import DigitCodec, GridCodec, LLMRegressor, SoftCE
+from llmreg.config import defaults
 from llmreg.prompts import cell_encoder
 from llmreg.prompts.cell_encoder import NumberEmbedding
 
@@ -75,13 +76,15 @@ class NoHeaps(DigitCodec):
         self.heaps_ = np.zeros(2)
 
 
-# Parameters, and how numbers are read.
+# Parameters, how numbers are read, and up to how many rows kernels are.
 VARIANTS = {
     "default": {},
     "estimates do not count": {"estimate_weight": 0.0},
     "no estimates": {"estimates": None},
     "linear estimate": {"estimates": "linear"},
+    "kernel estimate": {"estimates": "kernel"},
     "boosted estimate": {"estimates": "boosted"},
+    "ridge and trees": {"kernel_rows": 0},
     "no ramps": {"embedding": NoRamps},
     "full ramps": {"embedding": FullRamps},
     "periodic": {"embedding": Periodic},
@@ -129,7 +132,11 @@ def one(name, split, variant, max_rows):
     X, X_held, y, y_held = held_back(name, split, max_rows)
     settings = dict(VARIANTS[variant])
     embedding = settings.pop("embedding", NumberEmbedding)
-    with patch.object(cell_encoder, "NumberEmbedding", embedding):
+    kernel_rows = settings.pop("kernel_rows", defaults.MOST_ROWS_FOR_KERNEL)
+    with (
+        patch.object(cell_encoder, "NumberEmbedding", embedding),
+        patch.object(defaults, "MOST_ROWS_FOR_KERNEL", kernel_rows),
+    ):
         start = time.perf_counter()
         model = LLMRegressor(**settings, random_state=split).fit(X, y)
         seconds = time.perf_counter() - start

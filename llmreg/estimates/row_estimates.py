@@ -24,7 +24,8 @@ __all__ = ["KINDS", "RowEstimates"]
 KINDS = ("linear", "kernel", "boosted")
 PENALTIES = np.logspace(-2, 3, 6)
 MOST_ROWS_TO_CHOOSE = 5000  # the penalty is chosen on so many
-N_FOLDS = 5
+N_FOLDS, FEWER_FOLDS = 5, 3
+MANY_ROWS = 20_000  # beyond which fewer folds leave enough of them to fit on
 DIGITS = 6  # after the point; the others depend on how many threads the computer has
 
 
@@ -162,7 +163,8 @@ class RowEstimates(BaseEstimator):
             return regressor.fit_leave_one_out(design, z, weight)
         if len(z) < 2:
             return np.zeros(len(z))
-        n_folds = min(n_folds or N_FOLDS, len(z))
+        n_folds = n_folds or (N_FOLDS if len(z) <= MANY_ROWS else FEWER_FOLDS)
+        n_folds = min(n_folds, len(z))
         folds = KFold(n_folds, shuffle=True, random_state=self.random_state)
         estimate = np.empty(len(z))
         # Not cross_val_predict: it would hand the folds to the joblib backend that this fit may
