@@ -94,9 +94,9 @@ def test_a_row_twice_is_a_row_of_twice_the_weight_and_its_equal_gives_nothing_aw
     z -= np.average(z, weights=weight)
     once, often = GaussianKernelRidge([3], 0), GaussianKernelRidge([3], 0)
     unseen = once.fit_leave_one_out(X, z, weight)
-    times = weight.astype(int)
-    repeated = often.fit_leave_one_out(np.repeat(X, times, 0), np.repeat(z, times))
-    np.testing.assert_allclose(repeated, np.repeat(unseen, times), atol=1e-8)
+    copies = np.random.RandomState(0).permutation(np.repeat(np.arange(40), weight.astype(int)))
+    repeated = often.fit_leave_one_out(X[copies], z[copies])
+    np.testing.assert_allclose(repeated, unseen[copies], atol=1e-8)
     np.testing.assert_allclose(often.predict(X), once.predict(X), atol=1e-8)
 
 
@@ -105,3 +105,12 @@ def test_equal_rows_with_other_targets_count_by_their_mean():
     twins = GaussianKernelRidge([3], 0).fit(np.vstack([X, X]), np.append(z + 1, z - 1))
     single = GaussianKernelRidge([3], 0).fit(X, z, np.full(40, 2.0))
     np.testing.assert_allclose(twins.predict(X), single.predict(X), atol=1e-8)
+
+
+def test_predictions_do_not_depend_on_how_many_rows_are_asked_for(monkeypatch):
+    X, z, _ = _rows()
+    model = GaussianKernelRidge([3], 0).fit(X, z)
+    whole = model.predict(X)
+    monkeypatch.setattr("llmreg.estimates.kernel_ridge.ROWS_AT_ONCE", 7)
+    np.testing.assert_allclose(model.predict(X), whole, atol=1e-12)
+    np.testing.assert_allclose(model.predict(X[3:5]), whole[3:5], atol=1e-12)
