@@ -89,14 +89,16 @@ def test_files_are_hardly_larger_than_the_weights(fitted):
     assert weights < size < 1.6 * weights + 50_000
 
 
-def test_the_size_does_not_grow_with_the_training_rows(table, quick_fit):
+def test_the_size_does_not_grow_with_the_training_rows_but_for_kernels(table, quick_fit):
     X = pd.concat([table.X] * 100, ignore_index=True)
     X["size"] = np.random.RandomState(1).randn(len(X))
     y = pd.concat([table.y] * 100, ignore_index=True)
-    params = dict(fit_method="ce", batch_size=1000)
+    params = dict(fit_method="ce", batch_size=1000, estimates="linear")
     few = len(pickle.dumps(quick_fit(X[:2000], y[:2000], **params)))
     many = len(pickle.dumps(quick_fit(X, y, **params)))
     assert many < few + 8 * 2000  # the added numbers alone would take that
+    kernel = len(pickle.dumps(quick_fit(X, y, **params | dict(estimates="kernel"))))
+    assert kernel > many + 8 * 2000
 
 
 def live_objects(thing):
