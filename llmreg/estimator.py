@@ -161,7 +161,8 @@ class LLMRegressor(
         none where fresh weights have fewer than 200 rows, which then learn from all of them.
         None: train on all rows and keep the last weights. No matter where ``fit`` gets ``X_val``.
     validation_interval : int or None, default=None
-        Steps from one validation to the next. None: one at the end of each epoch.
+        Steps from one validation to the next. None: one at the end of each epoch; in the second
+        stage of fresh weights on more than 16,000 rows ten, so that it can end early.
     selection : {"error", "objective", "last"}, default="error"
         Which weights a stage ends with. "error": those with the lowest validation error as decoded,
         measured on the codec's scale. "objective": those whose loss on the validation rows, or

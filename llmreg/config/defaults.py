@@ -16,6 +16,7 @@ MIN_ROWS_TO_CALIBRATE = 30  # fewer say little about the width of a distribution
 # Fresh weights learn more from another 15 % of so few rows than 30 of them could tell.
 FRESH_MIN_ROWS = 200
 MIN_ROWS_FOR_TREES, MOST_ROWS_FOR_KERNEL = 100, 4000
+MANY_ROWS = 16_000  # beyond: fewer epochs, which are long
 FEW_ROWS = 1500  # below: smaller steps and batches, more rows set aside
 
 # Adapters on the upper half of a pretrained model's blocks: steps of half the time.
@@ -27,6 +28,8 @@ ADAPTER_RATES, WHOLE_RATES = (1e-3, 1e-3), (2e-4, 5e-5)
 # second stage, and where they gain they do so at once (docs/appendix/second_stage.md): it must
 # not cost much to see.
 PATIENCE, SHORT_PATIENCE = 10, 3
+# A second stage of few, long epochs is validated so often, or it could not end early.
+LONG_EPOCHS, VALIDATIONS = 3, 10
 
 # Settings of both stages that have no "auto", or keep it.
 AS_GIVEN = (
@@ -97,12 +100,16 @@ def stage_settings(params, n_rows, pretrained):
         by_length=pretrained,
     )
     patience = {"sft": PATIENCE, "align": PATIENCE if pretrained else SHORT_PATIENCE}
-    return tuple(
+    sft, align = (
         dict(name=name, epochs=chosen[f"{name}_epochs"],
              learning_rate=chosen[f"{name}_learning_rate"],
              n_iter_no_change=_auto(params["n_iter_no_change"], patience[name]), **common)
         for name in ("sft", "align")
     )  # fmt: skip
+    if not pretrained and n_rows > MANY_ROWS and align["epochs"] <= LONG_EPOCHS:
+        n_steps = align["epochs"] * -(-n_rows // align["batch_size"])
+        align["validation_interval"] = params["validation_interval"] or -(-n_steps // VALIDATIONS)
+    return sft, align
 
 
 def auto_dropout(dropout, n_rows, pretrained, texts=False):

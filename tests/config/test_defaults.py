@@ -58,6 +58,14 @@ def test_the_second_stage_of_fresh_weights_has_little_patience():
     assert [stage.n_iter_no_change for stage in _settings(pretrained=True)] == [10, 10]
 
 
+@pytest.mark.parametrize(("n_rows", "steps"), [(16_000, None), (20_000, 94), (98_000, 154)])
+def test_a_second_stage_of_long_epochs_is_validated_ten_times(n_rows, steps):
+    sft, align = _settings(n_rows)
+    assert (sft.validation_interval, align.validation_interval) == (None, steps)
+    assert _settings(n_rows, True)[1].validation_interval is None
+    assert _settings(n_rows, validation_interval=7)[1].validation_interval == 7
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3, 7, 30])
 def test_the_second_stage_takes_a_third_of_the_first_ones_epochs_but_at_least_one(epochs):
     _, align = _settings(sft_epochs=epochs)
