@@ -15,6 +15,8 @@ from sklearn.metrics.pairwise import euclidean_distances
 __all__ = ["GaussianKernelRidge", "leave_one_out"]
 
 MOST_TO_CHOOSE = 800  # rows that choose the settings
+MOST_ROWS = 20_000  # whose kernel is factorised in 10 GB of memory
+LEAST_WEIGHT = 1e-200  # of which there is still a root to divide by
 ROWS_AT_ONCE = 2048
 PENALTIES = np.logspace(-3, 1, 9)
 NARROWNESS = (0.1, 0.3, 1.0)  # of the kernel, at the median distance
@@ -88,7 +90,13 @@ class GaussianKernelRidge(RegressorMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, z, sample_weight=None):
-        """Choose settings, and fit on a matrix (n, n_columns) and targets (n,) about 0."""
+        """Choose settings, and fit on a matrix (n, n_columns) and targets (n,) about 0.
+
+        Raises
+        ------
+        ValueError
+            If there are more than 20,000 distinct rows.
+        """
         self.fit_leave_one_out(X, z, sample_weight)
         return self
 
@@ -96,7 +104,12 @@ class GaussianKernelRidge(RegressorMixin, BaseEstimator):
         """The same; returns what is said of each training row without it and its equals, (n,)."""
         X = sparse.csr_matrix(X)
         weight = np.ones(len(z)) if sample_weight is None else sample_weight
-        X, z, weight, kind = _distinct(X, z, weight)
+        X, z, weight, kind = _distinct(X, z, np.maximum(weight, LEAST_WEIGHT))
+        if len(z) > MOST_ROWS:
+            raise ValueError(
+                f"estimates='kernel' got {len(z):,} distinct training rows, more than the "
+                f"{MOST_ROWS:,} whose kernel fits into memory. Use estimates='both' or 'linear'."
+            )
         scales = self._block_scales(X)
         some = np.random.RandomState(self.random_state).permutation(len(z))[:MOST_TO_CHOOSE]
         self._choose(self._split(X[some], scales), scales, z[some], weight[some])

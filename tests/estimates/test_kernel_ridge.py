@@ -114,3 +114,21 @@ def test_predictions_do_not_depend_on_how_many_rows_are_asked_for(monkeypatch):
     monkeypatch.setattr("llmreg.estimates.kernel_ridge.ROWS_AT_ONCE", 7)
     np.testing.assert_allclose(model.predict(X), whole, atol=1e-12)
     np.testing.assert_allclose(model.predict(X[3:5]), whole[3:5], atol=1e-12)
+
+
+def test_too_many_rows_are_refused_with_the_remedy(monkeypatch):
+    X, z, _ = _rows()
+    monkeypatch.setattr("llmreg.estimates.kernel_ridge.MOST_ROWS", 59)
+    with pytest.raises(ValueError, match=r"60 distinct training rows.*estimates='both'"):
+        GaussianKernelRidge([3], 0).fit(X, z)
+    twins = np.where(np.arange(60) < 2, 0, np.arange(60))  # two of them alike
+    GaussianKernelRidge([3], 0).fit(X[twins], z)
+
+
+@pytest.mark.parametrize("light", [0.0, 5e-324, 1e-300, 1e-12])
+def test_rows_that_hardly_count_are_estimated_like_new_ones(light):
+    X, z, _ = _rows()
+    weight = np.where(np.arange(60) < 20, light, 1.0)
+    model = GaussianKernelRidge([3], 0)
+    unseen = model.fit_leave_one_out(X, z, weight)
+    np.testing.assert_allclose(unseen[:20], model.predict(X)[:20], atol=1e-6)
