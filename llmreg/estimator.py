@@ -89,9 +89,10 @@ class LLMRegressor(
         How numeric cells are read: as digits, as digits plus a learnt vector of the value, or as
         the vector alone. "auto": "value" for fresh weights, "text" for pretrained ones.
     text_features : "auto", bool or transformer, default="auto"
-        Whether text cells get vectors of TF-IDF features beside their tokens; a scikit-learn
-        transformer from strings to numbers (such as a sentence encoder) replaces TF-IDF. "auto":
-        True for fresh weights, False for pretrained ones.
+        Whether text cells get vectors of TF-IDF features beside their tokens. A scikit-learn
+        transformer from strings to numbers, such as :class:`TextEncoder`, replaces TF-IDF; the
+        estimates read its vectors, too, beside words. "auto": True for fresh weights, False for
+        pretrained ones.
     estimates : {"auto", "linear", "kernel", "boosted", "both"} or None, default="auto"
         Simple regressors whose estimates of a row the model reads as further cells, on numbers,
         categories and TF-IDF of texts: a ridge regression, a kernel ridge regression (time and

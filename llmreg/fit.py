@@ -24,6 +24,7 @@ from llmreg.prediction.held_out import calibrate
 from llmreg.prediction.interim import interim
 from llmreg.prediction.validation import validator
 from llmreg.prompts.fitting import fit_prompts, show_examples
+from llmreg.tables.text_vectors import fit_text_vectors
 from llmreg.training.checkpoints import check_folder
 from llmreg.training.members import train_members
 from llmreg.training.parallel import launched
@@ -95,7 +96,8 @@ def fit_model(
         train, held_out = plan.split()
 
         if new:
-            # 5. Estimates: what simple regressors say of rows that they have not seen.
+            # 5. The user's vectors of texts; what regressors say of rows that they have not seen.
+            text_vectors, rows = fit_text_vectors(plan.reading.text_features, rows, seed)
             estimates = None
             if plan.reading.estimates:
                 estimates = RowEstimates(plan.reading.estimates, codec, mean, std, seed)
@@ -107,7 +109,7 @@ def fit_model(
             else:
                 base = pretrained_base(pretrained, codec, computing.formats("training")[0])
             prompts, encoded = fit_prompts(plan, base, rows, codec)
-            prompts.estimates = estimates
+            prompts.text_vectors, prompts.estimates = text_vectors, estimates
             if methods[0].num_examples:
                 encoded = show_examples(prompts, methods[0].num_examples, rows, y, codec, seed)
 

@@ -117,12 +117,13 @@ class CatBoost(RegressorMixin, BaseEstimator):
 
     Its own way with texts (counts of words) takes twice the time and more, fails where no word
     comes back, as in SMILES, and added nothing to the components on used_cars_us, epa_2021,
-    lego_sets and ramen_ratings.
+    lego_sets and ramen_ratings. ``text_encoder`` makes the transformer of one column of texts.
     """
 
-    def __init__(self, text=(), random_state=0):
+    def __init__(self, text=(), random_state=0, text_encoder=Components):
         self.text = text
         self.random_state = random_state
+        self.text_encoder = text_encoder
 
     def fit(self, X, y):
         from catboost import CatBoostRegressor
@@ -130,7 +131,8 @@ class CatBoost(RegressorMixin, BaseEstimator):
         kinds = column_kinds(X, self.text)
         self.categories_ = kinds["category"]
         rest = [*kinds["number"], *kinds["date"], *kinds["text"]]
-        self.numbers_ = tree_features(X[rest], self.text)[0].fit(X) if rest else None
+        features = tree_features(X[rest], self.text, self.text_encoder)[0] if rest else None
+        self.numbers_ = features and features.fit(X)
         self.model_ = CatBoostRegressor(
             cat_features=self._names(), random_seed=self.random_state,
             thread_count=int(os.environ.get("OMP_NUM_THREADS", -1)),

@@ -20,7 +20,8 @@ LEAST_WEIGHT = 1e-200  # of which there is still a root to divide by
 ROWS_AT_ONCE = 2048
 PENALTIES = np.logspace(-3, 1, 9)
 NARROWNESS = (0.1, 0.3, 1.0)  # of the kernel, at the median distance
-EMPHASES = (1.0, 3.0, 10.0)  # of the last block, where there are others
+N_PLAIN = 2  # blocks that come first: numbers and categories; the others are of texts
+EMPHASES = (1.0, 3.0, 10.0)  # of the blocks of texts, where there are others
 
 
 def leave_one_out(kernel, z, weight, penalties):
@@ -53,9 +54,10 @@ def leave_one_out(kernel, z, weight, penalties):
 class GaussianKernelRidge(RegressorMixin, BaseEstimator):
     """Kernel ridge regression on rows whose columns come in blocks.
 
-    Each block (numbers; categories; words) is scaled to a variance of 1, the last one by an
-    emphasis on top. Emphasis, width of the kernel and penalty are those with the least weighted
-    squared leave-one-out error of at most 800 rows.
+    Each block (numbers; categories; then those of texts: words, vectors) is scaled to a variance
+    of 1, those of texts by an emphasis on top, and where there are two, one may be left out. All of
+    this, width of the kernel and penalty are those with the least weighted squared leave-one-out
+    error of at most 800 rows.
 
     Parameters
     ----------
@@ -155,9 +157,7 @@ class GaussianKernelRidge(RegressorMixin, BaseEstimator):
 
     def _choose(self, distances, scales, z, weight):
         best = np.inf
-        emphases = EMPHASES if np.count_nonzero(scales) > 1 and scales[-1] else (1.0,)
-        for emphasis, narrow in product(emphases, NARROWNESS):
-            by_block = np.append(np.ones(len(scales) - 1), emphasis)
+        for by_block, narrow in product(_emphases(scales), NARROWNESS):
             far = np.tensordot(by_block, distances, 1)
             gamma = narrow / (np.median(far) or 1.0)
             said = leave_one_out(np.exp(-gamma * far), z, weight, PENALTIES)
@@ -186,6 +186,22 @@ class GaussianKernelRidge(RegressorMixin, BaseEstimator):
 
     def _kernel(self, rows, known):
         return np.exp(-self.gamma_ * euclidean_distances(rows, known, squared=True))
+
+
+def _emphases(scales):
+    """How much each block counts, a list of (n_blocks,): the texts' more than the others', all of
+    them or, where there are two, one alone."""
+    texts = np.flatnonzero(scales[N_PLAIN:]) + N_PLAIN
+    plain = np.ones(len(scales))
+    if not len(texts):
+        return [plain]
+    plain[texts] = 0.0
+    emphases = EMPHASES if plain @ (scales > 0) else (1.0,)
+    choices = [texts, *([[one] for one in texts] if len(texts) > 1 else [])]
+    return [
+        plain + emphasis * np.isin(np.arange(len(scales)), chosen)
+        for chosen, emphasis in product(choices, emphases)
+    ]
 
 
 def _distinct(X, z, weight):

@@ -20,9 +20,10 @@ class RowFeatures(TransformerMixin, BaseEstimator):
     """Matrices of serialised rows, one for each kind of regressor.
 
     "linear" has numbers standardised, and pulled in where they are far out, with flags for gaps, a
-    column per level, and TF-IDF of words, pairs of words and (in short texts) pieces of words; it
-    is sparse if it is wide. "boosted" has numbers as they are with NaN for gaps, a code per
-    category, and components of the TF-IDF.
+    column per level, TF-IDF of words, pairs of words and (in short texts) pieces of words, and the
+    vectors of texts that have some, with a variance of 1 all together; it is sparse if it is wide.
+    "boosted" has numbers as they are with NaN for gaps, a code per category, and components of the
+    TF-IDF and of the vectors.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     blocks_ : list of int
-        How many columns of "linear" are numbers, categories and words.
+        How many columns of "linear" are numbers, categories, words and vectors of texts.
     """
 
     def __init__(self, kinds, random_state):
@@ -57,18 +58,22 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         fitted = [_fitted_counters(text) for text in _texts(rows)]
         self.counters_ = [counters for counters, _ in fitted]
         words = [_beside(counts) for _, counts in fitted if counts]
+        given = _vectors(rows)
+        self.centres_ = [vectors.mean(0) for vectors in given]
+        self.spreads_ = [float(np.sqrt(vectors.var(0).sum())) for vectors in given]
+        vectors = self._scaled_vectors(rows)
         self.blocks_ = [
             1 + raw.shape[1] + int(self.gaps_.sum()), sum(map(_n_columns, self.frequent_)),
-            sum(counts.shape[1] for counts in words),
+            sum(counts.shape[1] for counts in words), sum(one.shape[1] for one in vectors),
         ]  # fmt: skip
         self.components_ = []
         if "boosted" in self.kinds:
-            self.components_ = [self._fitted_components(counts) for counts in words]
-        return self._matrices(rows, words)
+            self.components_ = [self._fitted_components(part) for part in [*words, *vectors]]
+        return self._matrices(rows, [*words, *vectors])
 
     def transform(self, rows):
         """Dict from kind to matrix (n_rows, n_columns)."""
-        return self._matrices(rows, self._words(rows))
+        return self._matrices(rows, [*self._words(rows), *self._scaled_vectors(rows)])
 
     def _fitted_components(self, counts):
         count = min(N_COMPONENTS, min(counts.shape) - 1)
@@ -85,6 +90,14 @@ class RowFeatures(TransformerMixin, BaseEstimator):
             if counters
         ]
 
+    def _scaled_vectors(self, rows):
+        """For each text column that has vectors, these (n_rows, d) about 0."""
+        scales = zip(self.centres_, self.spreads_, strict=True)
+        return [
+            (vectors - centre) / (spread or 1.0)
+            for vectors, (centre, spread) in zip(_vectors(rows), scales, strict=True)
+        ]
+
     def _codes(self, rows):
         """For each category, which of its levels a row has, (n_rows,): -1 for one not seen."""
         return [
@@ -92,28 +105,28 @@ class RowFeatures(TransformerMixin, BaseEstimator):
             for known, column in zip(self.levels_, _levels(rows).T, strict=True)
         ]
 
-    def _matrices(self, rows, words):
-        wide = self._wide(rows, words) if set(self.kinds) - {"boosted"} else None
+    def _matrices(self, rows, texts):
+        wide = self._wide(rows, texts) if set(self.kinds) - {"boosted"} else None
         return {
-            kind: self._narrow(rows, words) if kind == "boosted" else wide for kind in self.kinds
+            kind: self._narrow(rows, texts) if kind == "boosted" else wide for kind in self.kinds
         }
 
-    def _wide(self, rows, words):
+    def _wide(self, rows, texts):
         raw = _numbers(rows)
         z = soften(np.nan_to_num(self.scaler_.transform(raw)))
         # The first column, of zeros, is for tables that have nothing to be read.
         numbers = [np.zeros((len(z), 1)), z, np.isnan(raw[:, self.gaps_]).astype(float)]
         levels = list(map(_one_hot, self._codes(rows), self.frequent_))
-        parts = map(sparse.csr_matrix, [*numbers, *levels, *words])
+        parts = map(sparse.csr_matrix, [*numbers, *levels, *texts])
         matrix = sparse.hstack(list(parts), format="csr")
         return matrix if matrix.shape[1] > WIDE else matrix.toarray()
 
-    def _narrow(self, rows, words):
+    def _narrow(self, rows, texts):
         parts = [np.zeros((rows.n_rows, 1)), _numbers(rows)]
         parts += [codes[:, None].astype(float) for codes in self._codes(rows)]
-        for counts, components in zip(words, self.components_, strict=True):
+        for part, components in zip(texts, self.components_, strict=True):
             if components is not None:
-                parts.append(components.transform(counts))
+                parts.append(components.transform(part))
         return np.concatenate(parts, axis=1)
 
 
@@ -144,6 +157,10 @@ def _one_hot(codes, frequent):
 
 def _texts(rows):
     return [beginnings(field.text) for field in rows.fields if field.kind == "text"]
+
+
+def _vectors(rows):
+    return [field.vectors for field in rows.fields if field.vectors is not None]
 
 
 def _beside(counts):

@@ -61,8 +61,11 @@ class VirtualFit:
         with own_draws(), torch.device("meta"):
             rows = serializer.serialize(table.frame)
             codec.fit(table.y)
-            # Cells are hidden by drawn numbers, of which there are none.
-            still = params | {"dropout": 0.0}
+            # Cells are hidden by drawn numbers, of which there are none. What a transformer makes
+            # of texts takes as many tokens as TF-IDF does.
+            texts = params["text_features"]
+            texts = texts if isinstance(texts, (bool, str)) else True
+            still = params | {"dropout": 0.0, "text_features": texts}
             self.plan = resolve(still, methods, rows, serializer, codec, {}, computing, 0)
             if self.plan.reading.estimates:
                 moments = axis_moments(codec, table.y, table.weight)

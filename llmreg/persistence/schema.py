@@ -190,6 +190,10 @@ def _counts_words(vectorizer):
     return _reads_texts(vectorizer) and places and same and len(idf) == len(words)
 
 
+def _transformer(value):
+    return name_of(type(value)) in TRANSFORMERS
+
+
 def _no_cache(pipeline):
     return getattr(pipeline, "memory", None) is None
 
@@ -204,13 +208,13 @@ CODEC = {"edges_": FLOATS, "values_": FLOATS}
 PROMPTS = {
     "tokenizer": lambda value: value is None, "featurizer": a("CellFeaturizer"),
     "max_prompt_tokens": WHOLE, "max_text_tokens": WHOLE, "n_soft": SMALL,
-    "estimates": maybe(a("RowEstimates")), "layout": a("SlotLayout"),
-    "number_input": one_of("text", "text+value", "value"),
+    "text_vectors": maybe(a("TextVectors")), "estimates": maybe(a("RowEstimates")),
+    "layout": a("SlotLayout"), "number_input": one_of("text", "text+value", "value"),
 }  # fmt: skip
 COUNTERS = {"vocabulary_": maybe(each(dict, WHOLE)), "fixed_vocabulary_": maybe(flag)}
 TRANSFORMERS = (
     "CountVectorizer", "TfidfVectorizer", "TfidfTransformer", "HashingVectorizer", "TruncatedSVD",
-    "Pipeline", "FeatureUnion", "Normalizer", "StandardScaler", "MaxAbsScaler",
+    "Pipeline", "FeatureUnion", "Normalizer", "StandardScaler", "MaxAbsScaler", "TextEncoder",
 )  # fmt: skip
 
 
@@ -242,7 +246,7 @@ CLASSES = {
                        and a("StageSettings")(pair[1])),
     }),
     "Reading": _class("llmreg.config.plan", {
-        "text_features": lambda value: flag(value) or a(*TRANSFORMERS)(value),
+        "text_features": lambda value: flag(value) or _transformer(value),
         "estimates": each(tuple, text),
     }),
     "Computing": _class("llmreg.config.plan", {"device": lambda value: _device(value)}),
@@ -272,15 +276,17 @@ CLASSES = {
     "CellFeaturizer": _class("llmreg.prompts.cells", {
         **dict.fromkeys(("numbers", "categories", "texts"), flag),
         **dict.fromkeys(("n_knots", "n_edges", "n_components", "n_estimates_"), SMALL),
-        "text_transformer": maybe(a(*TRANSFORMERS)), "random_state": SEED,
-        "scaler_": a("NumberScaler"), "knots_": array("f", 2), "edges_": array("f", 2),
+        "random_state": SEED, "scaler_": a("NumberScaler"),
+        **dict.fromkeys(("knots_", "edges_"), array("f", 2)),
         "levels_": each(list, each(dict, WHOLE)), "text_models_": each(list, a("TextFeaturizer")),
     }),
     "TextFeaturizer": _class("llmreg.prompts.cells", {
-        "transformer": maybe(a(*TRANSFORMERS)), "n_components": SMALL, "random_state": SEED,
-        "model_": maybe(a(*TRANSFORMERS)), "svd_": maybe(a("TruncatedSVD")),
-        "mean_": maybe(FLOATS), "spread_": maybe(FLOATS),
+        "n_components": SMALL, "random_state": SEED, "model_": maybe(a("TfidfVectorizer")),
+        "svd_": maybe(a("TruncatedSVD")), **dict.fromkeys(("mean_", "spread_"), maybe(FLOATS)),
     }),
+    "TextVectors": _class("llmreg.tables.text_vectors", {
+        "transformers_": each(list, _transformer)}),
+    "TextEncoder": _class("llmreg.config.text_encoder", {"n_features_out_": SMALL}),
     "NumberScaler": _class("llmreg.estimates.scaling", {"mean_": FLOATS, "scale_": FLOATS}),
     "RowEstimates": _class("llmreg.estimates.row_estimates", {
         "codec": lambda value: a(*_codecs())(value),
@@ -292,6 +298,7 @@ CLASSES = {
         "scaler_": a("NumberScaler"), "gaps_": array("b"), "levels_": each(list, each(dict, WHOLE)),
         "frequent_": each(list, array("b")), "components_": each(list, maybe(a("TruncatedSVD"))),
         "counters_": each(list, each(list, a("TfidfVectorizer"))),
+        "centres_": each(list, FLOATS), "spreads_": each(list, FINITE),
         "blocks_": maybe(each(list, WHOLE))}),
     "GaussianKernelRidge": _class("llmreg.estimates.kernel_ridge", {
         "blocks": each(list, WHOLE), "random_state": SEED, "gamma_": FINITE, "penalty_": FINITE,

@@ -42,23 +42,18 @@ class CellFeaturizer:
         Knots of each number's curve, at quantiles of the training values.
     n_edges : int
         Quantiles of each number's training values, between which it is read piece by piece.
-    text_transformer : estimator or None
-        A scikit-learn transformer from strings to a matrix, fitted per text column. None:
-        TF-IDF reduced to ``n_components`` by a truncated SVD.
     n_components : int
-        Size of the default text features.
+        Size of the text features of fields without vectors: TF-IDF, reduced by a truncated SVD.
     random_state : int
         Seed of the SVD.
     """
 
-    def __init__(self, *, numbers, categories, texts, n_knots, n_edges, text_transformer,
-                 n_components, random_state):  # fmt: skip
+    def __init__(self, *, numbers, categories, texts, n_knots, n_edges, n_components, random_state):
         self.numbers = numbers
         self.categories = categories
         self.texts = texts
         self.n_knots = n_knots
         self.n_edges = n_edges
-        self.text_transformer = text_transformer
         self.n_components = n_components
         self.random_state = random_state
 
@@ -73,11 +68,10 @@ class CellFeaturizer:
         self.n_estimates_ = int(estimates.sum())
         self.levels_ = [self._seen(field) for field in self._category_fields(rows)]
         self.text_models_ = [
-            TextFeaturizer(self.text_transformer, self.n_components, self.random_state)
-            for _ in self._text_fields(rows)
+            TextFeaturizer(self.n_components, self.random_state) for _ in self._text_fields(rows)
         ]
         texts = [
-            model.fit_transform(field.text)
+            model.fit_transform(field.text, field.vectors)
             for model, field in zip(self.text_models_, self._text_fields(rows), strict=True)
         ]
         return self._values(rows, raw, texts)
@@ -85,7 +79,7 @@ class CellFeaturizer:
     def transform(self, rows):
         """:class:`CellValues` of serialised rows."""
         texts = [
-            model.transform(field.text)
+            model.transform(field.text, field.vectors)
             for model, field in zip(self.text_models_, self._text_fields(rows), strict=True)
         ]
         return self._values(rows, self._raw_numbers(rows), texts)
@@ -165,24 +159,21 @@ def _codes(field, levels):
 
 
 class TextFeaturizer:
-    """Features of one text column: TF-IDF, reduced by SVD, standardised; or a user's transformer.
+    """Features of one text column, standardised: TF-IDF reduced by SVD, or vectors that are there.
 
     Words and word pairs where cells hold several words; character n-grams where they don't
     (codes, SMILES strings, part numbers).
     """
 
-    def __init__(self, transformer, n_components, random_state):
-        self.transformer = transformer
+    def __init__(self, n_components, random_state):
         self.n_components = n_components
         self.random_state = random_state
 
-    def fit_transform(self, texts):
-        """Fit on an array of strings and return (n, k) float32 features."""
-        from sklearn.base import clone
-
-        if self.transformer is not None:
-            self.model_ = self._seeded(clone(self.transformer))
-            return self._scale(self._dense(self.model_.fit_transform(texts)), fit=True)
+    def fit_transform(self, texts, vectors=None):
+        """Fit on an array of strings, or their vectors, and return (n, k) float32 features."""
+        self.model_ = None
+        if vectors is not None:
+            return self._scale(vectors, fit=True)
         texts = beginnings(texts)
         self.model_ = self._vectorizer(texts)
         try:
@@ -199,22 +190,13 @@ class TextFeaturizer:
             reduced = self.svd_.fit_transform(matrix)
         return self._scale(reduced, fit=True)
 
-    def transform(self, texts):
-        """(n, k) float32 features of an array of strings."""
+    def transform(self, texts, vectors=None):
+        """(n, k) float32 features of an array of strings, or of their vectors."""
+        if vectors is not None:
+            return self._scale(vectors)
         if self.model_ is None:
             return np.zeros((len(texts), 0), np.float32)
-        if self.transformer is not None:
-            return self._scale(self._dense(self.model_.transform(texts)))
         return self._scale(self.svd_.transform(self.model_.transform(beginnings(texts))))
-
-    def _seeded(self, transformer):
-        """With our seed where it (or a step of it) would draw from numpy's global state."""
-        unseeded = {
-            name: self.random_state
-            for name, value in transformer.get_params().items()
-            if name.split("__")[-1] == "random_state" and value is None
-        }
-        return transformer.set_params(**unseeded)
 
     @staticmethod
     def _vectorizer(texts):
@@ -225,10 +207,6 @@ class TextFeaturizer:
         return TfidfVectorizer(
             sublinear_tf=True, min_df=min_df, lowercase=lowercase, max_features=50_000, **kind
         )
-
-    @staticmethod
-    def _dense(matrix):
-        return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, np.float64)
 
     def _scale(self, matrix, fit=False):
         if fit:

@@ -234,8 +234,9 @@ class Prompts:
 
     Attributes
     ----------
+    text_vectors : llmreg.tables.text_vectors.TextVectors or None
     estimates : llmreg.estimates.row_estimates.RowEstimates or None
-        Fitted; extends rows before they are encoded.
+        Fitted; they extend rows, in this order, before they are encoded.
     """
 
     def __init__(self, tokenizer, featurizer, *, max_prompt_tokens, max_text_tokens, n_soft):
@@ -244,12 +245,13 @@ class Prompts:
         self.max_prompt_tokens = max_prompt_tokens
         self.max_text_tokens = max_text_tokens
         self.n_soft = n_soft
+        self.text_vectors = None
         self.estimates = None
 
     def fit_encode(self, rows):
         """Fit the cells' scales and features on training rows, and encode them.
 
-        They are extended already where there are estimates.
+        They are extended already where there are vectors of texts, or estimates.
         """
         cells = self.featurizer.fit_transform(rows)
         self.layout = SlotLayout(
@@ -263,17 +265,22 @@ class Prompts:
         return self.encode_extended(self.extend(rows))
 
     def extend(self, rows):
-        """Serialised rows with the estimates, if there are any."""
+        """Serialised rows with vectors of texts and estimates, if there are any."""
+        rows = self._with_vectors(rows)
         return rows if self.estimates is None else self.estimates.extend(rows)
 
     def extend_training(self, rows, y, weight):
         """The same for further training rows, whose estimates are held out."""
+        rows = self._with_vectors(rows)
         if self.estimates is None:
             return rows
         return self.estimates.extend_training(rows, y, weight)
 
+    def _with_vectors(self, rows):
+        return rows if self.text_vectors is None else self.text_vectors.extend(rows)
+
     def encode_extended(self, rows):
-        """The same for rows that have their estimates already."""
+        """The same for rows that are extended already."""
         return self._encode(rows, self.featurizer.transform(rows))
 
     def _encode(self, rows, cells):

@@ -36,7 +36,6 @@ def fit_prompts(plan, base, rows, codec):
     texts = reading.text_features
     featurizer = CellFeaturizer(
         numbers=reading.number_input != "text", categories=fresh, texts=texts is not False,
-        text_transformer=None if isinstance(texts, bool) else texts,
         n_knots=N_KNOTS, n_edges=N_EDGES, n_components=N_COMPONENTS, random_state=plan.seed,
     )  # fmt: skip
     n_soft = 0 if texts is False else N_SOFT

@@ -32,6 +32,8 @@ class Field:
         seconds as a fraction) without those that were constant in training.
     estimate : bool, default=False
         Whether it is a regressor's estimate of the target, and no column of the table.
+    vectors : ndarray of shape (n_rows, d), dtype float64, or None, default=None
+        What a transformer of the user's makes of texts.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Field:
     numbers: np.ndarray | None
     number_names: tuple[str, ...]
     estimate: bool = False
+    vectors: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class SerializedRows:
             replace(
                 field, text=field.text[rows], missing=field.missing[rows],
                 numbers=None if field.numbers is None else field.numbers[rows],
+                vectors=None if field.vectors is None else field.vectors[rows],
             )
             for field in self.fields
         ]  # fmt: skip
@@ -121,6 +125,8 @@ class SerializedRows:
                 missing=np.append(mine.missing, other.missing),
                 numbers=None if mine.numbers is None else np.append(
                     mine.numbers, other.numbers, axis=0),
+                vectors=None if mine.vectors is None else np.append(
+                    mine.vectors, other.vectors, axis=0),
             )
             for mine, other in zip(self.fields, others.fields, strict=True)
         ]  # fmt: skip

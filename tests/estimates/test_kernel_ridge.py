@@ -67,10 +67,20 @@ def test_the_block_that_matters_gets_the_emphasis():
     X, z, _ = _rows(200)
     rng = np.random.RandomState(1)
     noise = rng.randn(200, 5)
-    model = GaussianKernelRidge([5, 3], 0).fit(np.hstack([noise, X]), z)
-    assert model.factors_[1] / model.factors_[0] > 2
-    other = GaussianKernelRidge([3, 5], 0).fit(np.hstack([X, noise]), z)
-    assert other.factors_[1] < other.factors_[0]
+    model = GaussianKernelRidge([5, 0, 3], 0).fit(np.hstack([noise, X]), z)
+    assert model.factors_[2] / model.factors_[0] > 2
+    other = GaussianKernelRidge([3, 0, 5], 0).fit(np.hstack([X, noise]), z)
+    assert other.factors_[2] < other.factors_[0]
+
+
+def test_of_two_blocks_of_texts_one_that_says_nothing_is_left_out():
+    X, z, _ = _rows(200)
+    noise = np.random.RandomState(1).randn(200, 9)
+    for columns, blocks, idle in (((noise, X), [0, 0, 9, 3], 2), ((X, noise), [0, 0, 3, 9], 3)):
+        model = GaussianKernelRidge(blocks, 0).fit(np.hstack(columns), z)
+        assert model.factors_[idle] == 0 < model.factors_[5 - idle]
+    both = GaussianKernelRidge([0, 0, 1, 2], 0).fit(X, z)
+    assert (both.factors_[2:] > 0).all()  # each knows a part
 
 
 def test_what_is_smooth_is_learnt_and_unseen_estimates_tell_how_well():

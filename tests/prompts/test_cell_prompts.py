@@ -32,7 +32,7 @@ def _rows(frame=FRAME, **kwargs):
 def _featurizer(numbers=True, categories=True, texts=True):
     return CellFeaturizer(
         numbers=numbers, categories=categories, texts=texts, n_knots=3, n_edges=3,
-        text_transformer=None, n_components=4, random_state=0,
+        n_components=4, random_state=0,
     )  # fmt: skip
 
 

@@ -5,19 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator
 from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
-from sklearn.pipeline import make_pipeline
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from llmreg import RowSerializer
 from llmreg.prompts.cells import CLIP, CellFeaturizer, TextFeaturizer
 
 
 def _featurizer(numbers=True, categories=True, texts=True, **kwargs):
-    settings = (
-        dict(n_knots=3, n_edges=4, text_transformer=None, n_components=5, random_state=0) | kwargs
-    )
+    settings = dict(n_knots=3, n_edges=4, n_components=5, random_state=0) | kwargs
     return CellFeaturizer(numbers=numbers, categories=categories, texts=texts, **settings)
 
 
@@ -224,7 +220,7 @@ CODES = _texts("CCO", "CCN", "c1ccccc1", "CC(=O)O", "NCCO", "OCC")
 
 
 def test_several_words_are_counted_as_words_and_pairs():
-    model = TextFeaturizer(None, 3, 0)
+    model = TextFeaturizer(3, 0)
     model.fit_transform(WORDY)
     terms = set(model.model_.get_feature_names_out())
     assert {"red", "house", "red big", "small house"} <= terms
@@ -232,7 +228,7 @@ def test_several_words_are_counted_as_words_and_pairs():
 
 
 def test_single_words_are_counted_by_their_characters():
-    model = TextFeaturizer(None, 3, 0)
+    model = TextFeaturizer(3, 0)
     model.fit_transform(CODES)
     terms = set(model.model_.get_feature_names_out())
     assert {"C", "c", "CC", "(=O)"} <= terms  # the case of a letter is kept
@@ -240,10 +236,10 @@ def test_single_words_are_counted_by_their_characters():
 
 
 def test_rare_terms_are_dropped_from_long_tables_alone():
-    short = TextFeaturizer(None, 3, 0)
+    short = TextFeaturizer(3, 0)
     short.fit_transform(WORDY)
     assert "red big" in short.model_.get_feature_names_out()
-    long = TextFeaturizer(None, 3, 0)
+    long = TextFeaturizer(3, 0)
     long.fit_transform(np.concatenate([WORDY] * 6 + [_texts("unique words here")]))
     terms = set(long.model_.get_feature_names_out())
     assert "red big" in terms and "unique" not in terms
@@ -251,7 +247,7 @@ def test_rare_terms_are_dropped_from_long_tables_alone():
 
 def test_features_are_the_reduced_standardised_tfidf():
     texts = WORDY[:-2]  # without symmetry, in which a component would be constant
-    model = TextFeaturizer(None, 3, 7)
+    model = TextFeaturizer(3, 7)
     found = model.fit_transform(texts)
     tfidf = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2)).fit_transform(texts)
     reduced = TruncatedSVD(3, random_state=7).fit_transform(tfidf)
@@ -262,15 +258,15 @@ def test_features_are_the_reduced_standardised_tfidf():
 
 
 def test_there_are_no_more_features_than_rows_and_terms_allow():
-    assert TextFeaturizer(None, 64, 0).fit_transform(WORDY).shape == (9, 8)
-    assert TextFeaturizer(None, 64, 0).fit_transform(_texts("a a", "b b", "aa bb")).shape[1] <= 2
+    assert TextFeaturizer(64, 0).fit_transform(WORDY).shape == (9, 8)
+    assert TextFeaturizer(64, 0).fit_transform(_texts("a a", "b b", "aa bb")).shape[1] <= 2
 
 
 @pytest.mark.parametrize(
     "texts", [("", "", ""), ("one text",), ("\u200b \u200b", ""), ("a b c", "a b c")], ids=str
 )
 def test_texts_without_features_do_no_harm(texts):
-    model = TextFeaturizer(None, 4, 0)
+    model = TextFeaturizer(4, 0)
     found = model.fit_transform(_texts(*texts))
     assert len(found) == len(texts) and np.isfinite(found).all()
     later = model.transform(_texts("something else", ""))
@@ -286,50 +282,21 @@ def test_a_column_without_features_beside_one_with_features_is_zero(frame):
 
 
 def test_unheard_of_words_are_the_average_text():
-    model = TextFeaturizer(None, 3, 0)
+    model = TextFeaturizer(3, 0)
     model.fit_transform(WORDY)
     later = model.transform(_texts("zebra", "Red big house"))
     np.testing.assert_allclose(later[0], model.transform(_texts(""))[0], atol=1e-6)
     assert np.abs(later[1] - later[0]).max() > 0.1
 
 
-class _Length(BaseEstimator):
-    """Two features: the length of a text, and a constant."""
-
-    def fit_transform(self, texts):
-        self.longest_ = max(map(len, texts))
-        return self.transform(texts)
-
-    def transform(self, texts):
-        return np.array([[len(text), 3.0] for text in texts])
-
-
-def test_the_users_transformer_replaces_tfidf():
-    own = _Length()
-    model = TextFeaturizer(own, 64, 0)
-    found = model.fit_transform(WORDY)
-    lengths = np.array([len(text) for text in WORDY])
-    np.testing.assert_allclose(found[:, 0], (lengths - lengths.mean()) / lengths.std(), rtol=1e-5)
-    assert (found[:, 1] == 0).all()
-    assert not hasattr(own, "longest_")
-    assert model.transform(_texts("x" * 10**6))[0].tolist() == [CLIP, 0.0]
-
-
-def test_sparse_features_of_the_users_transformer_are_read():
-    found = TextFeaturizer(HashingVectorizer(n_features=16), 64, 0).fit_transform(WORDY)
-    assert found.shape == (9, 16) and np.isfinite(found).all() and found.any()
-
-
-def test_the_users_transformer_gets_our_seed_where_it_has_none():
-    def features(seed, random_state):
-        svd = TruncatedSVD(3, n_iter=1, random_state=random_state)
-        steps = HashingVectorizer(n_features=64), svd
-        return TextFeaturizer(make_pipeline(*steps), 64, seed).fit_transform(WORDY)
-
-    state = np.random.get_state()[1].copy()  # noqa: NPY002
-    np.testing.assert_array_equal(features(1, None), features(1, None))
-    np.testing.assert_array_equal(features(1, None), features(2, 1))  # its own seed is kept
-    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
+def test_vectors_that_are_there_replace_tfidf():
+    lengths = np.array([[len(text), 3.0] for text in WORDY])
+    model = TextFeaturizer(64, 0)
+    found = model.fit_transform(WORDY, lengths)
+    expected = (lengths[:, 0] - lengths[:, 0].mean()) / lengths[:, 0].std()
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5)
+    assert (found[:, 1] == 0).all() and found.dtype == np.float32
+    assert model.transform(_texts("any"), np.array([[1e6, 3.0]])).tolist() == [[CLIP, 0.0]]
 
 
 def test_each_text_column_has_features_of_its_own(frame):

@@ -45,7 +45,7 @@ def _text_prompts(tokenizer, number_input="text", n_soft=0, chat_template=False,
     settings = dict(max_prompt_tokens=1000, max_text_tokens=1000) | kwargs
     featurizer = CellFeaturizer(
         numbers=number_input != "text", categories=False, texts=bool(n_soft), n_knots=3, n_edges=3,
-        text_transformer=None, n_components=4, random_state=0,
+        n_components=4, random_state=0,
     )  # fmt: skip
     return TextPrompts(
         tokenizer, featurizer, number_input=number_input, n_soft=n_soft,

@@ -4,8 +4,10 @@ import os
 
 __all__ = [
     "explained",
+    "is_causal",
     "require_causal",
     "require_own_kernels",
+    "require_read",
     "require_vocabulary",
     "require_whole",
 ]
@@ -79,27 +81,39 @@ def explained(error, source, what, refusal=None):
 
 def require_causal(config, source):
     """ValueError if a configuration is not that of a causal language model."""
+    found = _what_else(config, source)
+    if found is None:
+        return
+    names = config.architectures or [type(config).__name__]
+    raise _Unsuitable(
+        f"{_named(source)} is not a causal language model: a {config.model_type!r} model "
+        f"({', '.join(names)}) {found}. Choose a model that generates text, such as one of the "
+        "families Llama, Qwen, Gemma, Mistral or GPT-2."
+    )
+
+
+def is_causal(config, source):
+    """Whether a configuration is that of a causal language model."""
+    return _what_else(config, source) is None
+
+
+def _what_else(config, source):
+    """What a model does that is no causal language model, in words; None of one that is."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
     kind, own = type(config), getattr(config, "auto_map", None) or {}
     asked = (source.model_kwargs or {}).get("is_decoder", False)
     if getattr(config, "is_encoder_decoder", False):
-        found = "reads with an encoder and writes with a decoder"
-    elif "AutoModelForCausalLM" in own:
-        return
-    elif kind not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        found = "does not write text from left to right"
-    elif kind in MODEL_FOR_MASKED_LM_MAPPING and not (
+        return "reads with an encoder and writes with a decoder"
+    if "AutoModelForCausalLM" in own:
+        return None
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return "does not write text from left to right"
+    if kind in MODEL_FOR_MASKED_LM_MAPPING and not (
         asked or getattr(config, "is_decoder", False) or getattr(config, "causal", False)
     ):
-        found = "fills in masked words and reads both ways"
-    else:
-        return
-    raise _Unsuitable(
-        f"{_named(source)} is not a causal language model: a {config.model_type!r} model "
-        f"({', '.join(config.architectures or [kind.__name__])}) {found}. Choose a model that "
-        "generates text, such as one of the families Llama, Qwen, Gemma, Mistral or GPT-2."
-    )
+        return "fills in masked words and reads both ways"
+    return None
 
 
 def require_own_kernels(config, source):
@@ -136,6 +150,17 @@ def require_whole(lm, missing, source):
             f"{_named(source)} has no weights for the layer that writes ({names[0]}): they were "
             f"saved from {', '.join(lm.config.architectures or ['a model'])} without it. Choose "
             "a checkpoint of the whole language model."
+        )
+
+
+def require_read(model, missing, source):
+    """ValueError if weights were missing that states come from: all but a pooler's."""
+    lacking = sorted(name for name in missing if "pool" not in name)
+    if lacking:
+        raise _Unsuitable(
+            f"{_named(source)} has no weights for {len(lacking)} of the parameters of a "
+            f"{type(model).__name__} ({lacking[0]}, ...), which would be random. Choose a whole "
+            "model that reads text."
         )
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "ModelSource",
     "load_config",
     "load_lm",
+    "load_reader",
     "load_tokenizer",
     "resolved_revision",
     "weights_checksum",
@@ -143,6 +144,44 @@ def load_lm(source, dtype=None):
         _forget_quantisation(lm)
     lm.config._commit_hash = _commit(source, lm)
     return lm
+
+
+def load_reader(source):
+    """Load a model of which states are read and nothing is written: an encoder or a language model.
+
+    Parameters
+    ----------
+    source : ModelSource or str
+
+    Returns
+    -------
+    model : transformers.PreTrainedModel
+        Without a head, in float32 and eval mode; the encoder alone where there is a decoder too.
+    writes : bool
+        Whether tokens see those before them alone.
+
+    Raises
+    ------
+    OSError, ValueError
+        As :func:`load_lm`; any kind of model that reads tokens will do.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    from llmreg.lm.loading.errors import is_causal, require_own_kernels, require_read
+
+    source = _as_source(source)
+    with _loading(source, "model") as where:
+        config = AutoConfig.from_pretrained(source.path, **where)
+        require_own_kernels(config, source)
+        model, report = AutoModel.from_pretrained(
+            source.path, dtype=torch.float32, output_loading_info=True,
+            **(where | (source.model_kwargs or {})),
+        )  # fmt: skip
+        require_read(model, report["missing_keys"], source)
+    if config.is_encoder_decoder:
+        model = model.get_encoder()
+    return model.eval(), is_causal(config, source)
 
 
 def load_config(source):
