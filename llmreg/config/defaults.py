@@ -27,7 +27,7 @@ ADAPTER_RATES, WHOLE_RATES = (1e-3, 1e-3), (2e-4, 5e-5)
 # Validations without a better one after which a stage stops. Fresh weights gain little from a
 # second stage, and where they gain they do so at once (docs/appendix/second_stage.md): it must
 # not cost much to see.
-PATIENCE, SHORT_PATIENCE = 10, 3
+PATIENCE, SHORT_PATIENCE = 10, 1
 # A second stage of few, long epochs is validated so often, or it could not end early.
 LONG_EPOCHS, VALIDATIONS = 3, 10
 

@@ -54,7 +54,7 @@ def test_no_patience_means_none():
 
 
 def test_the_second_stage_of_fresh_weights_has_little_patience():
-    assert [stage.n_iter_no_change for stage in _settings()] == [10, 3]
+    assert [stage.n_iter_no_change for stage in _settings()] == [10, 1]
     assert [stage.n_iter_no_change for stage in _settings(pretrained=True)] == [10, 10]
 
 
