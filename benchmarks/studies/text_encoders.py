@@ -146,7 +146,7 @@ def main():
 def report(table):
     """Print R² by table, and means over the tables that all choices have."""
     wide = table.groupby(["data", "choice"])["r2"].mean().unstack().dropna()
-    print(wide.round(3).to_string())
+    print(f"R²\n{wide.round(3).to_string()}\n")
     same = table[table["data"].isin(wide.index)]
     means = same.groupby("choice", sort=False).mean(numeric_only=True)
     print(means.drop(columns=["split", "max_rows"]).round(3).to_string())

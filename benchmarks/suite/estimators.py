@@ -31,10 +31,13 @@ PEERS = {
     "MiniLM + Ridge": Peer(text_peers.minilm_ridge, MINILM, group="text", pretrained=True),
     "MiniLM + HGB": Peer(text_peers.minilm_boosting, MINILM, group="text", pretrained=True),
 }
-SLOW = {  # minutes per fit: only on request
+ON_REQUEST = {
     "RegressLM": Peer(text_peers.regresslm, ("regress_lm", "sentencepiece"), group="text"),
+    "HGB on logs": Peer(peers.on_logs(peers.boosting)),
+    "CatBoost on logs": Peer(peers.on_logs(peers.catboost), ("catboost",)),
+    "Ridge on logs": Peer(peers.on_logs(peers.ridge)),
 }
-ALL_PEERS = PEERS | SLOW
+ALL_PEERS = PEERS | ON_REQUEST
 
 
 def llmreg_label(method, settings, tag):

@@ -108,6 +108,15 @@ def mlp(X, text, seed):
     return make_pipeline(features, scaled)
 
 
+def on_logs(make):
+    """The same peer on log(1 + y), for targets of at least 0 with a long tail."""
+
+    def make_on_logs(X, text, seed):
+        return TransformedTargetRegressor(make(X, text, seed), func=np.log1p, inverse_func=np.expm1)
+
+    return make_on_logs
+
+
 def catboost(X, text, seed):
     return CatBoost(text, seed)
 

@@ -41,6 +41,8 @@ ROOT = Path(__file__).parents[2]
          "--rows", "60", "--test-rows", "20"],
         ["studies.recipes", "--tables", "auto-mpg", "--recipes", "genre2-ce", "ours",
          "--rows", "100", "--seeds", "1", "--set", "sft_epochs=1", "align_epochs=1"],
+        ["studies.text_encoders", "--data", "auto-mpg", "--try", "Ridge + TF-IDF",
+         "llmreg + TF-IDF", "--max-rows", "60"],
         ["studies.shapes", "--tables", "auto-mpg", "--shapes", "32x1", "64x2", "--epochs", "1"],
         ["suite", "--data", "diabetes", "--estimators", "mean", "Ridge", "--llmreg", "--splits",
          "1"],

@@ -316,3 +316,10 @@ def test_two_runs_add_to_one_file(tmp_path):
     assert files[1].finished(9)[[*KEY, "r2"]].to_numpy().tolist() == [
         ["a", 0, "y", 9, 0.5], ["a", 0, "x", 9, 0.7],
     ]  # fmt: skip
+
+
+def test_peers_on_logs_predict_in_the_units_of_y(folder):
+    X = pd.DataFrame({"size": np.arange(60.0)})
+    y = np.expm1(X["size"].to_numpy() / 10)
+    model = peers.on_logs(peers.ridge)(X, (), 0).fit(X, y)
+    np.testing.assert_allclose(model.predict(X), y, rtol=0.05, atol=0.1)
