@@ -1,5 +1,7 @@
 """Serialised rows as matrices: one for slopes, with a column per word, and one for trees."""
 
+from itertools import combinations
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -19,9 +21,11 @@ SHORT = 200  # characters; longer texts have words enough, and pieces of words t
 class RowFeatures(TransformerMixin, BaseEstimator):
     """Matrices of serialised rows, one for each kind of regressor.
 
-    "linear" has numbers standardised, and pulled in where they are far out, with flags for gaps, a
-    column per level, TF-IDF of words, pairs of words and (in short texts) pieces of words, and the
-    vectors of texts that have some, with a variance of 1 all together; it is sparse if it is wide.
+    Numbers are those of the cells, and how alike the vectors of each two texts of a row are (their
+    cosine). "linear" has numbers standardised, and pulled in where they are far out, with flags for
+    gaps, a column per level, TF-IDF of words, pairs of words and (in short texts) pieces of words,
+    and the vectors of texts that have some, with a variance of 1 all together; it is sparse if it
+    is wide.
     "boosted" has numbers as they are with NaN for gaps, a code per category, and components of the
     TF-IDF and of the vectors.
 
@@ -132,6 +136,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
 
 def _numbers(rows):
     parts = [field.numbers for field in rows.fields if field.numbers is not None]
+    parts += _likeness(rows)
     return np.concatenate(parts, axis=1) if parts else np.zeros((rows.n_rows, 0))
 
 
@@ -157,6 +162,20 @@ def _one_hot(codes, frequent):
 
 def _texts(rows):
     return [beginnings(field.text) for field in rows.fields if field.kind == "text"]
+
+
+def _likeness(rows):
+    """For each two texts of a row whose vectors are of one kind the cosine between them, (n_rows,
+    1): how alike two sentences are is in neither of them."""
+    return [
+        np.einsum("nd, nd -> n", a, b)[:, None] / np.maximum(_norm(a) * _norm(b), 1e-12)
+        for a, b in combinations(_vectors(rows), 2)
+        if a.shape[1] == b.shape[1]
+    ]
+
+
+def _norm(vectors):
+    return np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def _vectors(rows):

@@ -1,5 +1,7 @@
 """Rows as matrices: what ridge regression and trees get to read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -102,3 +104,72 @@ def test_levels_are_told_apart_to_the_last_character():
     X = pd.DataFrame({"colour": ["a", "a\0", "a", "a\0"]})
     found = RowFeatures(("boosted",), 0).fit_transform(_rows(X))["boosted"]
     assert found[:, 1].tolist() == [0, 1, 0, 1]
+
+
+# -- vectors of texts -------------------------------------------------------------------------
+
+
+def _with_vectors(rows, *vectors):
+    """Rows whose text fields have vectors, in order."""
+    given = iter(vectors)
+    fields = [
+        replace(field, vectors=next(given)) if field.kind == "text" else field
+        for field in rows.fields
+    ]
+    return replace(rows, fields=tuple(fields))
+
+
+def _dense(matrix):
+    return matrix.toarray() if sparse.issparse(matrix) else matrix
+
+
+def _pairs(n=40):
+    rng = np.random.RandomState(0)
+    words = [" ".join(rng.choice(list("pqrstuvw"), 4)) for _ in range(n)]
+    X = pd.DataFrame({"size": rng.randn(n), "text": words, "other": words[::-1]})
+    return RowSerializer(column_kinds={"text": "text", "other": "text"}).fit(X).serialize(X)
+
+
+def test_vectors_are_columns_of_a_variance_of_one_for_slopes_and_components_for_trees():
+    rows = _rows(_table()[["text"]])
+    vectors = 7 + 3 * np.random.RandomState(1).randn(60, 5)
+    features = RowFeatures(BOTH, 0)
+    plain = features.fit_transform(rows)
+    found = features.fit_transform(_with_vectors(rows, vectors))
+    assert features.blocks_[3] == 5
+    wide = _dense(found["linear"])[:, -5:]
+    assert wide.shape[1] + plain["linear"].shape[1] == found["linear"].shape[1]
+    assert wide.var(0).sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(wide, (vectors - vectors.mean(0)) / np.sqrt(vectors.var(0).sum()))
+    assert found["boosted"].shape[1] == plain["boosted"].shape[1] + 4
+    new = features.transform(_with_vectors(rows.take(np.array([3])), vectors[[3]]))
+    np.testing.assert_allclose(_dense(new["linear"])[0, -5:], wide[3])
+    np.testing.assert_allclose(new["boosted"][0], found["boosted"][3], atol=1e-12)
+
+
+def test_vectors_that_are_all_alike_are_zeros():
+    rows = _with_vectors(_rows(_table()[["text"]]), np.full((60, 3), 2.0))
+    found = RowFeatures(BOTH, 0).fit_transform(rows)
+    assert not _dense(found["linear"])[:, -3:].any()
+    assert np.isfinite(found["boosted"]).all()
+
+
+def test_how_alike_two_texts_are_is_a_number():
+    rng = np.random.RandomState(2)
+    a, b = rng.randn(40, 6), rng.randn(40, 6)
+    a[5] = 0.0  # a text of which nothing is known is like no other
+    rows = _with_vectors(_pairs(), a, b)
+    found = RowFeatures(("boosted",), 0).fit_transform(rows)["boosted"]
+    expected = [
+        x @ y / (np.linalg.norm(x) * np.linalg.norm(y)) if x.any() else 0.0
+        for x, y in zip(a, b, strict=True)
+    ]
+    np.testing.assert_allclose(found[:, 2], expected)
+    assert found[5, 2] == 0.0
+
+
+def test_vectors_of_two_kinds_are_not_compared():
+    rng = np.random.RandomState(2)
+    rows = _with_vectors(_pairs(), rng.rand(40, 6), rng.rand(40, 5))
+    features = RowFeatures(("linear",), 0).fit(rows)
+    assert features.blocks_[0] == RowFeatures(("linear",), 0).fit(_pairs()).blocks_[0]

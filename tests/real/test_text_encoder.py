@@ -11,7 +11,7 @@ import pytest
 from transformers import AutoModel, AutoTokenizer
 
 from benchmarks.real_weights import real_model, sentence_encoder
-from llmreg import LLMRegressor, TextEncoder
+from llmreg import LLMRegressor, RowSerializer, TextEncoder
 
 pytestmark = pytest.mark.real
 DATA = Path(__file__).parents[2] / "examples" / "data"
@@ -60,3 +60,28 @@ def test_words_never_seen_are_understood(folder):
         return np.corrcoef(model.predict(others[["review"]]), others["stars"])[0, 1]
 
     assert correlation(TextEncoder(folder)) > correlation("auto") + 0.05
+
+
+def test_how_alike_two_sentences_are_is_learnt(folder):
+    rng = np.random.RandomState(0)
+    same = [
+        ("A man plays the guitar", "Someone makes music"),
+        ("Two dogs run in the snow", "Animals play outside"),
+        ("The price of oil rises", "Fuel becomes more expensive"),
+        ("A child eats an apple", "A kid has some fruit"),
+        ("It rains in Spain", "The weather is wet"),
+        ("She writes a long letter", "A woman puts words on paper"),
+    ]
+    i, j = rng.randint(0, 6, (2, 160))
+    j = np.where(rng.rand(160) < 0.5, i, j)
+    alike, known = (i == j).astype(float), (i < 4) & (j < 4)  # nobody is shown the others
+    X = pd.DataFrame({"one": [same[a][0] for a in i], "other": [same[b][1] for b in j]})
+
+    def gap(reader):
+        texts = RowSerializer(column_kinds={"one": "text", "other": "text"})
+        model = LLMRegressor(fit_method="soft_ce", sft_epochs=2, serializer=texts,
+                             text_features=reader, estimates="both", random_state=0)  # fmt: skip
+        found = model.fit(X[known], alike[known]).predict(X[~known])
+        return found[alike[~known] == 1].mean() - found[alike[~known] == 0].mean()
+
+    assert gap(TextEncoder(folder)) > max(0.1, 2 * gap("auto"))
