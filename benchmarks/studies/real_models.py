@@ -3,6 +3,7 @@
     python -m benchmarks.studies.real_models --try methods               # methods on STS-B
     python -m benchmarks.studies.real_models --try rank=16 depth=8 rate=3e-4 --rows 300
     python -m benchmarks.studies.real_models --data chocolate_ratings --try default fresh both
+    python -m benchmarks.studies.real_models --try fresh "fresh+read by MiniLM"
     python -m benchmarks.studies.real_models --model gemma3 --seeds 3
 
 Weights: see benchmarks.real_weights. Tables: the suite's, from the folder LLMREG_DATA; where the
@@ -13,6 +14,7 @@ default's first stage. Lines that --out holds are not computed again. Seconds of
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ import pandas as pd
 from scipy.stats import pearsonr
 
 from benchmarks.datasets.stsb import TEMPLATE
-from benchmarks.real_weights import MODELS, real_model
+from benchmarks.real_weights import MODELS, real_model, sentence_encoder
 from benchmarks.suite.measure import figures
 from benchmarks.suite.tables import load_table
 from llmreg import (
@@ -31,6 +33,7 @@ from llmreg import (
     LLMRegressor,
     PretrainedModel,
     RowSerializer,
+    TextEncoder,
     ZeroShot,
 )
 
@@ -54,6 +57,7 @@ CHOICES = {
     "paper": {"codec": GridCodec(range(6)), "serializer": RowSerializer(TEMPLATE)},
     "all layers": {"adapters__depth": 1.0}, "cross-entropy first": {"sft_method": CE()},
 }  # fmt: skip
+READERS = {"read by MiniLM": sentence_encoder, "read by SmolLM2": partial(real_model, "smollm2")}
 SETTINGS = {
     "rank": "adapters__rank", "depth": "adapters__depth", "rate": "sft_learning_rate",
     "rate 2": "align_learning_rate", "batch": "batch_size", "epochs": "sft_epochs",
@@ -71,6 +75,8 @@ def estimator(names, model, seed):
         if value:
             number = float(value) if "." in value or "e" in value else int(value)
             found.set_params(**{SETTINGS[key]: number})
+        elif name in READERS:
+            found.set_params(text_features=TextEncoder(READERS[name]()))
         else:
             found.set_params(**CHOICES[key])
     return found
