@@ -63,7 +63,8 @@ class TextReader:
         if not texts:
             return []
         tokenizer = self.tokenizer
-        most = min(max_tokens, tokenizer.model_max_length)
+        positions = getattr(self.model.config, "max_position_embeddings", None) or np.inf
+        most = int(min(max_tokens, tokenizer.model_max_length, positions - self.writes))
         if not self.writes:
             return tokenizer(texts, truncation=True, max_length=most)["input_ids"]
         marks = tokenizer.bos_token_id, tokenizer.eos_token_id, 0

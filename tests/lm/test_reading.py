@@ -121,6 +121,10 @@ def test_long_texts_are_cut(folder, request):
                           ((long, 9), (long + "house", 9), (long, 12)))  # fmt: skip
     np.testing.assert_array_equal(cut, other)
     assert np.abs(cut - longer).max() > 1e-4
+    positions = reader.model.config.max_position_embeddings
+    most = positions - reader.writes
+    whole, beyond = (reader.read([long], "auto", n, 1)[0] for n in (most, 10**6))
+    np.testing.assert_array_equal(whole, beyond)
 
 
 def test_of_an_encoder_and_a_decoder_the_encoder_reads(pretrained_folder, tmp_path):
