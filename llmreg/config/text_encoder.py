@@ -116,7 +116,7 @@ class TextEncoder(DocumentedMixin, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n, n_features_out_), dtype float32
+        ndarray of shape (n, d), dtype float32
             Zeros for a text without tokens.
         """
         texts = _texts(X)
