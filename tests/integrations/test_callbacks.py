@@ -19,7 +19,7 @@ sklearn_callback = pytest.importorskip("sklearn.callback")  # from scikit-learn 
 
 QUICK = dict(
     sft_epochs=2, align_epochs=2, batch_size=20, validation_fraction=0.2, random_state=0,
-    estimates=None, text_features=False,
+    estimates=None, text_features=False, n_iter_no_change=10,
 )  # fmt: skip
 
 

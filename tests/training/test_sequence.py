@@ -346,7 +346,7 @@ def signal_in_step(monkeypatch):
 def test_a_signal_leaves_a_checkpoint_of_the_step_that_it_came_in(
     number, ks, table, tmp_path, handlers, signal_in_step, monkeypatch
 ):
-    params = SHORT | FITS["fresh"] | dict(estimates=None)
+    params = SHORT | FITS["fresh"] | dict(estimates=None, n_iter_no_change=10)
     expected = LLMRegressor(**params).fit(table.X, table.y)
     model = LLMRegressor(**params, checkpoint_dir=tmp_path, checkpoint_interval=1e9)
     installed = [signal.getsignal(n) for n in SIGNALS]
@@ -445,7 +445,7 @@ def test_a_fit_killed_a_few_times_ends_where_it_would_have(
 def test_a_terminated_process_ends_by_its_signal_and_its_fit_where_it_would_have(
     table, tmp_path, forkserver
 ):
-    params = SHORT | FITS["fresh"] | dict(estimates=None)
+    params = SHORT | FITS["fresh"] | dict(estimates=None, n_iter_no_change=10)
 
     def run(folder, result, terminated_in=0):
         process = forkserver.Process(
