@@ -129,7 +129,14 @@ class TextEncoder(DocumentedMixin, TransformerMixin, BaseEstimator):
         from llmreg.config.devices import training_device
         from llmreg.lm.loading.hub import ModelSource
 
-        return _opened(ModelSource(self.model, self.revision), training_device(self.device))
+        try:
+            return _opened(ModelSource(self.model, self.revision), training_device(self.device))
+        except (OSError, ValueError) as error:
+            error.add_note(
+                "This was for a TextEncoder, which has no token (log in with `hf auth login`) and "
+                "runs no code that comes with a model (choose another one); it needs no 'tiny'."
+            )
+            raise
 
 
 @lru_cache(maxsize=1)

@@ -24,10 +24,9 @@ class RowFeatures(TransformerMixin, BaseEstimator):
     Numbers are those of the cells, and how alike the vectors of each two texts of a row are (their
     cosine). "linear" has numbers standardised, and pulled in where they are far out, with flags for
     gaps, a column per level, TF-IDF of words, pairs of words and (in short texts) pieces of words,
-    and the vectors of texts that have some, with a variance of 1 all together; it is sparse if it
-    is wide.
-    "boosted" has numbers as they are with NaN for gaps, a code per category, and components of the
-    TF-IDF and of the vectors.
+    and the vectors of texts that have some, with a variance of 1 for each text column; it is sparse
+    if it is wide. "boosted" has numbers as they are with NaN for gaps, a code per category, and
+    components of the TF-IDF and of the vectors.
 
     Parameters
     ----------
@@ -62,9 +61,8 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         fitted = [_fitted_counters(text) for text in _texts(rows)]
         self.counters_ = [counters for counters, _ in fitted]
         words = [_beside(counts) for _, counts in fitted if counts]
-        given = _vectors(rows)
-        self.centres_ = [vectors.mean(0) for vectors in given]
-        self.spreads_ = [float(np.sqrt(vectors.var(0).sum())) for vectors in given]
+        self.centres_ = [vectors.mean(0) for vectors in _vectors(rows)]
+        self.spreads_ = [float(np.sqrt(vectors.var(0).sum())) for vectors in _vectors(rows)]
         vectors = self._scaled_vectors(rows)
         self.blocks_ = [
             1 + raw.shape[1] + int(self.gaps_.sum()), sum(map(_n_columns, self.frequent_)),

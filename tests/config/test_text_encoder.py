@@ -64,8 +64,9 @@ def test_illegal_parameters_are_refused(params, encoder):
 
 
 def test_a_model_that_is_not_there_is_told():
-    with pytest.raises(OSError, match="model='no/such-model-zq' could not be loaded"):
+    with pytest.raises(OSError, match="model='no/such-model-zq' could not be loaded") as raised:
         TextEncoder("no/such-model-zq").fit(TEXTS)
+    assert "for a TextEncoder, which has no token" in raised.value.__notes__[0]
 
 
 def test_clones_and_pickles_hold_no_weights_and_read_the_same(encoder):

@@ -133,13 +133,8 @@ def load_lm(source, dtype=None):
         config = AutoConfig.from_pretrained(source.path, **where)
         require_causal(config, source)
         require_own_kernels(config, source)
-        lm, report = AutoModelForCausalLM.from_pretrained(
-            source.path, dtype=dtype, output_loading_info=True,
-            # Left alone, transformers would ask the hub for adapters even where it must not.
-            adapter_kwargs={"local_files_only": where["local_files_only"]},
-            **(where | (source.model_kwargs or {})),
-        )  # fmt: skip
-        require_whole(lm, report["missing_keys"], source)
+        lm, missing = _opened(AutoModelForCausalLM, source, dtype, where)
+        require_whole(lm, missing, source)
     if _gguf(source):
         _forget_quantisation(lm)
     lm.config._commit_hash = _commit(source, lm)
@@ -174,14 +169,22 @@ def load_reader(source):
     with _loading(source, "model") as where:
         config = AutoConfig.from_pretrained(source.path, **where)
         require_own_kernels(config, source)
-        model, report = AutoModel.from_pretrained(
-            source.path, dtype=torch.float32, output_loading_info=True,
-            **(where | (source.model_kwargs or {})),
-        )  # fmt: skip
-        require_read(model, report["missing_keys"], source)
+        model, missing = _opened(AutoModel, source, torch.float32, where)
+        require_read(model, missing, source)
     if config.is_encoder_decoder:
         model = model.get_encoder()
     return model.eval(), is_causal(config, source)
+
+
+def _opened(kind, source, dtype, where):
+    """A model by one of transformers' automatic classes, and the names of weights it lacks."""
+    model, report = kind.from_pretrained(
+        source.path, dtype=dtype, output_loading_info=True,
+        # Left alone, transformers would ask the hub for adapters even where it must not.
+        adapter_kwargs={"local_files_only": where["local_files_only"]},
+        **(where | (source.model_kwargs or {})),
+    )  # fmt: skip
+    return model, report["missing_keys"]
 
 
 def load_config(source):
