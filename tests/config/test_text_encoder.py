@@ -118,6 +118,13 @@ def test_both_the_estimates_and_the_model_read_its_vectors(model, reviews):
     assert model.prompts_.encode(rows).cells.texts.shape == (3, 1, 128)
 
 
+def test_training_that_goes_on_reads_them_too(model, reviews):
+    X, y = reviews
+    rows = model.serializer_.serialize(X[:9])
+    found = model.prompts_.extend_training(rows, y[:9], np.ones(9)).fields[0].vectors
+    np.testing.assert_array_equal(found, model.prompts_.extend(rows).fields[0].vectors)
+
+
 def test_it_is_fitted_once_for_all_who_read_it(reviews, pretrained_folder, quick_fit, monkeypatch):
     calls, plain = [], TextEncoder.transform
 
