@@ -3,11 +3,13 @@
     python -m benchmarks.speed.scaling                       # about 15 minutes on a CPU core
     python -m benchmarks.speed.scaling --work predict --rows 10000 100000
     python -m benchmarks.speed.scaling --work default-fit    # as long as the estimator chooses
+    python -m benchmarks.speed.scaling --work predict-texts  # a million rows: half an hour
 
-The default model on Friedman #1's ten columns. Each size runs in a process of its own, whose peak
-memory is its own, and sizes take turns. Predicting: a model that was fitted to 1,000 rows predicts
-tables of each size. Fitting: an epoch of smoothed cross-entropy and one of GRPO, in batches of 64,
-preparation and validation included. The slope is that of log(seconds) over log(rows): 1 is linear.
+The default model on Friedman #1's ten columns; "predict-texts": and two texts
+(benchmarks/speed/long_tables.py). Each size runs in a process of its own, whose peak memory is its
+own, and sizes take turns. Predicting: a model that was fitted to 1,000 rows predicts tables of each
+size. Fitting: an epoch of smoothed cross-entropy and one of GRPO, in batches of 64, preparation and
+validation included. The slope is that of log(seconds) over log(rows): 1 is linear.
 """
 
 import argparse
@@ -15,11 +17,17 @@ import argparse
 import numpy as np
 from sklearn.datasets import make_friedman1
 
+from benchmarks.speed.long_tables import long_table
 from benchmarks.speed.shared import add_clock, race
 from llmreg import LLMRegressor
 
-ROWS = {"predict": [1000, 10_000, 100_000], "fit": [1000, 3000, 10_000, 30_000, 100_000],
-        "default-fit": [500, 10_000]}  # fmt: skip
+ROWS = {
+    "predict": [1000, 10_000, 100_000],
+    "predict-texts": [10_000, 100_000, 1_000_000],
+    "fit": [1000, 3000, 10_000, 30_000, 100_000],
+    "default-fit": [500, 10_000],
+}
+DIFFERENT = 20_000  # rows with texts; longer tables repeat them, so that building takes no memory
 
 
 def main():
@@ -67,7 +75,7 @@ class Work:
         self.kind, self.n_rows = kind, n_rows
 
     def __call__(self, turn, args, rounds):
-        X, y = make_friedman1(max(self.n_rows, 1000), 10, noise=1.0, random_state=0)
+        X, y = self._table(max(self.n_rows, 1000))
         short = dict(sft_epochs=1, align_epochs=1, batch_size=64)
         model = LLMRegressor(fit_method=args.method, random_state=0, **short)
         model.fit(X[:1000], y[:1000])
@@ -76,11 +84,18 @@ class Work:
         for step in range(rounds):
             turn.begins()
             n_rows = self.n_rows if step else 100  # the first round only warms up
-            if self.kind == "predict":
+            if self.kind.startswith("predict"):
                 model.predict(X[:n_rows])
             else:
                 model.fit(X[:n_rows], y[:n_rows])
             turn.ends()
+
+    def _table(self, n_rows):
+        if self.kind == "predict-texts":
+            X, y = long_table(min(n_rows, DIFFERENT))
+            again = np.arange(n_rows) % DIFFERENT
+            return X.iloc[again].reset_index(drop=True), y[again]
+        return make_friedman1(n_rows, 10, noise=1.0, random_state=0)
 
 
 if __name__ == "__main__":

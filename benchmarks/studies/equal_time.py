@@ -6,12 +6,12 @@
 
 The first method asked for, GRPO at its defaults, is fitted without early stopping, so that all of
 its time is spent. Other methods of two stages get as many epochs; those of one stage are fitted
-once to see how fast they are, and once more with as many epochs as fill the first method's seconds
-(of the processor, all threads together, whatever else is running). "grpo, ends itself" is the
-default with its early stops, in the time that it takes. All keep the epoch that validates best.
-Rows are those of the suite (suite/tables.py); a line per fit goes to a CSV file, and a run that was
-stopped goes on. "alone" are the same fits without the estimates' share in the prediction, which all
-methods have in common (estimate_weight_ = 0).
+twice with a few epochs to see how fast they are, and once more with as many as fill the first
+method's seconds (of the processor, all threads together, whatever else is running). "grpo, ends
+itself" is the default with its early stops, in the time that it takes. All keep the epoch that
+validates best. Rows are those of the suite (suite/tables.py); a line per fit goes to a CSV file,
+and a run that was stopped goes on. "alone" are the same fits without the estimates' share in the
+prediction, which all methods have in common (estimate_weight_ = 0).
 
 Printed: means over tables, and the differences to the first stage alone for the whole time, with 95
 % intervals by bootstrap over tables (of the means of their splits). "off 80": how far the share of
@@ -20,6 +20,7 @@ test rows in 80 % intervals is from 80 %, in percentage points.
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,7 @@ METHODS = {
     "ce": dict(fit_method="ce"),
 }
 ONE_STAGE = ("soft_ce", "ce")
+PROBED = (2, 8)  # epochs of the fits that tell how fast a method of one stage is
 SHOWN = {"r2": "R²", "r2_greedy": "R² greedy", "crps": "CRPS"} | {
     f"coverage_{coverage}": f"in {coverage}" for coverage in COVERAGES
 }
@@ -130,10 +132,16 @@ def default_epochs(n_train, pretrained=False):
 
 def _timed_fit(model, method, epochs, limit, split, part):
     """The fit and its seconds; of one stage with as many epochs as fill the limit, if any."""
-    fitted, seconds = _fit(model, method, epochs, split, part)
-    if method not in ONE_STAGE or limit is None:
-        return fitted, seconds
-    return _fit(model, method, max(1, round(epochs * limit / seconds)), split, part)
+    if method in ONE_STAGE and limit is not None:
+        epochs = _filling(limit, partial(_fit, model, method, seed=split, part=part))
+    return _fit(model, method, epochs, split, part)
+
+
+def _filling(limit, fit):
+    """How many epochs fill so many seconds, by what two short fits take."""
+    few, more = (fit(epochs=epochs)[1] for epochs in PROBED)
+    each = max((more - few) / (PROBED[1] - PROBED[0]), 1e-3)
+    return max(1, round(PROBED[1] + (limit - more) / each))
 
 
 def _fit(model, method, epochs, seed, part):

@@ -310,9 +310,15 @@ def _reading(params, n_rows, pretrained, has_text):
         number_input = "text" if pretrained else "value"
     if isinstance(texts, str):  # "auto"
         texts = not pretrained
+    max_text_tokens = auto_text_tokens(params["max_text_tokens"], pretrained)
+    if has_text and texts is False and not max_text_tokens:
+        raise ValueError(
+            f"max_text_tokens=0 leaves texts to text_features={params['text_features']!r}, which "
+            f"reads none with {'pretrained' if pretrained else 'fresh'} weights. Give "
+            "text_features=True or a transformer, or tokens for texts."
+        )
     return Reading(
-        number_input=number_input, text_features=texts,
-        max_text_tokens=auto_text_tokens(params["max_text_tokens"], pretrained),
+        number_input=number_input, text_features=texts, max_text_tokens=max_text_tokens,
         max_prompt_tokens=params["max_prompt_tokens"], chat_template=params["chat_template"],
         instruction=params["instruction"], prefill=params["prefill"],
         estimates=auto_estimates(params["estimates"], n_rows, pretrained),

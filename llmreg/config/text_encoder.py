@@ -31,7 +31,8 @@ class TextEncoder(DocumentedMixin, TransformerMixin, BaseEstimator):
         Behind which of the model's blocks states are read, as a share of all; those above are not
         computed. "auto": half of a model that writes text, all of one that only reads.
     max_tokens : int, default=256
-        Longer texts are cut.
+        Read of a text, with a warning where there are more. Those beyond the model's own limit, or
+        512, are read in pieces of that length; the mean is over all. Time grows with it.
     batch_size : int, default=32
         Texts per pass; equal texts are read once. Changes rounding alone.
     device : str, default="auto"

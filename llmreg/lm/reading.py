@@ -1,15 +1,19 @@
 """A pretrained model as a reader: states of texts, without anything written."""
 
+import warnings
+
 import numpy as np
 import torch
+from sklearn.preprocessing import normalize
 from torch.nn.utils.rnn import pad_sequence
 
 from llmreg.lm.loading.hub import load_reader, load_tokenizer
 from llmreg.lm.recompute import repeated_layers
 
-__all__ = ["TextReader", "mean_states"]
+__all__ = ["TextReader"]
 
 CAUSAL_DEPTH = 0.5  # where meaning is; the last blocks of a model that writes prepare the next word
+LONGEST_PIECE = 512  # tokens that are read at once: attention's memory grows with their square
 
 
 class TextReader:
@@ -36,41 +40,62 @@ class TextReader:
         self.device = device
 
     def read(self, texts, depth, max_tokens, batch_size):
-        """Mean states of texts, scaled to length 1.
+        """Mean states of texts, scaled to length 1; warns of texts that are cut.
 
         Parameters
         ----------
         texts : list of str
         depth : float or "auto"
             Share of the blocks that are computed.
-        max_tokens, batch_size : int
+        max_tokens : int
+            Of a text. Those beyond what the model reads at once are read in pieces.
+        batch_size : int
+            Of pieces.
 
         Returns
         -------
         ndarray of shape (n_texts, size), dtype float32
         """
-        tokens = self._tokens(texts, max_tokens)
-        order = np.argsort([len(ids) for ids in tokens], kind="stable")
+        pieces, owners = self._pieces(texts, max_tokens)
+        order = np.argsort([len(ids) for ids in pieces], kind="stable")
         found = np.zeros((len(texts), self.size), np.float32)
         for start in range(0, len(order), batch_size):
             some = order[start : start + batch_size]
-            found[some] = self._mean([tokens[i] for i in some], self._n_blocks(depth))
-        return found
+            sums = self._sums([pieces[i] for i in some], self._n_blocks(depth))
+            np.add.at(found, owners[some], sums)
+        return normalize(found) if len(found) else found
 
-    def _tokens(self, texts, max_tokens):
-        """Lists of ids. A model that writes gives its first token a state of no meaning: one goes
-        before the text that doesn't count."""
+    def _pieces(self, texts, max_tokens):
+        """Lists of ids that the model can read, and of which text each is."""
         if not texts:
-            return []
-        tokenizer = self.tokenizer
-        positions = getattr(self.model.config, "max_position_embeddings", None) or np.inf
-        most = int(min(max_tokens, tokenizer.model_max_length, positions - self.writes))
-        if not self.writes:
-            return tokenizer(texts, truncation=True, max_length=most)["input_ids"]
-        marks = tokenizer.bos_token_id, tokenizer.eos_token_id, 0
-        start = next(mark for mark in marks if mark is not None)
-        bare = tokenizer(texts, add_special_tokens=False)["input_ids"]
-        return [[start, *ids[:most]] for ids in bare]
+            return [], np.zeros(0, int)
+        bare = self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        _warn_cut(sum(len(ids) > max_tokens for ids in bare), len(texts), max_tokens)
+        before, after = self._frame()
+        positions = getattr(self.model.config, "max_position_embeddings", None) or LONGEST_PIECE
+        longest = min(LONGEST_PIECE, self.tokenizer.model_max_length, positions)
+        step = max(1, int(longest) - len(before) - len(after))
+        cut = [ids[:max_tokens] for ids in bare]
+        starts = [range(0, max(1, len(ids)), step) for ids in cut]
+        pieces = [
+            [*before, *ids[start : start + step], *after]
+            for ids, places in zip(cut, starts, strict=True)
+            for start in places
+        ]
+        return pieces, np.repeat(np.arange(len(texts)), [len(places) for places in starts])
+
+    def _frame(self):
+        """Ids before and after a text's own. A model that writes gives its first token a state of
+        no meaning: one goes before the text that doesn't count."""
+        if self.writes:
+            marks = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, 0
+            return [next(mark for mark in marks if mark is not None)], []
+        bare, whole = (
+            self.tokenizer("a", add_special_tokens=special)["input_ids"]
+            for special in (False, True)
+        )
+        n_before = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
+        return whole[:n_before], whole[n_before + len(bare) :]
 
     def _n_blocks(self, depth):
         """How many blocks are computed; None: all, and the norm behind them."""
@@ -81,42 +106,28 @@ class TextReader:
         return None if count >= available else count
 
     @torch.inference_mode()
-    def _mean(self, tokens, n_blocks):
-        parts = [torch.tensor(one, dtype=torch.long) for one in tokens]
+    def _sums(self, pieces, n_blocks):
+        """Sums of the states of pieces (B, d)."""
+        parts = [torch.tensor(one, dtype=torch.long) for one in pieces]
         ids = pad_sequence(parts, batch_first=True, padding_value=self.tokenizer.pad_token_id or 0)
-        lengths = torch.tensor([len(one) for one in tokens])
-        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+        lengths = torch.tensor([len(one) for one in pieces])
+        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long().to(self.device)
         if not ids.shape[1]:
-            return np.zeros((len(tokens), self.size), np.float32)
-        states = _states(self.model, ids.to(self.device), mask.to(self.device), n_blocks)
-        counted = mask.to(self.device)
+            return np.zeros((len(pieces), self.size), np.float32)
+        states = _states(self.model, ids.to(self.device), mask, n_blocks)
+        counted = mask.clone()
         counted[:, : int(self.writes)] = 0
-        return mean_states(states.float(), counted).cpu().numpy()
+        return (states.float() * counted[..., None]).sum(1).cpu().numpy()
 
 
-def mean_states(states, counted):
-    """The mean of the states that count, scaled to length 1.
-
-    Parameters
-    ----------
-    states : Tensor of shape (B, T, d)
-    counted : Tensor of shape (B, T)
-        1 where a state counts, else 0.
-
-    Returns
-    -------
-    Tensor of shape (B, d)
-        Zeros where none counts.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from llmreg.lm.reading import mean_states
-    >>> mean_states(torch.tensor([[[6.0, 0.0], [0.0, 8.0], [9.0, 9.0]]]), torch.tensor([[1, 1, 0]]))
-    tensor([[0.6000, 0.8000]])
-    """
-    total = (states * counted[..., None]).sum(1)
-    return torch.nn.functional.normalize(total, dim=-1)
+def _warn_cut(n_cut, n_texts, max_tokens):
+    if n_cut:
+        warnings.warn(
+            f"Texts were cut to {max_tokens} tokens in {n_cut} of {n_texts} different texts; what "
+            "lies beyond is not read. Raise max_tokens of the TextEncoder to read more.",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 class _Enough(Exception):

@@ -37,6 +37,11 @@ class SlotLayout:
         return self.column + self.n_columns
 
     @property
+    def featured(self):
+        """Whether texts are read through features."""
+        return self.n_texts * self.n_soft > 0
+
+    @property
     def n_slots(self):
         return self.soft + self.n_texts * self.n_soft
 

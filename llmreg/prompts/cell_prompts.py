@@ -20,6 +20,7 @@ from llmreg.prompts.encoding import (
 )
 from llmreg.prompts.segments import Segment
 from llmreg.prompts.tiny_tokenizer import CELL_TOKENS
+from llmreg.prompts.token_texts import is_spelled
 from llmreg.tables.plain_cells import legible
 
 __all__ = ["CellPrompts"]
@@ -95,24 +96,24 @@ class CellPrompts(Prompts):
         warn_prompt_cut(n_long, len(part.lengths), self.max_prompt_tokens)
         return part.keep(np.minimum(part.lengths, budget))
 
-    def _cut_text(self, part, n_rows):
-        budget = self.max_text_tokens
-        warn_text_cut(int((part.lengths > budget).sum()), n_rows, budget)
+    def _cut_text(self, part, field, n_rows):
+        budget, n_cut = self.max_text_tokens, int((part.lengths > self.max_text_tokens).sum())
+        warn_text_cut(n_cut, n_rows, budget, field.name, self.layout.featured)
         return part.keep(np.minimum(part.lengths, budget))
 
     def _field(self, field, column, counters, n_rows):
         """Token runs of one column; ``counters`` hands out the slots in order."""
         parts = []
         as_number = field.numbers is not None
-        if (as_number and self.number_input != "value") or field.kind == "text":
+        if is_spelled(field, self.number_input, self.max_text_tokens):
             part = _encode_texts(self.tokenizer, field.text, self.max_text_tokens)
             part = replace(part, slots=np.full_like(part.ids, column))
-            parts.append(self._cut_text(part, n_rows))
+            parts.append(self._cut_text(part, field, n_rows))
         if as_number and self.number_input != "text":
             parts.append(self._vectors("number", field.numbers.shape[1], counters, n_rows))
         if field.kind == "category":
             parts.append(self._vectors("category", 1, counters, n_rows))
-        if field.kind == "text" and self.layout.n_slots > self.layout.soft:
+        if field.kind == "text" and self.layout.featured:
             parts.append(self._vectors("soft", self.layout.n_soft, counters, n_rows))
         return parts
 

@@ -207,23 +207,25 @@ def join(parts):
     return Ragged(ids, slots, lengths)
 
 
-def warn_text_cut(n_cut, n_rows, budget):
-    """Say how many rows have shortened text cells, if any."""
-    _warn(n_cut, n_rows, "Text cells were", budget,
+def warn_text_cut(n_cut, n_rows, budget, column, featured):
+    """Say how many rows have shortened text cells in a column, if any; ``featured``: whether these
+    are read through features, too, and to their end."""
+    _warn(n_cut, f"{n_rows} rows (column {column!r})", "Text cells were", budget,
+          "read through text_features alone" if featured else "not read",
           "Raise max_text_tokens of the RowSerializer to read more.")  # fmt: skip
 
 
 def warn_prompt_cut(n_cut, n_rows, budget):
     """Say how many rows have shortened prompts, if any."""
-    _warn(n_cut, n_rows, "Prompts were", budget,
+    _warn(n_cut, f"{n_rows} rows", "Prompts were", budget, "not read",
           "Choose columns of the RowSerializer, or raise its max_prompt_tokens.")  # fmt: skip
 
 
-def _warn(n_cut, n_rows, what, budget, remedy):
+def _warn(n_cut, rows, what, budget, beyond, remedy):
     if n_cut:
         warnings.warn(
-            f"{what} cut to {budget} tokens in {n_cut} of {n_rows} rows; what lies beyond is not "
-            f"read. {remedy}",
+            f"{what} cut to {budget} tokens in {n_cut} of {rows}; what lies beyond is {beyond}. "
+            f"{remedy}",
             UserWarning,
             stacklevel=2,
         )

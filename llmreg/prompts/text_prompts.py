@@ -202,22 +202,25 @@ class TextPrompts(Prompts):
         if field.kind == "number" and self.number_input == "value":
             return ["0"] * n_rows
         if field.kind == "text":
-            return self._cut_cells(field.text)
+            return self._cut_cells(field)
         uniques, inverse = distinct(field.text)
         # Of a prompt that such a cell makes too long, nothing that is read goes.
         short = beginnings(self.tokenizer, uniques, self.max_prompt_tokens)
         return [short[i] for i in inverse]
 
-    def _cut_cells(self, texts):
+    def _cut_cells(self, field):
+        texts, budget = field.text, self.max_text_tokens
+        if not budget:
+            return [""] * len(texts)
         uniques, inverse = distinct(texts)
-        budget = self.max_text_tokens
         uniques = beginnings(self.tokenizer, uniques, budget)
         lengths, _, offsets = encode_plain(self.tokenizer, uniques)
         short = [
             text[: at[budget - 1][1]] if length > budget else text
             for text, at, length in zip(uniques, offsets, lengths, strict=True)
         ]
-        warn_text_cut(int((np.array(lengths) > budget)[inverse].sum()), len(texts), budget)
+        n_cut = int((np.array(lengths) > budget)[inverse].sum())
+        warn_text_cut(n_cut, len(texts), budget, field.name, self.layout.featured)
         return [short[i] for i in inverse]
 
     def _encode_texts(self, texts):

@@ -56,7 +56,7 @@ class RowSerializer(DocumentedMixin, TransformerMixin, BaseEstimator):
         The token budget of one text cell. Tokens are the model's, so it is ``LLMRegressor`` that
         shortens longer cells, with a warning; `transform` alone returns uncut text. "auto": 256 for
         pretrained models, 64 for fresh weights, which read the first 50,000 characters as TF-IDF
-        besides.
+        besides. 0: texts are read through ``text_features`` alone, which is faster.
     max_prompt_tokens : int, default=1024
         Longer prompts are cut, with a warning.
 
@@ -101,7 +101,7 @@ class RowSerializer(DocumentedMixin, TransformerMixin, BaseEstimator):
         "number_format": [str],
         "missing": [str],
         "max_categories": [Interval(Integral, 0, None, closed="left")],
-        "max_text_tokens": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_text_tokens": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "max_prompt_tokens": [Interval(Integral, 8, None, closed="left")],
     }
 

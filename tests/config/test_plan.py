@@ -79,6 +79,21 @@ def test_what_was_left_to_the_plan_has_a_reason_and_what_was_asked_for_has_none(
     assert names - left.why.keys() == set()
 
 
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        (dict(text_features=False), "text_features=False, which reads none with fresh"),
+        (dict(model="owner/name"), "text_features='auto', which reads none with pretrained"),
+    ],
+)
+def test_texts_that_nothing_would_read_are_refused(params, said):
+    X = pd.DataFrame({"a": [f"old house number {i}" for i in range(N_ROWS)]})
+    none = RowSerializer(column_kinds={"a": "text"}, max_text_tokens=0).fit(X)
+    with pytest.raises(ValueError, match=f"max_text_tokens=0 .*{said}.*text_features=True or a"):
+        _plan(none.serialize(X), serializer=none, **params)
+    assert _plan(none.serialize(X), serializer=none).reading.max_text_tokens == 0
+
+
 def test_fresh_and_pretrained_weights_are_read_and_trained_differently(rows):
     fresh, known = _plan(rows), _plan(rows, model="owner/name")
     assert (fresh.weights, known.weights) == ("fresh", "pretrained")

@@ -1,6 +1,7 @@
 """Every parameter does what it says."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -69,6 +70,19 @@ def test_text_features_may_be_the_users_own_transformer(table, predictions, quic
     assert (found != predictions).all()
     assert not hasattr(transformer[-1], "components_")  # a clone was fitted
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(table.X), found)
+
+
+def test_texts_may_be_read_without_tokens_and_then_to_their_end(table, quick_fit):
+    long = " ".join(f"word{i % 7}" for i in range(200))
+    X = table.X.assign(words=[f"{long} {'red' if i % 2 else 'old'}" for i in range(len(table.X))])
+    serializer = RowSerializer(column_kinds={"words": "text"}, max_text_tokens=0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Text cells were cut")
+        model = quick_fit(X, table.y, serializer=serializer, estimates=None)
+    changed = X.assign(words=X["words"].str.replace("old", "red"))
+    ends = X["words"].str.endswith("old").to_numpy()
+    found, other = model.predict(X), model.predict(changed)
+    assert (found != other)[ends].all() and (found == other)[~ends].all()
 
 
 def test_zero_epochs_leave_a_stage_out(table, quick_fit):

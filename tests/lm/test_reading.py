@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 from transformers import (
     AutoModel,
     AutoTokenizer,
@@ -12,8 +13,9 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from llmreg.lm import reading
 from llmreg.lm.loading.hub import ModelSource, load_reader
-from llmreg.lm.reading import TextReader, mean_states
+from llmreg.lm.reading import TextReader
 
 TEXTS = ["the red old house", "Graz", "", "size: 12.5, city: Graz. price: 30 40 50 1999", "red"]
 CPU = torch.device("cpu")
@@ -52,14 +54,6 @@ def _states(folder, ids, n_blocks):
     model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
     found = model(input_ids=torch.tensor([ids]), output_hidden_states=True)
     return found.hidden_states[n_blocks][0].numpy()
-
-
-def test_the_mean_counts_what_it_is_told_to():
-    states, counted = torch.randn(3, 4, 5), torch.tensor([[1, 1, 0, 0], [0, 1, 1, 1], [0] * 4])
-    found = mean_states(states, counted).numpy()
-    np.testing.assert_allclose(found[0], _unit(states[0, :2].mean(0).numpy()), rtol=1e-5)
-    np.testing.assert_allclose(found[1], _unit(states[1, 1:].mean(0).numpy()), rtol=1e-5)
-    assert (found[2] == 0).all()
 
 
 def test_an_encoder_is_read_to_its_end(encoder_folder):
@@ -114,17 +108,51 @@ def test_vectors_do_not_depend_on_other_texts_or_the_batch(folder, request):
 
 
 @pytest.mark.parametrize("folder", ["encoder_folder", "pretrained_folder"])
-def test_long_texts_are_cut(folder, request):
+def test_long_texts_are_cut_and_that_is_said(folder, request):
     reader = _reader(request.getfixturevalue(folder))
     long = "red " * 1000
-    cut, other, longer = (reader.read([t], "auto", n, 1)[0] for t, n in
-                          ((long, 9), (long + "house", 9), (long, 12)))  # fmt: skip
+    with pytest.warns(UserWarning, match=r"to 9 tokens in 1 of 2 .*Raise max_tokens of the Text"):
+        cut = reader.read([long, "red"], "auto", 9, 2)[0]
+    with pytest.warns(UserWarning, match="cut to 9"):
+        other = reader.read([long + "house", "red"], "auto", 9, 2)[0]
+    with pytest.warns(UserWarning, match="cut to 12"):
+        longer = reader.read([long], "auto", 12, 1)[0]
     np.testing.assert_array_equal(cut, other)
     assert np.abs(cut - longer).max() > 1e-4
-    positions = reader.model.config.max_position_embeddings
-    most = positions - reader.writes
-    whole, beyond = (reader.read([long], "auto", n, 1)[0] for n in (most, 10**6))
-    np.testing.assert_array_equal(whole, beyond)
+
+
+def test_what_a_model_cannot_read_at_once_is_read_in_pieces(encoder_folder):
+    reader, tokenizer = _reader(encoder_folder), AutoTokenizer.from_pretrained(encoder_folder)
+    words = ["the", "red", "old", "house", "Graz", "size", "city", "price"]
+    text = " ".join(np.random.RandomState(0).choice(words, 200))
+    ids = tokenizer(text)["input_ids"]
+    assert len(ids) > 2 * 64  # positions of the model
+    pieces = [ids[start : start + 64] for start in range(0, len(ids), 64)]
+    expected = _unit(sum(_states(encoder_folder, piece, 3).sum(0) for piece in pieces))
+    for batch_size in (1, 2, 9):
+        found = reader.read(["old", text, "red"], "auto", 10**6, batch_size)
+        np.testing.assert_allclose(found[1], expected, atol=1e-5)
+
+
+def test_pieces_are_no_longer_than_memory_bears(pretrained_folder, monkeypatch):
+    monkeypatch.setattr(reading, "LONGEST_PIECE", 5)
+    pieces, owners = _reader(pretrained_folder)._pieces(["red", "the red old house " * 3, ""], 64)
+    assert [len(piece) <= 5 for piece in pieces] == [True] * len(pieces)
+    assert all(piece[0] == 0 for piece in pieces)  # what writes gets its start before each
+    assert sorted(set(owners)) == [0, 1, 2] and (owners == 1).sum() > 1
+
+
+def test_marks_of_a_text_stand_around_every_piece(encoder_folder, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(encoder_folder)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[(m, tokenizer.convert_tokens_to_ids(m))
+                                               for m in ("<s>", "</s>")])  # fmt: skip
+    reader = _reader(encoder_folder)
+    reader.tokenizer = tokenizer
+    start, end = tokenizer("")["input_ids"]
+    pieces, _ = reader._pieces(["red " * 100, "old"], 10**6)
+    assert len(pieces) > 2 and pieces[-1] == tokenizer("old")["input_ids"]
+    assert all(p[0] == start and p[-1] == end and len(p) <= 64 for p in pieces)
 
 
 def test_of_an_encoder_and_a_decoder_the_encoder_reads(pretrained_folder, tmp_path):

@@ -207,7 +207,7 @@ def test_long_text_cells_are_cut_to_their_budget_with_a_warning(tokenizer):
     rows, limit = _rows(missing=""), 3
     whole = _cell_prompts(tokenizer, n_soft=0).fit_encode(rows)
     prompts = _cell_prompts(tokenizer, n_soft=0, max_text_tokens=limit)
-    message = "Text cells were cut to 3 tokens in 2 of 4 rows.*Raise max_text_tokens"
+    message = r"cut to 3 tokens in 2 of 4 rows \(column 't'\).* is not read. Raise max_text_tokens"
     with pytest.warns(UserWarning, match=message):
         encoded = prompts.fit_encode(rows)
     column = prompts.layout.column + 2
@@ -221,6 +221,26 @@ def test_long_text_cells_are_cut_to_their_budget_with_a_warning(tokenizer):
         assert _row(encoded, i)[0][-2:] == _row(whole, i)[0][-2:]  # what follows is kept
         assert len(_row(encoded, i)[0]) == len(expected) - max(0, len(text) - limit)
         assert keep[: 2 + limit] == list(zip(*_row(encoded, i), strict=True))[: 2 + limit]
+
+
+def test_the_warning_tells_what_features_read_to_the_end(tokenizer):
+    prompts = _cell_prompts(tokenizer, max_text_tokens=3)
+    with pytest.warns(UserWarning, match="beyond is read through text_features alone. Raise"):
+        prompts.fit_encode(_rows(missing=""))
+
+
+def test_without_tokens_texts_are_read_through_their_features_alone(tokenizer):
+    rows = _rows()
+    whole, prompts = (_cell_prompts(tokenizer, max_text_tokens=n) for n in (1000, 0))
+    expected = whole.fit_encode(rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoded = prompts.fit_encode(rows)
+    column = prompts.layout.column + 2
+    for i in range(len(FRAME)):
+        pairs = list(zip(*_row(expected, i), strict=True))
+        assert list(zip(*_row(encoded, i), strict=True)) == [p for p in pairs if p[1] != column]
+    np.testing.assert_array_equal(encoded.cells.texts, expected.cells.texts)
 
 
 def test_long_prompts_are_cut_before_the_answer_with_a_warning(tokenizer):

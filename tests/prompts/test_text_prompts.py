@@ -445,6 +445,15 @@ def test_segments_name_the_cells_and_their_vectors(number_input, tokenizer):
     assert cells[2].vectors == () and cells[2].n_written > 0
 
 
+def test_without_tokens_a_texts_place_stays_empty(tokenizer):
+    rows, prompts = _rows(), _text_prompts(tokenizer, n_soft=2, max_text_tokens=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prompts.fit_encode(rows)
+        features, cell = [s for s in prompts.segments(rows.take([0])) if s.column == "t"]
+    assert cell.text == features.text == "" and features.vectors == ("t (features)",) * 2
+
+
 def test_segments_end_where_cells_are_cut(tokenizer):
     rows = _rows()
     prompts = _text_prompts(tokenizer, max_text_tokens=2)

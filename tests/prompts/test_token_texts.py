@@ -30,6 +30,11 @@ def test_texts_and_written_numbers_once_and_in_order(rows, number_input, expecte
     assert token_texts(rows, number_input, 64) == expected
 
 
+@pytest.mark.parametrize(("number_input", "expected"), [("value", []), ("text", ["30", "45"])])
+def test_without_tokens_for_texts_numbers_alone_are_spelled(rows, number_input, expected):
+    assert token_texts(rows, number_input, 0) == expected
+
+
 def test_no_more_of_a_text_than_the_budget_may_reach(rows):
     long = pd.DataFrame({"words": ["ab " * 100_000]})
     rows = RowSerializer(column_kinds={"words": "text"}).fit(long).serialize(long)

@@ -196,7 +196,7 @@ def test_a_wrong_template_is_refused_with_a_remedy(flats, template, message):
         ({"column_kinds": {"city": "number"}}, "3 of its 3 values cannot be, for example 'Graz'"),
         ({"column_kinds": {"rooms": "datetime"}}, "read as a datetime.*for example 2"),
         ({"number_format": "four"}, "number_format 'four' is not a format"),
-        ({"max_text_tokens": 0}, "'max_text_tokens' parameter of RowSerializer must be"),
+        ({"max_text_tokens": -1}, "'max_text_tokens' parameter of RowSerializer must be"),
         ({"max_categories": -1}, "'max_categories' parameter of RowSerializer must be"),
     ],
 )
