@@ -51,7 +51,8 @@ METHODS = {
     "ce": dict(fit_method="ce"),
 }
 ONE_STAGE = ("soft_ce", "ce")
-PROBED = (2, 8)  # epochs of the fits that tell how fast a method of one stage is
+# Epochs of the fits that tell how fast a method of one stage is.
+PROBED = {"fresh": (2, 8), "pretrained": (1, 2)}
 SHOWN = {"r2": "R²", "r2_greedy": "R² greedy", "crps": "CRPS"} | {
     f"coverage_{coverage}": f"in {coverage}" for coverage in COVERAGES
 }
@@ -133,15 +134,17 @@ def default_epochs(n_train, pretrained=False):
 def _timed_fit(model, method, epochs, limit, split, part):
     """The fit and its seconds; of one stage with as many epochs as fill the limit, if any."""
     if method in ONE_STAGE and limit is not None:
-        epochs = _filling(limit, partial(_fit, model, method, seed=split, part=part))
+        probed = PROBED["fresh" if model == "tiny" else "pretrained"]
+        epochs = _filling(limit, probed, partial(_fit, model, method, seed=split, part=part))
     return _fit(model, method, epochs, split, part)
 
 
-def _filling(limit, fit):
+def _filling(limit, probed, fit):
     """How many epochs fill so many seconds, by what two short fits take."""
-    few, more = (fit(epochs=epochs)[1] for epochs in PROBED)
-    each = max((more - few) / (PROBED[1] - PROBED[0]), 1e-3)
-    return max(1, round(PROBED[1] + (limit - more) / each))
+    few, more = (fit(epochs=epochs)[1] for epochs in probed)
+    # Where noise hides the difference: what surrounds the epochs takes up to three quarters.
+    each = max((more - few) / (probed[1] - probed[0]), more / probed[1] / 4)
+    return max(1, round(probed[1] + (limit - more) / each))
 
 
 def _fit(model, method, epochs, seed, part):

@@ -98,7 +98,7 @@ def test_equal_time_goes_on_where_it_was_stopped(monkeypatch):
     def fit(model, method, epochs, seed, part):
         fits.append((method, epochs))
         history = pd.DataFrame({"stage": ["sft", "align"], "seconds": [8.0, 2.0]})
-        return SimpleNamespace(history_=history), 2.0 if method == "ce" else 6.0
+        return SimpleNamespace(history_=history), 1.0 + epochs if method == "ce" else 21.0
 
     monkeypatch.setattr(equal_time, "_fit", fit)
     monkeypatch.setattr(equal_time, "_figures", lambda *_: {"R²": 0, "R² greedy": 0, "CRPS": 0})
@@ -109,8 +109,15 @@ def test_equal_time_goes_on_where_it_was_stopped(monkeypatch):
     first = [next(every), next(every)]
     assert fits == [("grpo", 5), ("remax after ce", 5)] and first[0]["stage 2 / 1"] == 0.25
     (last,) = equal_time.compare("auto-mpg", 0, args, first)
-    assert last["method"] == "ce" and fits[2:] == [("ce", 5), ("ce", 15)]  # fills 6 seconds
+    # An epoch takes a second, and what surrounds them another: twenty fill 21 seconds.
+    assert last["method"] == "ce" and fits[2:] == [("ce", 2), ("ce", 8), ("ce", 20)]
     assert not list(equal_time.compare("auto-mpg", 0, args, [*first, last]))
+
+
+@pytest.mark.parametrize(("seconds", "epochs"), [((3.0, 9.0), 19), ((9.0, 8.0), 56)])
+def test_equal_time_fills_the_time_however_noisy_short_fits_are(seconds, epochs):
+    taken = iter(seconds)
+    assert equal_time._filling(20.0, (2, 8), lambda epochs: (None, next(taken))) == epochs
 
 
 @pytest.mark.parametrize(("name", "pretrained"), [("tiny", False), ("pretrained_folder", True)])
