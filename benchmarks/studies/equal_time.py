@@ -2,7 +2,8 @@
 
     LLMREG_DATA=<folder> python -m benchmarks.studies.equal_time
     LLMREG_DATA=<folder> python -m benchmarks.studies.equal_time --data concrete --splits 1
-    LLMREG_DATA=<folder> python -m benchmarks.studies.equal_time --model smollm2 --data esol_smiles
+    LLMREG_DATA=<folder> python -m benchmarks.studies.equal_time --model smollm2 --depth 4 \\
+        --data esol_smiles --max-rows 150 --epochs 2
 
 The first method asked for, GRPO at its defaults, is fitted without early stopping, so that all of
 its time is spent. Other methods of two stages get as many epochs; those of one stage are fitted
@@ -30,7 +31,7 @@ from scipy.stats import bootstrap
 from benchmarks.real_weights import MODELS, real_model
 from benchmarks.suite.measure import COVERAGES, figures
 from benchmarks.suite.tables import find_tables, load_table, split_table
-from llmreg import GRPO, LLMRegressor, PretrainedModel, RowSerializer
+from llmreg import GRPO, Adapters, LLMRegressor, PretrainedModel, RowSerializer
 from llmreg.config.defaults import auto_validation, stage_settings
 from llmreg.config.plan import flat
 
@@ -76,6 +77,7 @@ def arguments():
     parser.add_argument("--data", nargs="+", default=["quick"], help="as the suite takes them")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--model", default="tiny", choices=["tiny", *MODELS])
+    parser.add_argument("--depth", type=int, help="blocks with adapters; default: the estimator's")
     parser.add_argument("--splits", type=int, default=2)
     parser.add_argument("--max-rows", type=int, default=1000)
     parser.add_argument("--epochs", type=int, help="of the first stage; default: the estimator's")
@@ -89,7 +91,9 @@ def compare(name, split, args, lines):
     pretrained = args.model != "tiny"
     n_train = len(part.y) - round(auto_validation("auto", len(part.y)) * len(part.y))
     epochs = args.epochs or default_epochs(n_train, pretrained)
-    model = PretrainedModel(real_model(args.model)) if pretrained else "tiny"
+    model = {"model": PretrainedModel(real_model(args.model))} if pretrained else {}
+    if args.depth is not None:
+        model["adapters"] = Adapters(depth=args.depth)
     done, limit = {tuple(line[key] for key in KEYS): line for line in lines}, None
     for method in sorted(args.methods, key=list(METHODS).index):
         key = args.model, name, split, method, args.max_rows, epochs
@@ -134,7 +138,7 @@ def default_epochs(n_train, pretrained=False):
 def _timed_fit(model, method, epochs, limit, split, part):
     """The fit and its seconds; of one stage with as many epochs as fill the limit, if any."""
     if method in ONE_STAGE and limit is not None:
-        probed = PROBED["fresh" if model == "tiny" else "pretrained"]
+        probed = PROBED["pretrained" if model else "fresh"]
         epochs = _filling(limit, probed, partial(_fit, model, method, seed=split, part=part))
     return _fit(model, method, epochs, split, part)
 
@@ -149,7 +153,7 @@ def _filling(limit, probed, fit):
 
 def _fit(model, method, epochs, seed, part):
     settings = dict(sft_epochs=epochs, n_iter_no_change=None, random_state=seed)
-    fitted = LLMRegressor(model, **settings | METHODS[method])
+    fitted = LLMRegressor(**model, **settings | METHODS[method])
     start = time.process_time()
     fitted.fit(part.X, part.y)
     return fitted, time.process_time() - start

@@ -103,7 +103,7 @@ def test_equal_time_goes_on_where_it_was_stopped(monkeypatch):
     monkeypatch.setattr(equal_time, "_fit", fit)
     monkeypatch.setattr(equal_time, "_figures", lambda *_: {"R²": 0, "R² greedy": 0, "CRPS": 0})
     args = SimpleNamespace(
-        model="tiny", max_rows=100, epochs=5, methods=["ce", "grpo", "remax after ce"]
+        model="tiny", depth=None, max_rows=100, epochs=5, methods=["ce", "grpo", "remax after ce"]
     )
     every = equal_time.compare("auto-mpg", 0, args, [])
     first = [next(every), next(every)]
@@ -133,7 +133,7 @@ def test_equal_time_knows_how_long_a_first_stage_is(name, pretrained, table, req
 @pytest.mark.benchmark
 def test_equal_time_fits_pretrained_weights_too(monkeypatch, pretrained_folder):
     monkeypatch.setattr(equal_time, "real_model", lambda name: pretrained_folder)
-    args = SimpleNamespace(model="smollm2", max_rows=40, epochs=1, methods=["grpo", "ce"])
+    args = SimpleNamespace(model="smollm2", depth=1, max_rows=40, epochs=1, methods=["grpo", "ce"])
     lines = list(equal_time.compare("auto-mpg", 0, args, []))
     assert [line["method"] for line in lines] == ["grpo", "ce"]
     assert lines[0]["stage 2 / 1"] > 0 == lines[1]["stage 2 / 1"]
