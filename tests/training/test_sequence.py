@@ -308,13 +308,14 @@ class Terminated(BaseException):
 
 @pytest.fixture
 def handlers():
-    """Handlers of the user's: they raise."""
+    """Handlers of the user's: they raise, whatever the shell said of Ctrl-C."""
 
     def terminate(number, frame):
         raise Terminated
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
     signal.signal(signal.SIGTERM, terminate)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
     for number, handler in before.items():
         signal.signal(number, handler)
