@@ -39,7 +39,7 @@ class SlotLayout:
     @property
     def featured(self):
         """Whether texts are read through features."""
-        return self.n_texts * self.n_soft > 0
+        return self.n_slots > self.soft
 
     @property
     def n_slots(self):

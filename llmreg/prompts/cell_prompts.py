@@ -83,7 +83,7 @@ class CellPrompts(Prompts):
     def _tokens(self, rows):
         counters = {"number": self.layout.number, "category": self.layout.category,
                     "soft": self.layout.soft}  # fmt: skip
-        parts = []
+        parts = [Ragged.constant(rows.n_rows, [], [])]  # there may be nothing to read
         for j, field in enumerate(rows.fields):
             parts += self._field(field, self.layout.column + j, counters, rows.n_rows)
         body = self._cut_prompt(join(parts))

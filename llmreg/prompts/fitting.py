@@ -1,5 +1,7 @@
 """Prompts for a model and a table: which kind, how long, with which vectors of cells."""
 
+import warnings
+
 import numpy as np
 
 from llmreg.prompts.cell_prompts import CellPrompts
@@ -52,7 +54,25 @@ def fit_prompts(plan, base, rows, codec):
             base.tokenizer, featurizer, chat_template=reading.chat_template,
             instruction=reading.instruction, **settings,
         )  # fmt: skip
-    return prompts, prompts.fit_encode(rows)
+    encoded = prompts.fit_encode(rows)
+    if not reading.max_text_tokens:
+        _warn_unread(rows, encoded.cells.texts)
+    return prompts, encoded
+
+
+def _warn_unread(rows, features):
+    """Without tokens, texts in which features find nothing to count are not read at all."""
+    names = [field.name for field in rows.fields if field.kind == "text"]
+    found = features.any((0, 2)) if features.size else np.zeros(len(names), bool)
+    unread = [name for name, some in zip(names, found, strict=True) if not some]
+    if unread:
+        warnings.warn(
+            f"max_text_tokens=0 leaves texts to text_features, which found nothing to count in "
+            f"column {', '.join(map(repr, unread))}: the language model does not read it. Raise "
+            "max_text_tokens of the RowSerializer.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _room(reading, config, beside):

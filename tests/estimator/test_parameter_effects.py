@@ -85,6 +85,15 @@ def test_texts_may_be_read_without_tokens_and_then_to_their_end(table, quick_fit
     assert (found != other)[ends].all() and (found == other)[~ends].all()
 
 
+def test_texts_in_which_features_find_nothing_are_told_of(table, quick_fit):
+    n_rows = 60  # from fifty rows on, words count that two rows have
+    X = pd.DataFrame({"words": [f"first{i} second{i} third{i}" for i in range(n_rows)]})
+    serializer = RowSerializer(column_kinds={"words": "text"}, max_text_tokens=0)
+    y = np.arange(n_rows, dtype=float)
+    with pytest.warns(UserWarning, match="nothing to count in column 'words'.*Raise max_text_tok"):
+        quick_fit(X, y, serializer=serializer, estimates=None)
+
+
 def test_zero_epochs_leave_a_stage_out(table, quick_fit):
     alone = quick_fit(table.X, table.y, align_epochs=0)
     assert set(alone.history_["stage"]) == {"sft"}
