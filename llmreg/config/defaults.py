@@ -38,16 +38,19 @@ AS_GIVEN = (
 )  # fmt: skip
 
 
-def _pretrained(n_rows, adapted):
+def _pretrained(n_rows, adapted, alone):
     """Defaults for weights that know how to read: a short first stage, which finds the range, and a
     longer second one, which learns from sizes; some 750 steps of 8 rows and, on large tables, three
-    epochs. Measured with adapters, on 135 million weights (docs/appendix/pretrained.md)."""
+    epochs. A first stage alone takes the time of both. Measured with adapters, on 135 million
+    weights (docs/appendix/pretrained.md)."""
     rates = ADAPTER_RATES if adapted else WHOLE_RATES
+    first = int(np.clip(round(1000 / n_rows), 1, 6))
+    second = int(np.clip(round(5000 / n_rows), 2, 16))
     return {
         "batch_size": 8,
         "weight_decay": 0.01,
-        "sft_epochs": int(np.clip(round(1000 / n_rows), 1, 6)),
-        "align_epochs": int(np.clip(round(5000 / n_rows), 2, 16)),
+        "sft_epochs": first + second if alone else first,
+        "align_epochs": second,
         "sft_learning_rate": rates[0],
         "align_learning_rate": rates[1],
     }
@@ -68,7 +71,7 @@ def _fresh(n_rows):
     }
 
 
-def stage_settings(params, n_rows, pretrained):
+def stage_settings(params, n_rows, pretrained, alone=False):
     """Settings of both stages.
 
     Parameters
@@ -78,6 +81,8 @@ def stage_settings(params, n_rows, pretrained):
     n_rows : int
         Training rows, without the validation rows.
     pretrained : bool
+    alone : bool, default=False
+        Whether the method trains in the first stage, and there is no second.
 
     Returns
     -------
@@ -86,7 +91,7 @@ def stage_settings(params, n_rows, pretrained):
         third as long as the first.
     """
     adapted = params["adapters"] is not None
-    auto = _pretrained(n_rows, adapted) if pretrained else _fresh(n_rows)
+    auto = _pretrained(n_rows, adapted, alone) if pretrained else _fresh(n_rows)
     first = _auto(params["sft_epochs"], auto["sft_epochs"])
     auto = {"align_epochs": max(1, round(first / 3))} | auto
     chosen = {name: _auto(params[name], default) for name, default in auto.items()}

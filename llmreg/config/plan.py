@@ -264,7 +264,7 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
     fraction = auto_validation(params["validation_fraction"], n_rows, pretrained)
     n_held_out = int(np.ceil(fraction * n_rows))
     n_train = n_rows - n_held_out if n_val is None else n_rows
-    settings = stage_settings(params, n_train, pretrained)
+    settings = stage_settings(params, n_train, pretrained, alone=methods[1] is None)
     stages = [
         (method, StageSettings(**setting))
         for method, setting in zip(methods, settings, strict=True)

@@ -12,7 +12,7 @@ import pytest
 from plans import plan_of
 
 from benchmarks.studies import equal_time
-from llmreg import DigitCodec, LLMRegressor, RowSerializer
+from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer, SoftCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,7 +126,7 @@ def test_equal_time_knows_how_long_a_first_stage_is(name, pretrained, table, req
     fitted = LLMRegressor(model, align_epochs=0, validation_fraction=None)
     epochs = equal_time.default_epochs(len(table.y), pretrained)
     rows = RowSerializer().fit(table.X).serialize(table.X)
-    plan = plan_of(fitted, rows, DigitCodec().fit(table.y))
+    plan = plan_of(fitted, rows, DigitCodec().fit(table.y), (SoftCE(), GRPO()))
     assert plan.stages[0][1].epochs == epochs
 
 

@@ -142,6 +142,15 @@ def test_pretrained_weights_see_some_6000_rows_of_small_tables(n_rows):
 
 
 @pytest.mark.parametrize("n_rows", ROWS)
+def test_a_stage_alone_of_pretrained_weights_takes_the_time_of_two(n_rows):
+    params = flat(LLMRegressor().get_params(deep=False), RowSerializer(), None)
+    alone, _ = stage_settings(params, n_rows, pretrained=True, alone=True)
+    assert alone["epochs"] == sum(stage.epochs for stage in _settings(n_rows, True))
+    fresh = [stage_settings(params, n_rows, pretrained=False, alone=alone) for alone in (0, 1)]
+    assert fresh[0] == fresh[1]  # whose first stage is the long one
+
+
+@pytest.mark.parametrize("n_rows", ROWS)
 def test_the_second_stage_of_fresh_weights_is_shorter_than_the_first(n_rows):
     sft, align = _settings(n_rows)
     assert align.epochs < sft.epochs or align.epochs == 1

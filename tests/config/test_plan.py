@@ -116,6 +116,10 @@ def test_stages_are_those_that_train(rows):
     assert [stage.name for _, stage in _plan(rows, both).stages] == ["sft", "align"]
     assert [stage.name for _, stage in _plan(rows, both, sft_epochs=0).stages] == ["align"]
     assert [stage.name for _, stage in _plan(rows, both, align_epochs=0).stages] == ["sft"]
+    ((_, alone),) = _plan(rows, (SoftCE(), None), model="owner/name").stages
+    assert alone.epochs == sum(
+        stage.epochs for _, stage in _plan(rows, both, model="owner/name").stages
+    )
     assert _plan(rows, (ZeroShot(), None)).stages == ()
     assert not _plan(rows, (ZeroShot(), None)).trains and _plan(rows, both).trains
 
