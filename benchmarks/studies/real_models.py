@@ -1,6 +1,7 @@
 """Real pretrained weights: what each choice of the pretrained road is worth, in error and seconds.
 
     python -m benchmarks.studies.real_models --try methods               # methods on STS-B
+    python -m benchmarks.studies.real_models --try methods+paper+depth=12+passes=5 --rows 600
     python -m benchmarks.studies.real_models --try rank=16 depth=8 rate=3e-4 --rows 300
     python -m benchmarks.studies.real_models --data chocolate_ratings --try default fresh both
     python -m benchmarks.studies.real_models --try fresh "fresh+read by MiniLM"
@@ -9,12 +10,12 @@
 Weights: see benchmarks.real_weights. Tables: the suite's, from the folder LLMREG_DATA; where the
 authors named test rows (stsb_en: the official parts), these are the test, else a fifth. Each line
 is a fit of the default but for what its name says; a method's name is that method behind the
-default's first stage. Lines that --out holds are not computed again. Seconds of one run compare.
+default's first stage, and "passes=5" five epochs in all, one of them in the first stage where there
+are two. Lines that --out holds are not computed again. Seconds of one run compare.
 """
 
 import argparse
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ import pandas as pd
 from scipy.stats import pearsonr
 
 from benchmarks.datasets.stsb import TEMPLATE
-from benchmarks.real_weights import MODELS, real_model, sentence_encoder
+from benchmarks.real_weights import MODELS, real_model, sentence_encoder, word_vectors
 from benchmarks.suite.measure import figures
 from benchmarks.suite.tables import load_table
 from llmreg import (
@@ -36,6 +37,7 @@ from llmreg import (
     TextEncoder,
     ZeroShot,
 )
+from llmreg.config.checks import check_methods
 
 METHODS = {
     "zero_shot": "zero_shot", "few_shot": ZeroShot(num_examples=8), "ce": "ce",
@@ -57,7 +59,11 @@ CHOICES = {
     "paper": {"codec": GridCodec(range(6)), "serializer": RowSerializer(TEMPLATE)},
     "all layers": {"adapters__depth": 1.0}, "cross-entropy first": {"sft_method": CE()},
 }  # fmt: skip
-READERS = {"read by MiniLM": sentence_encoder, "read by SmolLM2": partial(real_model, "smollm2")}
+READERS = {
+    "read by MiniLM": lambda: TextEncoder(sentence_encoder()),
+    "read by SmolLM2": lambda: TextEncoder(real_model("smollm2")),
+    "read by WordLlama": word_vectors,
+}
 SETTINGS = {
     "rank": "adapters__rank", "depth": "adapters__depth", "rate": "sft_learning_rate",
     "rate 2": "align_learning_rate", "batch": "batch_size", "epochs": "sft_epochs",
@@ -72,14 +78,23 @@ def estimator(names, model, seed):
     found = LLMRegressor(asked, "raft", random_state=seed)
     for name in names:
         key, _, value = name.partition("=")
-        if value:
+        if key == "passes":
+            alone = check_methods(found)[1] is None
+            found.set_params(sft_epochs=int(value) if alone else 1, align_epochs=int(value) - 1)
+        elif value:
             number = float(value) if "." in value or "e" in value else int(value)
             found.set_params(**{SETTINGS[key]: number})
         elif name in READERS:
-            found.set_params(text_features=TextEncoder(READERS[name]()))
+            found.set_params(text_features=READERS[name]())
         else:
             found.set_params(**CHOICES[key])
     return found
+
+
+def expanded(names):
+    """The choice for each method, if its name begins with "methods"."""
+    first, *rest = names.split("+")
+    return ["+".join([name, *rest]) for name in (METHODS if first == "methods" else [first])]
 
 
 def rows_of(data, n_rows, n_test, seed):
@@ -137,7 +152,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("real_models.csv"))
     args = parser.parse_args()
-    choices = [name for one in args.choices for name in (METHODS if one == "methods" else [one])]
+    choices = [name for one in args.choices for name in expanded(one)]
     lines = pd.read_csv(args.out).to_dict("records") if args.out.exists() else []
     keys = ("model", "data", "seed", "rows", "choice")
     done = {tuple(one[key] for key in keys) for one in lines}

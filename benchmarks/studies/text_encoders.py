@@ -1,4 +1,4 @@
-"""Pretrained readers of texts (TextEncoder) beside TF-IDF, in llmreg and in its peers.
+"""Pretrained readers of texts beside TF-IDF, in llmreg and in its peers.
 
     LLMREG_DATA=<folder> python -m benchmarks.studies.text_encoders
     LLMREG_DATA=<folder> python -m benchmarks.studies.text_encoders --data alexa_reviews \\
@@ -25,14 +25,18 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 
-from benchmarks.real_weights import real_model, sentence_encoder
+from benchmarks.real_weights import real_model, sentence_encoder, word_vectors
 from benchmarks.suite.columns import COMPONENTS, Components, linear_features, tfidf
 from benchmarks.suite.measure import figures
 from benchmarks.suite.peers import ALPHAS, CatBoost
 from benchmarks.suite.tables import load_table, split_table
 from llmreg import LLMRegressor, TextEncoder
 
-ENCODERS = {"MiniLM": sentence_encoder, "SmolLM2": partial(real_model, "smollm2")}
+ENCODERS = {
+    "MiniLM": lambda: TextEncoder(sentence_encoder()),
+    "SmolLM2": lambda: TextEncoder(real_model("smollm2")),
+    "WordLlama": word_vectors,
+}
 CHOICES = [
     f"{model} + {words}"
     for words in ("TF-IDF", *ENCODERS)
@@ -61,7 +65,7 @@ class Vectors(TransformerMixin, BaseEstimator):
         Vectors.seconds_saved += sum(known[text][1] for text in texts if text in known)
         if new:
             start = time.process_time()
-            vectors = TextEncoder(ENCODERS[self.encoder]()).fit_transform(new)
+            vectors = ENCODERS[self.encoder]().fit_transform(new)
             seconds = (time.process_time() - start) / len(new)
             known.update({text: (v, seconds) for text, v in zip(new, vectors, strict=True)})
         return np.stack([known[text][0] for text in X])

