@@ -5,7 +5,7 @@
     python -m benchmarks.studies.real_models --try rank=16 depth=8 rate=3e-4 --rows 300
     python -m benchmarks.studies.real_models --data chocolate_ratings --try default fresh both
     python -m benchmarks.studies.real_models --try fresh "fresh+read by MiniLM"
-    python -m benchmarks.studies.real_models --model gemma3 --seeds 3
+    python -m benchmarks.studies.real_models --model gemma3 --seeds 3 --figure curves.png
 
 Weights: see benchmarks.real_weights. Tables: the suite's, from the folder LLMREG_DATA; where the
 authors named test rows (stsb_en: the official parts), these are the test, else a fifth. Each line
@@ -59,6 +59,7 @@ CHOICES = {
     "paper": {"codec": GridCodec(range(6)), "serializer": RowSerializer(TEMPLATE)},
     "all layers": {"adapters__depth": 1.0}, "cross-entropy first": {"sft_method": CE()},
 }  # fmt: skip
+EPOCHS = ["stage", "epoch", "step", "loss", "validation_rmse", "seconds", "kept"]
 READERS = {
     "read by MiniLM": lambda: TextEncoder(sentence_encoder()),
     "read by SmolLM2": lambda: TextEncoder(real_model("smollm2")),
@@ -131,8 +132,8 @@ def line(names, args, data, seed):
         "answer mass": model.plan_.answer_mass, "temperature": model.temperature_,
         "fit": fitted - start, "predict": predicted - fitted,
     }  # fmt: skip
-    history = model.history_.assign(model=args.model, data=data, seed=seed, choice=names)
-    return measured, history
+    keys = dict(model=args.model, data=data, seed=seed, choice=names)
+    return measured, model.history_[EPOCHS].assign(**keys)  # methods have columns of their own
 
 
 def _greedy(found, y):
@@ -140,6 +141,24 @@ def _greedy(found, y):
         return float(np.sqrt(np.mean((found.greedy() - y) ** 2)))
     except ValueError:  # a head writes nothing
         return None
+
+
+def draw(epochs, path):
+    """A figure of validation errors against the seconds of both stages, a line per choice."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+    for choice, part in epochs.groupby("choice", sort=False):
+        lasts = part.groupby("stage", sort=False)["seconds"].max()
+        begins = dict(zip(lasts.index, lasts.cumsum() - lasts, strict=True))
+        seconds = part["seconds"] + part["stage"].map(begins)
+        ax.plot(seconds, part["validation_rmse"], marker=".", label=choice)
+    ax.set(xlabel="seconds of training", ylabel="RMSE of validation rows")
+    ax.legend(frameon=False)
+    fig.savefig(path, dpi=150)
 
 
 def main():
@@ -151,6 +170,7 @@ def main():
     parser.add_argument("--test-rows", type=int, default=1379)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("real_models.csv"))
+    parser.add_argument("--figure", type=Path, help="where to draw errors against seconds")
     args = parser.parse_args()
     choices = [name for one in args.choices for name in expanded(one)]
     lines = pd.read_csv(args.out).to_dict("records") if args.out.exists() else []
@@ -170,6 +190,8 @@ def main():
                     index=False, header=len(lines) == 1), flush=True)  # fmt: skip
     table = pd.DataFrame(lines).groupby(["model", "data", "rows", "choice"], sort=False)
     print(table.mean(numeric_only=True).drop(columns="seed").round(3).to_string())
+    if args.figure:
+        draw(pd.read_csv(args.out.with_suffix(".epochs.csv")), args.figure)
 
 
 if __name__ == "__main__":

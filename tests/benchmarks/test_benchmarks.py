@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[2]
         ["studies.methods", "--quick", "--data", "auto-mpg", "--methods", "ce", "--out", "out"],
         ["studies.pretraining", "--minutes", "0.01", "--data", "auto-mpg", "--max-rows", "100"],
         ["studies.real_models", "--data", "auto-mpg", "--try", "fresh+epochs=1+epochs 2=1",
-         "--rows", "60", "--test-rows", "20"],
+         "fresh+ce+passes=2", "--rows", "60", "--test-rows", "20", "--figure", "curves.png"],
         ["studies.recipes", "--tables", "auto-mpg", "--recipes", "genre2-ce", "ours",
          "--rows", "100", "--seeds", "1", "--set", "sft_epochs=1", "align_epochs=1"],
         ["studies.text_encoders", "--data", "auto-mpg", "--try", "Ridge + TF-IDF",
