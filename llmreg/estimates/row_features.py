@@ -1,6 +1,6 @@
 """Serialised rows as matrices: one for slopes, with a column per word, and one for trees."""
 
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 from scipy import sparse
@@ -17,16 +17,21 @@ WIDE = 200  # columns beyond which most of them are words or levels: a sparse ma
 N_COMPONENTS = 30  # that trees read of a text column
 SHORT = 200  # characters; longer texts have words enough, and pieces of words take long
 
+WORD = r"\b\w+\b"
+ALIKE = 0.05  # cosine of two texts of a row beyond that of texts of different rows
+OPTIONS = {"sublinear_tf": True, "max_features": 50_000}  # of TF-IDF
+
 
 class RowFeatures(TransformerMixin, BaseEstimator):
     """Matrices of serialised rows, one for each kind of regressor.
 
-    Numbers are those of the cells, and how alike the vectors of each two texts of a row are (their
-    cosine). "linear" has numbers standardised, and pulled in where they are far out, with flags for
-    gaps, a column per level, TF-IDF of words, pairs of words and (in short texts) pieces of words,
-    and the vectors of texts that have some, with a variance of 1 for each text column; it is sparse
-    if it is wide. "boosted" has numbers as they are with NaN for gaps, a code per category, and
-    components of the TF-IDF and of the vectors.
+    Numbers are those of the cells, and how alike two texts of a row are: the cosine of their
+    vectors or, if they have none but share words, of TF-IDF of pieces of words. "linear"
+    has numbers standardised, and pulled in where they are far out, with flags for gaps, a column
+    per level, TF-IDF of words, pairs of words and (in short texts) pieces of words, and the vectors
+    of texts that have some, with a variance of 1 for each text column; it is sparse if it is wide.
+    "boosted" has numbers as they are with NaN for gaps, a code per category, and components of the
+    TF-IDF and of the vectors.
 
     Parameters
     ----------
@@ -36,6 +41,10 @@ class RowFeatures(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
+    common_ : TfidfVectorizer or None
+        Of pieces of words that two texts may share; None if no two do.
+    pairs_ : list of tuple of int
+        Which two texts are compared by them.
     blocks_ : list of int
         How many columns of "linear" are numbers, categories, words and vectors of texts.
     """
@@ -51,7 +60,8 @@ class RowFeatures(TransformerMixin, BaseEstimator):
 
     def fit_transform(self, rows, y=None):
         """The same, and the matrices of :meth:`transform`."""
-        raw, levels = _numbers(rows), _levels(rows)
+        self.common_, self.pairs_ = _fitted_common(rows)
+        raw, levels = self._numbers(rows), _levels(rows)
         self.scaler_ = NumberScaler().fit(raw, sample_weight=rows.weight)
         self.gaps_ = np.isnan(raw).any(0)
         counted = [np.unique(column, return_counts=True) for column in levels.T]
@@ -71,11 +81,22 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         self.components_ = []
         if "boosted" in self.kinds:
             self.components_ = [self._fitted_components(part) for part in [*words, *vectors]]
-        return self._matrices(rows, [*words, *vectors])
+        return self._matrices(rows, raw, [*words, *vectors])
 
     def transform(self, rows):
         """Dict from kind to matrix (n_rows, n_columns)."""
-        return self._matrices(rows, [*self._words(rows), *self._scaled_vectors(rows)])
+        texts = [*self._words(rows), *self._scaled_vectors(rows)]
+        return self._matrices(rows, self._numbers(rows), texts)
+
+    def _numbers(self, rows):
+        """What has a size, (n_rows, n_numbers)."""
+        parts = [field.numbers for field in rows.fields if field.numbers is not None]
+        vectors, texts = _vectors(rows), _texts(rows)
+        parts += [_cosines(a, b) for a, b in combinations(vectors, 2) if a.shape[1] == b.shape[1]]
+        parts += [
+            _cosines(*(self.common_.transform(texts[i]) for i in pair)) for pair in self.pairs_
+        ]
+        return np.concatenate(parts, axis=1) if parts else np.zeros((rows.n_rows, 0))
 
     def _fitted_components(self, counts):
         count = min(N_COMPONENTS, min(counts.shape) - 1)
@@ -107,14 +128,14 @@ class RowFeatures(TransformerMixin, BaseEstimator):
             for known, column in zip(self.levels_, _levels(rows).T, strict=True)
         ]
 
-    def _matrices(self, rows, texts):
-        wide = self._wide(rows, texts) if set(self.kinds) - {"boosted"} else None
+    def _matrices(self, rows, raw, texts):
+        wide = self._wide(rows, raw, texts) if set(self.kinds) - {"boosted"} else None
         return {
-            kind: self._narrow(rows, texts) if kind == "boosted" else wide for kind in self.kinds
+            kind: self._narrow(rows, raw, texts) if kind == "boosted" else wide
+            for kind in self.kinds
         }
 
-    def _wide(self, rows, texts):
-        raw = _numbers(rows)
+    def _wide(self, rows, raw, texts):
         z = soften(np.nan_to_num(self.scaler_.transform(raw)))
         # The first column, of zeros, is for tables that have nothing to be read.
         numbers = [np.zeros((len(z), 1)), z, np.isnan(raw[:, self.gaps_]).astype(float)]
@@ -123,19 +144,13 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         matrix = sparse.hstack(list(parts), format="csr")
         return matrix if matrix.shape[1] > WIDE else matrix.toarray()
 
-    def _narrow(self, rows, texts):
-        parts = [np.zeros((rows.n_rows, 1)), _numbers(rows)]
+    def _narrow(self, rows, raw, texts):
+        parts = [np.zeros((rows.n_rows, 1)), raw]
         parts += [codes[:, None].astype(float) for codes in self._codes(rows)]
         for part, components in zip(texts, self.components_, strict=True):
             if components is not None:
                 parts.append(components.transform(part))
         return np.concatenate(parts, axis=1)
-
-
-def _numbers(rows):
-    parts = [field.numbers for field in rows.fields if field.numbers is not None]
-    parts += _likeness(rows)
-    return np.concatenate(parts, axis=1) if parts else np.zeros((rows.n_rows, 0))
 
 
 def _levels(rows):
@@ -162,22 +177,45 @@ def _texts(rows):
     return [beginnings(field.text) for field in rows.fields if field.kind == "text"]
 
 
-def _likeness(rows):
-    """For each two texts of a row whose vectors are of one kind the cosine between them, (n_rows,
-    1): how alike two sentences are is in neither of them."""
-    return [
-        np.einsum("nd, nd -> n", a, b)[:, None] / np.maximum(_norm(a) * _norm(b), 1e-12)
-        for a, b in combinations(_vectors(rows), 2)
-        if a.shape[1] == b.shape[1]
-    ]
+def _cosines(a, b):
+    """Of the vectors (n_rows, d) of two texts of each row, (n_rows, 1): how alike two sentences are
+    is in neither of them."""
+    return _row_products(a, b) / np.maximum(
+        np.sqrt(_row_products(a, a) * _row_products(b, b)), 1e-12
+    )
 
 
-def _norm(vectors):
-    return np.linalg.norm(vectors, axis=1, keepdims=True)
+def _row_products(a, b):
+    products = a.multiply(b) if sparse.issparse(a) else a * b
+    return np.asarray(products.sum(1)).reshape(-1, 1)
 
 
 def _vectors(rows):
     return [field.vectors for field in rows.fields if field.vectors is not None]
+
+
+def _fitted_common(rows):
+    """TF-IDF of pieces of words (of words, if texts are long), and the pairs of text columns that
+    have more of it in common within a row than across rows: others tell nothing by that. None and
+    no pairs where texts have vectors."""
+    columns = [] if _vectors(rows) else [text[:MANY] for text in _texts(rows)]
+    if len(columns) < 2:
+        return None, []
+    long = max(typical(map(len, column), SHORT) for column in columns) > SHORT
+    pieces = {"token_pattern": WORD} if long else {"analyzer": "char_wb", "ngram_range": (2, 4)}
+    common = TfidfVectorizer(**pieces, **OPTIONS)
+    try:
+        common.fit(chain(*columns))
+    except ValueError:  # an empty vocabulary
+        return None, []
+    counts = [common.transform(column) for column in columns]
+    others = np.roll(np.arange(len(columns[0])), len(columns[0]) // 2)
+    pairs = [
+        (i, j)
+        for i, j in combinations(range(len(counts)), 2)
+        if np.mean(_cosines(counts[i], counts[j]) - _cosines(counts[i], counts[j][others])) > ALIKE
+    ]
+    return (common if pairs else None), pairs
 
 
 def _beside(counts):
@@ -187,10 +225,9 @@ def _beside(counts):
 def _fitted_counters(texts):
     """TF-IDF of a column of texts: transformers and their matrices; none if there is nothing to
     count."""
-    options = {"sublinear_tf": True, "max_features": 50_000}
-    counters = [TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\b\w+\b", **options)]
+    counters = [TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORD, **OPTIONS)]
     if typical(map(len, texts[:MANY]), SHORT) <= SHORT:
-        counters.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), **options))
+        counters.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), **OPTIONS))
     try:
         return counters, [counter.fit_transform(texts) for counter in counters]
     except ValueError:  # an empty vocabulary

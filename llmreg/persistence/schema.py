@@ -297,9 +297,9 @@ CLASSES = {
     "RowFeatures": _class("llmreg.estimates.row_features", {
         "scaler_": a("NumberScaler"), "gaps_": array("b"), "levels_": each(list, each(dict, WHOLE)),
         "frequent_": each(list, array("b")), "components_": each(list, maybe(a("TruncatedSVD"))),
-        "counters_": each(list, each(list, a("TfidfVectorizer"))),
-        "centres_": each(list, FLOATS), "spreads_": each(list, FINITE),
-        "blocks_": maybe(each(list, WHOLE))}),
+        "counters_": each(list, each(list, a("TfidfVectorizer"))), "centres_": each(list, FLOATS),
+        "spreads_": each(list, FINITE), "pairs_": each(list, each(tuple, WHOLE)),
+        "blocks_": maybe(each(list, WHOLE)), "common_": maybe(a("TfidfVectorizer"))}),
     "GaussianKernelRidge": _class("llmreg.estimates.kernel_ridge", {
         "blocks": each(list, WHOLE), "random_state": SEED, "gamma_": FINITE, "penalty_": FINITE,
         **dict.fromkeys(("factors_", "values_", "dual_"), FLOATS),

@@ -171,5 +171,47 @@ def test_how_alike_two_texts_are_is_a_number():
 def test_vectors_of_two_kinds_are_not_compared():
     rng = np.random.RandomState(2)
     rows = _with_vectors(_pairs(), rng.rand(40, 6), rng.rand(40, 5))
-    features = RowFeatures(("linear",), 0).fit(rows)
-    assert features.blocks_[0] == RowFeatures(("linear",), 0).fit(_pairs()).blocks_[0]
+    assert RowFeatures(("linear",), 0).fit(rows).blocks_[0] == 2  # zeros, and the size
+
+
+SAID = ["the price of oil rises", "a child eats an apple", "PRICES of oils", "snow in spring"]
+
+
+def _said(one, other):
+    kinds = {"one": "text", "other": "text"}
+    table = pd.DataFrame({"one": one, "other": other})
+    return RowSerializer(column_kinds=kinds).fit(table).serialize(table)
+
+
+def test_texts_without_vectors_are_alike_by_the_pieces_of_words_that_they_share():
+    features = RowFeatures(("boosted",), 0)
+    found = features.fit_transform(_said(SAID, [SAID[0], "dog", SAID[0], SAID[3]]))["boosted"]
+    likeness = found[:, 1]
+    np.testing.assert_allclose(likeness[[0, 1, 3]], [1.0, 0.0, 1.0], atol=1e-12)
+    weights = features.common_.transform([SAID[2], SAID[0]]).toarray()
+    assert likeness[2] == pytest.approx(weights[0] @ weights[1]) and 0.2 < likeness[2] < 0.9
+    alone = features.transform(_said(SAID[2:3], SAID[:1]))["boosted"]
+    np.testing.assert_allclose(alone[0, 1], likeness[2], atol=1e-12)
+
+
+def test_long_texts_are_alike_by_their_words():
+    one, other = "many words here " * 20, "quite another kind of thing, words " * 20
+    features = RowFeatures(("boosted",), 0)
+    found = features.fit_transform(_said([one, other], [one, other]))["boosted"]
+    np.testing.assert_allclose(found[:, 1], 1.0)
+    across = features.transform(_said([one], [other]))["boosted"]
+    assert features.common_.analyzer == "word" and 0 < across[0, 1] < 0.5
+
+
+def test_texts_that_share_no_more_within_a_row_than_across_rows_are_not_compared():
+    rng = np.random.RandomState(0)
+    one, other = (rng.choice(SAID, 60) for _ in range(2))
+    features = RowFeatures(("boosted",), 0).fit(_said(one, other))
+    assert features.common_ is None and features.pairs_ == []
+    assert RowFeatures(("boosted",), 0).fit(_said(one, one)).pairs_ == [(0, 1)]
+
+
+@pytest.mark.parametrize("other", [["", ""], ["!", "?"]])
+def test_texts_in_which_there_is_nothing_to_count_are_not_compared(other):
+    assert RowFeatures(BOTH, 0).fit(_said(other, other)).blocks_[0] <= 2
+    assert np.isfinite(RowFeatures(BOTH, 0).fit_transform(_said(other, other))["boosted"]).all()
