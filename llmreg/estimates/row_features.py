@@ -91,7 +91,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
     def _numbers(self, rows):
         """What has a size, (n_rows, n_numbers)."""
         parts = [field.numbers for field in rows.fields if field.numbers is not None]
-        vectors, texts = _vectors(rows), _texts(rows)
+        vectors, texts = _known_vectors(rows), _known_texts(rows)
         parts += [_cosines(a, b) for a, b in combinations(vectors, 2) if a.shape[1] == b.shape[1]]
         parts += [
             _cosines(*(self.common_.transform(texts[i]) for i in pair)) for pair in self.pairs_
@@ -173,8 +173,12 @@ def _one_hot(codes, frequent):
     return sparse.csr_matrix(ones, shape=(len(codes), width))
 
 
+def _text_fields(rows):
+    return [field for field in rows.fields if field.kind == "text"]
+
+
 def _texts(rows):
-    return [beginnings(field.text) for field in rows.fields if field.kind == "text"]
+    return [beginnings(field.text) for field in _text_fields(rows)]
 
 
 def _cosines(a, b):
@@ -194,11 +198,25 @@ def _vectors(rows):
     return [field.vectors for field in rows.fields if field.vectors is not None]
 
 
+def _known_texts(rows):
+    """Texts to compare: two that are missing have nothing in common."""
+    texts = [np.where(field.missing, "", field.text) for field in _text_fields(rows)]
+    return list(map(beginnings, texts))
+
+
+def _known_vectors(rows):
+    return [
+        np.where(field.missing[:, None], 0.0, field.vectors)
+        for field in rows.fields
+        if field.vectors is not None
+    ]
+
+
 def _fitted_common(rows):
     """TF-IDF of pieces of words (of words, if texts are long), and the pairs of text columns that
     have more of it in common within a row than across rows: others tell nothing by that. None and
     no pairs where texts have vectors."""
-    columns = [] if _vectors(rows) else [text[:MANY] for text in _texts(rows)]
+    columns = [] if _vectors(rows) else [text[:MANY] for text in _known_texts(rows)]
     if len(columns) < 2:
         return None, []
     long = max(typical(map(len, column), SHORT) for column in columns) > SHORT

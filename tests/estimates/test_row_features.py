@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from llmreg import RowSerializer
+from llmreg import LLMRegressor, RowSerializer
 from llmreg.estimates.row_features import N_COMPONENTS, RowFeatures
 
 KINDS = {"colour": "category", "text": "text"}
@@ -215,3 +215,32 @@ def test_texts_that_share_no_more_within_a_row_than_across_rows_are_not_compared
 def test_texts_in_which_there_is_nothing_to_count_are_not_compared(other):
     assert RowFeatures(BOTH, 0).fit(_said(other, other)).blocks_[0] <= 2
     assert np.isfinite(RowFeatures(BOTH, 0).fit_transform(_said(other, other))["boosted"]).all()
+
+
+def test_two_missing_texts_are_not_alike():
+    one = [None if i % 2 else f"{said} in {i}" for i, said in enumerate(SAID * 15)]
+    other = [None if text is None else f"quite something else: {text[::-1]}" for text in one]
+    assert RowFeatures(("boosted",), 0).fit(_said(one, other)).pairs_ == []
+    found = RowFeatures(("boosted",), 0).fit_transform(_said(one, one))["boosted"][:, 1]
+    np.testing.assert_allclose(found, [float(text is not None) for text in one], atol=1e-12)
+    vectors = np.ones((60, 3))
+    read = _with_vectors(_said(one, other), vectors, vectors)
+    found = RowFeatures(("boosted",), 0).fit_transform(read)["boosted"][:, 1]
+    np.testing.assert_allclose(found, [float(text is not None) for text in one])
+
+
+def test_the_default_learns_that_two_texts_say_the_same_and_saves_it(tmp_path):
+    rng = np.random.RandomState(0)
+    words = np.array(["oil", "rises", "child", "apple", "snow", "spring", "letter", "guitar"])
+    one = [" ".join(rng.choice(words, 4)) for _ in range(160)]
+    same = rng.rand(160) < 0.5
+    other = np.where(same, one, [" ".join(rng.choice(words, 4)) for _ in range(160)])
+    X = pd.DataFrame({"one": one, "other": other})
+    texts = RowSerializer(column_kinds={"one": "text", "other": "text"})
+    model = LLMRegressor(
+        fit_method="soft_ce", sft_epochs=1, serializer=texts, random_state=0, device="cpu"
+    ).fit(X[:120], same[:120].astype(float))
+    found = model.predict(X[120:])
+    assert found[same[120:]].mean() > found[~same[120:]].mean() + 0.3
+    model.save(tmp_path / "model")
+    assert np.array_equal(LLMRegressor.load(tmp_path / "model").predict(X[120:]), found)
