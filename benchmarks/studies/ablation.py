@@ -10,6 +10,8 @@ stopped goes on. Fits have one thread if OMP_NUM_THREADS=1, and are made one aft
 
 import argparse
 import time
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -21,9 +23,10 @@ from torch import nn
 
 from benchmarks.suite.measure import figures
 from benchmarks.suite.tables import find_tables, load_table, split_table
-from llmreg import DigitCodec, GridCodec, LLMRegressor, SoftCE
+from llmreg import DigitCodec, GridCodec, LLMRegressor, RowSerializer, SoftCE
 from llmreg.config import defaults
-from llmreg.prompts import cell_encoder
+from llmreg.estimates import likeness
+from llmreg.prompts import cell_encoder, tiny_tokenizer
 from llmreg.prompts.cell_encoder import NumberEmbedding
 
 TABLES = [
@@ -76,7 +79,15 @@ class NoHeaps(DigitCodec):
         self.heaps_ = np.zeros(2)
 
 
-# Parameters, how numbers are read, and up to how many rows kernels are.
+# What is no parameter: where it stands in the package.
+CONSTANTS = {
+    "embedding": (cell_encoder, "NumberEmbedding"),
+    "kernel_rows": (defaults, "MOST_ROWS_FOR_KERNEL"),
+    "patience": (defaults, "PATIENCE"),
+    "alike": (likeness, "ALIKE"),
+    "tokenizer": (tiny_tokenizer, "train_tokenizer"),
+}
+# Parameters and constants.
 VARIANTS = {
     "default": {},
     "estimates do not count": {"estimate_weight": 0.0},
@@ -98,6 +109,15 @@ VARIANTS = {
     "wider targets": {"sft_method": SoftCE(sigma=0.3)},
     "no second stage": {"fit_method": "soft_ce"},
     "three members": {"n_estimators": 3},
+    "patience 4": {"patience": 4},
+    "20 epochs": {"sft_epochs": 20},
+    "20 epochs, patience 4": {"sft_epochs": 20, "patience": 4},
+    # Of tables with texts.
+    "texts not compared": {"alike": np.inf},
+    "all texts compared": {"alike": -np.inf},
+    "16 text tokens": {"serializer": RowSerializer(max_text_tokens=16)},
+    "no text tokens": {"serializer": RowSerializer(max_text_tokens=0)},
+    "large vocabulary": {"tokenizer": partial(tiny_tokenizer.train_tokenizer, vocab_size=4000)},
 }
 
 
@@ -131,12 +151,9 @@ def one(name, split, variant, max_rows):
     """A line: one fit on four fifths of the training rows, judged on the last fifth of them."""
     X, X_held, y, y_held = held_back(name, split, max_rows)
     settings = dict(VARIANTS[variant])
-    embedding = settings.pop("embedding", NumberEmbedding)
-    kernel_rows = settings.pop("kernel_rows", defaults.MOST_ROWS_FOR_KERNEL)
-    with (
-        patch.object(cell_encoder, "NumberEmbedding", embedding),
-        patch.object(defaults, "MOST_ROWS_FOR_KERNEL", kernel_rows),
-    ):
+    with ExitStack() as patches:
+        for constant in CONSTANTS.keys() & settings.keys():
+            patches.enter_context(patch.object(*CONSTANTS[constant], settings.pop(constant)))
         start = time.perf_counter()
         model = LLMRegressor(**settings, random_state=split).fit(X, y)
         seconds = time.perf_counter() - start

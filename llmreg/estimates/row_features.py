@@ -1,13 +1,12 @@
 """Serialised rows as matrices: one for slopes, with a column per word, and one for trees."""
 
-from itertools import chain, combinations
-
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from llmreg.estimates.likeness import OPTIONS, SHORT, WORD, TextLikeness, text_columns
 from llmreg.estimates.scaling import NumberScaler, soften
 from llmreg.tables.words import MANY, beginnings, typical
 
@@ -15,23 +14,17 @@ __all__ = ["RowFeatures"]
 
 WIDE = 200  # columns beyond which most of them are words or levels: a sparse matrix
 N_COMPONENTS = 30  # that trees read of a text column
-SHORT = 200  # characters; longer texts have words enough, and pieces of words take long
-
-WORD = r"\b\w+\b"
-ALIKE = 0.05  # cosine of two texts of a row beyond that of texts of different rows
-OPTIONS = {"sublinear_tf": True, "max_features": 50_000}  # of TF-IDF
 
 
 class RowFeatures(TransformerMixin, BaseEstimator):
     """Matrices of serialised rows, one for each kind of regressor.
 
-    Numbers are those of the cells, and how alike two texts of a row are: the cosine of their
-    vectors or, if they have none but share words, of TF-IDF of pieces of words. "linear"
-    has numbers standardised, and pulled in where they are far out, with flags for gaps, a column
-    per level, TF-IDF of words, pairs of words and (in short texts) pieces of words, and the vectors
-    of texts that have some, with a variance of 1 for each text column; it is sparse if it is wide.
-    "boosted" has numbers as they are with NaN for gaps, a code per category, and components of the
-    TF-IDF and of the vectors.
+    Numbers are those of the cells, and how alike two texts of a row are. "linear" has numbers
+    standardised, and pulled in where they are far out, with flags for gaps, a column per level,
+    TF-IDF of words, pairs of words and (in short texts) pieces of words, and the vectors of texts
+    that have some, with a variance of 1 for each text column; it is sparse if it is wide. "boosted"
+    has numbers as they are with NaN for gaps, a code per category, and components of the TF-IDF and
+    of the vectors.
 
     Parameters
     ----------
@@ -41,10 +34,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    common_ : TfidfVectorizer or None
-        Of pieces of words that two texts may share; None if no two do.
-    pairs_ : list of tuple of int
-        Which two texts are compared by them.
+    likeness_ : TextLikeness
     blocks_ : list of int
         How many columns of "linear" are numbers, categories, words and vectors of texts.
     """
@@ -60,7 +50,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
 
     def fit_transform(self, rows, y=None):
         """The same, and the matrices of :meth:`transform`."""
-        self.common_, self.pairs_ = _fitted_common(rows)
+        self.likeness_ = TextLikeness().fit(rows)
         raw, levels = self._numbers(rows), _levels(rows)
         self.scaler_ = NumberScaler().fit(raw, sample_weight=rows.weight)
         self.gaps_ = np.isnan(raw).any(0)
@@ -91,12 +81,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
     def _numbers(self, rows):
         """What has a size, (n_rows, n_numbers)."""
         parts = [field.numbers for field in rows.fields if field.numbers is not None]
-        vectors, texts = _known_vectors(rows), _known_texts(rows)
-        parts += [_cosines(a, b) for a, b in combinations(vectors, 2) if a.shape[1] == b.shape[1]]
-        parts += [
-            _cosines(*(self.common_.transform(texts[i]) for i in pair)) for pair in self.pairs_
-        ]
-        return np.concatenate(parts, axis=1) if parts else np.zeros((rows.n_rows, 0))
+        return np.concatenate([*parts, self.likeness_.transform(rows)], axis=1)
 
     def _fitted_components(self, counts):
         count = min(N_COMPONENTS, min(counts.shape) - 1)
@@ -173,67 +158,12 @@ def _one_hot(codes, frequent):
     return sparse.csr_matrix(ones, shape=(len(codes), width))
 
 
-def _text_fields(rows):
-    return [field for field in rows.fields if field.kind == "text"]
-
-
 def _texts(rows):
-    return [beginnings(field.text) for field in _text_fields(rows)]
-
-
-def _cosines(a, b):
-    """Of the vectors (n_rows, d) of two texts of each row, (n_rows, 1): how alike two sentences are
-    is in neither of them."""
-    return _row_products(a, b) / np.maximum(
-        np.sqrt(_row_products(a, a) * _row_products(b, b)), 1e-12
-    )
-
-
-def _row_products(a, b):
-    products = a.multiply(b) if sparse.issparse(a) else a * b
-    return np.asarray(products.sum(1)).reshape(-1, 1)
+    return [beginnings(field.text) for field in text_columns(rows)]
 
 
 def _vectors(rows):
     return [field.vectors for field in rows.fields if field.vectors is not None]
-
-
-def _known_texts(rows):
-    """Texts to compare: two that are missing have nothing in common."""
-    texts = [np.where(field.missing, "", field.text) for field in _text_fields(rows)]
-    return list(map(beginnings, texts))
-
-
-def _known_vectors(rows):
-    return [
-        np.where(field.missing[:, None], 0.0, field.vectors)
-        for field in rows.fields
-        if field.vectors is not None
-    ]
-
-
-def _fitted_common(rows):
-    """TF-IDF of pieces of words (of words, if texts are long), and the pairs of text columns that
-    have more of it in common within a row than across rows: others tell nothing by that. None and
-    no pairs where texts have vectors."""
-    columns = [] if _vectors(rows) else [text[:MANY] for text in _known_texts(rows)]
-    if len(columns) < 2:
-        return None, []
-    long = max(typical(map(len, column), SHORT) for column in columns) > SHORT
-    pieces = {"token_pattern": WORD} if long else {"analyzer": "char_wb", "ngram_range": (2, 4)}
-    common = TfidfVectorizer(**pieces, **OPTIONS)
-    try:
-        common.fit(chain(*columns))
-    except ValueError:  # an empty vocabulary
-        return None, []
-    counts = [common.transform(column) for column in columns]
-    others = np.roll(np.arange(len(columns[0])), len(columns[0]) // 2)
-    pairs = [
-        (i, j)
-        for i, j in combinations(range(len(counts)), 2)
-        if np.mean(_cosines(counts[i], counts[j]) - _cosines(counts[i], counts[j][others])) > ALIKE
-    ]
-    return (common if pairs else None), pairs
 
 
 def _beside(counts):

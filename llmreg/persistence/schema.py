@@ -264,9 +264,7 @@ CLASSES = {
         "fields_": each(tuple, lambda pair: len(pair) == 2 and maybe(format_spec)(pair[1])),
     }, lambda value: format_spec(value.number_format)),
     "ColumnPlan": _class("llmreg.tables.columns"),
-    "CellPrompts": _class("llmreg.prompts.cell_prompts", PROMPTS | {
-        "special": each(dict, WHOLE),
-    }),
+    "CellPrompts": _class("llmreg.prompts.cell_prompts", PROMPTS | {"special": each(dict, WHOLE)}),
     "TextPrompts": _class("llmreg.prompts.text_prompts", PROMPTS | {
         "frame": a("Frame"), "as_chat": flag, "instruction": text, "prefill": text,
         "examples": each(tuple, each(tuple, text)),
@@ -298,8 +296,10 @@ CLASSES = {
         "scaler_": a("NumberScaler"), "gaps_": array("b"), "levels_": each(list, each(dict, WHOLE)),
         "frequent_": each(list, array("b")), "components_": each(list, maybe(a("TruncatedSVD"))),
         "counters_": each(list, each(list, a("TfidfVectorizer"))), "centres_": each(list, FLOATS),
-        "spreads_": each(list, FINITE), "pairs_": each(list, each(tuple, WHOLE)),
-        "blocks_": maybe(each(list, WHOLE)), "common_": maybe(a("TfidfVectorizer"))}),
+        "spreads_": each(list, FINITE), "likeness_": a("TextLikeness"),
+        "blocks_": maybe(each(list, WHOLE))}),
+    "TextLikeness": _class("llmreg.estimates.likeness", {
+        "pairs_": each(list, each(tuple, WHOLE)), "common_": maybe(a("TfidfVectorizer"))}),
     "GaussianKernelRidge": _class("llmreg.estimates.kernel_ridge", {
         "blocks": each(list, WHOLE), "random_state": SEED, "gamma_": FINITE, "penalty_": FINITE,
         **dict.fromkeys(("factors_", "values_", "dual_"), FLOATS),

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from llmreg import LLMRegressor, RowSerializer
+from llmreg import RowSerializer
 from llmreg.estimates.row_features import N_COMPONENTS, RowFeatures
 
 KINDS = {"colour": "category", "text": "text"}
@@ -123,13 +123,6 @@ def _dense(matrix):
     return matrix.toarray() if sparse.issparse(matrix) else matrix
 
 
-def _pairs(n=40):
-    rng = np.random.RandomState(0)
-    words = [" ".join(rng.choice(list("pqrstuvw"), 4)) for _ in range(n)]
-    X = pd.DataFrame({"size": rng.randn(n), "text": words, "other": words[::-1]})
-    return RowSerializer(column_kinds={"text": "text", "other": "text"}).fit(X).serialize(X)
-
-
 def test_vectors_are_columns_of_a_variance_of_one_for_slopes_and_components_for_trees():
     rows = _rows(_table()[["text"]])
     vectors = 7 + 3 * np.random.RandomState(1).randn(60, 5)
@@ -152,95 +145,3 @@ def test_vectors_that_are_all_alike_are_zeros():
     found = RowFeatures(BOTH, 0).fit_transform(rows)
     assert not _dense(found["linear"])[:, -3:].any()
     assert np.isfinite(found["boosted"]).all()
-
-
-def test_how_alike_two_texts_are_is_a_number():
-    rng = np.random.RandomState(2)
-    a, b = rng.randn(40, 6), rng.randn(40, 6)
-    a[5] = 0.0  # a text of which nothing is known is like no other
-    rows = _with_vectors(_pairs(), a, b)
-    found = RowFeatures(("boosted",), 0).fit_transform(rows)["boosted"]
-    expected = [
-        x @ y / (np.linalg.norm(x) * np.linalg.norm(y)) if x.any() else 0.0
-        for x, y in zip(a, b, strict=True)
-    ]
-    np.testing.assert_allclose(found[:, 2], expected)
-    assert found[5, 2] == 0.0
-
-
-def test_vectors_of_two_kinds_are_not_compared():
-    rng = np.random.RandomState(2)
-    rows = _with_vectors(_pairs(), rng.rand(40, 6), rng.rand(40, 5))
-    assert RowFeatures(("linear",), 0).fit(rows).blocks_[0] == 2  # zeros, and the size
-
-
-SAID = ["the price of oil rises", "a child eats an apple", "PRICES of oils", "snow in spring"]
-
-
-def _said(one, other):
-    kinds = {"one": "text", "other": "text"}
-    table = pd.DataFrame({"one": one, "other": other})
-    return RowSerializer(column_kinds=kinds).fit(table).serialize(table)
-
-
-def test_texts_without_vectors_are_alike_by_the_pieces_of_words_that_they_share():
-    features = RowFeatures(("boosted",), 0)
-    found = features.fit_transform(_said(SAID, [SAID[0], "dog", SAID[0], SAID[3]]))["boosted"]
-    likeness = found[:, 1]
-    np.testing.assert_allclose(likeness[[0, 1, 3]], [1.0, 0.0, 1.0], atol=1e-12)
-    weights = features.common_.transform([SAID[2], SAID[0]]).toarray()
-    assert likeness[2] == pytest.approx(weights[0] @ weights[1]) and 0.2 < likeness[2] < 0.9
-    alone = features.transform(_said(SAID[2:3], SAID[:1]))["boosted"]
-    np.testing.assert_allclose(alone[0, 1], likeness[2], atol=1e-12)
-
-
-def test_long_texts_are_alike_by_their_words():
-    one, other = "many words here " * 20, "quite another kind of thing, words " * 20
-    features = RowFeatures(("boosted",), 0)
-    found = features.fit_transform(_said([one, other], [one, other]))["boosted"]
-    np.testing.assert_allclose(found[:, 1], 1.0)
-    across = features.transform(_said([one], [other]))["boosted"]
-    assert features.common_.analyzer == "word" and 0 < across[0, 1] < 0.5
-
-
-def test_texts_that_share_no_more_within_a_row_than_across_rows_are_not_compared():
-    rng = np.random.RandomState(0)
-    one, other = (rng.choice(SAID, 60) for _ in range(2))
-    features = RowFeatures(("boosted",), 0).fit(_said(one, other))
-    assert features.common_ is None and features.pairs_ == []
-    assert RowFeatures(("boosted",), 0).fit(_said(one, one)).pairs_ == [(0, 1)]
-
-
-@pytest.mark.parametrize("other", [["", ""], ["!", "?"]])
-def test_texts_in_which_there_is_nothing_to_count_are_not_compared(other):
-    assert RowFeatures(BOTH, 0).fit(_said(other, other)).blocks_[0] <= 2
-    assert np.isfinite(RowFeatures(BOTH, 0).fit_transform(_said(other, other))["boosted"]).all()
-
-
-def test_two_missing_texts_are_not_alike():
-    one = [None if i % 2 else f"{said} in {i}" for i, said in enumerate(SAID * 15)]
-    other = [None if text is None else f"quite something else: {text[::-1]}" for text in one]
-    assert RowFeatures(("boosted",), 0).fit(_said(one, other)).pairs_ == []
-    found = RowFeatures(("boosted",), 0).fit_transform(_said(one, one))["boosted"][:, 1]
-    np.testing.assert_allclose(found, [float(text is not None) for text in one], atol=1e-12)
-    vectors = np.ones((60, 3))
-    read = _with_vectors(_said(one, other), vectors, vectors)
-    found = RowFeatures(("boosted",), 0).fit_transform(read)["boosted"][:, 1]
-    np.testing.assert_allclose(found, [float(text is not None) for text in one])
-
-
-def test_the_default_learns_that_two_texts_say_the_same_and_saves_it(tmp_path):
-    rng = np.random.RandomState(0)
-    words = np.array(["oil", "rises", "child", "apple", "snow", "spring", "letter", "guitar"])
-    one = [" ".join(rng.choice(words, 4)) for _ in range(160)]
-    same = rng.rand(160) < 0.5
-    other = np.where(same, one, [" ".join(rng.choice(words, 4)) for _ in range(160)])
-    X = pd.DataFrame({"one": one, "other": other})
-    texts = RowSerializer(column_kinds={"one": "text", "other": "text"})
-    model = LLMRegressor(
-        fit_method="soft_ce", sft_epochs=1, serializer=texts, random_state=0, device="cpu"
-    ).fit(X[:120], same[:120].astype(float))
-    found = model.predict(X[120:])
-    assert found[same[120:]].mean() > found[~same[120:]].mean() + 0.3
-    model.save(tmp_path / "model")
-    assert np.array_equal(LLMRegressor.load(tmp_path / "model").predict(X[120:]), found)
