@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,6 +20,10 @@ from llmreg.training.sequence import fit_name, train_stages
 from llmreg.training.stage import TrainingData
 
 __all__ = ["Training", "TrainingRows", "placed", "prepared", "undone_on_error", "with_judges"]
+
+# Held-out rows that tell whether anything was learnt, and from which share of the mean's error on
+# nothing was.
+ENOUGH_ROWS, ALMOST = 30, 0.99
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class Training:
         data, checkpoints = self.data.take(self.rows.train), self._checkpoints(seed)
         held_out = self.data.take(self.rows.held_out) if len(self.rows.held_out) else None
         with self._reporting(member) as report:
-            return train_stages(
+            records = train_stages(
                 self.fitted.model, data, plan.stages, checkpoints,
                 seconds=partial(self._seconds, member),
                 lora=self.adapters,
@@ -132,6 +137,9 @@ class Training:
                 report=report,
                 processes=self.processes,
             )  # fmt: skip
+        if plan.pretrained and self.processes.index == 0:
+            _warn_if_no_better_than_mean(records, self.rows)
+        return records
 
     def _seconds(self, member, index):
         """That this member's stage with this index may take, by how many epochs are to come."""
@@ -160,6 +168,27 @@ class Training:
         if self.processes.index:  # the first process speaks for all
             return contextlib.nullcontext(Report())
         return reporting(self.fitted, member, self.verbose, self.callbacks, self.interim)
+
+
+def _warn_if_no_better_than_mean(records, rows):
+    """Say so if held-out rows are predicted as if nothing had been read. Pretrained weights stay
+    there for some hundred steps before they go on, fast; a fit that ends sooner looks hopeless."""
+    y, weight = rows.y[rows.held_out], rows.weight[rows.held_out]
+    trained = any(record["step"] for record in records)
+    if not trained or len(y) < ENOUGH_ROWS or not weight.any():
+        return
+    mean = np.average(rows.y[rows.train], weights=rows.weight[rows.train])
+    least = np.sqrt(np.average((y - mean) ** 2, weights=weight))
+    best = min(record["validation_rmse"] for record in records)
+    if best > ALMOST * least:
+        warnings.warn(
+            "The trained model predicts held-out rows no better than the mean of the targets does "
+            f"(RMSE {best:.4g} and {least:.4g}): it has not learnt what the rows say, or they say "
+            "nothing of the target. Pretrained weights often begin to learn after some hundred "
+            "steps: raise align_epochs (of a method of one stage, sft_epochs), and see history_.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 @contextlib.contextmanager
