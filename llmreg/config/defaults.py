@@ -31,6 +31,10 @@ PATIENCE, SHORT_PATIENCE = 10, 1
 # A second stage of few, long epochs is validated so often, or it could not end early.
 LONG_EPOCHS, VALIDATIONS = 3, 10
 
+# Rows of unlike lengths that a CPU computes at once: less padding, and less to keep in its cache
+# (10 to 17 % of a step's time). The second stage would draw its numbers twice.
+FEW_AT_ONCE = 16
+
 # Settings of both stages that have no "auto", or keep it.
 AS_GIVEN = (
     "optimizer", "schedule", "final_share", "max_grad_norm", "average", "selection",
@@ -71,7 +75,7 @@ def _fresh(n_rows):
     }
 
 
-def stage_settings(params, n_rows, pretrained, alone=False):
+def stage_settings(params, n_rows, pretrained, alone=False, uneven=False):
     """Settings of both stages.
 
     Parameters
@@ -83,6 +87,8 @@ def stage_settings(params, n_rows, pretrained, alone=False):
     pretrained : bool
     alone : bool, default=False
         Whether the method trains in the first stage, and there is no second.
+    uneven : bool, default=False
+        Whether a CPU computes rows of unlike lengths.
 
     Returns
     -------
@@ -100,13 +106,14 @@ def stage_settings(params, n_rows, pretrained, alone=False):
         weight_decay=chosen["weight_decay"],
         warmup=_auto(params["warmup"], 0 if params["schedule"] == "constant" else 0.15),
         **{name: params[name] for name in AS_GIVEN},
-        micro_batch_size=_auto(params["micro_batch_size"], None),
         # Prompts of text differ much in length; cells read as vectors are one token each.
         by_length=pretrained,
     )
     patience = {"sft": PATIENCE, "align": PATIENCE if pretrained else SHORT_PATIENCE}
+    at_once = {"sft": FEW_AT_ONCE if uneven and not pretrained else None, "align": None}
     sft, align = (
         dict(name=name, epochs=chosen[f"{name}_epochs"],
+             micro_batch_size=_auto(params["micro_batch_size"], at_once[name]),
              learning_rate=chosen[f"{name}_learning_rate"],
              n_iter_no_change=_auto(params["n_iter_no_change"], patience[name]), **common)
         for name in ("sft", "align")

@@ -27,8 +27,9 @@ class Device(DocumentedMixin, BaseEstimator):
         batched.
     micro_batch_size : int or "auto", default="auto"
         Most rows that are computed at once in training; the step is the same. "auto": all rows of
-        a step, and half as many whenever the device runs out of memory. An int where memory errors
-        can't be caught, as on the CPU.
+        a step, and half as many whenever the device runs out of memory; 16 where a CPU trains the
+        first stage of fresh weights on texts, which is faster. An int where memory errors can't be
+        caught, as on the CPU.
     gradient_checkpointing : bool, default=False
         Compute activations twice instead of keeping them: much less memory, about a third slower.
     torch_compile : bool, default=False

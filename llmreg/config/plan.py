@@ -8,6 +8,7 @@ import numpy as np
 
 from llmreg.config.adapters import Adapters
 from llmreg.config.defaults import (
+    FEW_AT_ONCE,
     FEW_ROWS,
     FRESH_MIN_ROWS,
     MIN_ROWS_FOR_TREES,
@@ -264,7 +265,9 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
     fraction = auto_validation(params["validation_fraction"], n_rows, pretrained)
     n_held_out = int(np.ceil(fraction * n_rows))
     n_train = n_rows - n_held_out if n_val is None else n_rows
-    settings = stage_settings(params, n_train, pretrained, alone=methods[1] is None)
+    reading = _reading(params, n_rows, pretrained, has_text)
+    uneven = has_text and reading.max_text_tokens > 0 and computing.device == "cpu"
+    settings = stage_settings(params, n_train, pretrained, alone=methods[1] is None, uneven=uneven)
     stages = [
         (method, StageSettings(**setting))
         for method, setting in zip(methods, settings, strict=True)
@@ -273,8 +276,8 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
     found = Plan(
         weights=weights, codec_scale=getattr(codec, "scale_", None), n_train=n_train,
         n_held_out=n_held_out if n_val is None else n_val, held_out_given=n_val is not None,
-        reading=_reading(params, n_rows, pretrained, has_text),
-        computing=computing, adapters=auto_adapters(params["adapters"], pretrained),
+        reading=reading, computing=computing,
+        adapters=auto_adapters(params["adapters"], pretrained),
         n_estimators=params["n_estimators"], methods=methods, stages=tuple(stages),
         predicting=_predicting(params, methods), seed=seed, why={},
     )  # fmt: skip
@@ -364,7 +367,8 @@ def _reasons(params, plan, has_text, scale_scores):
         "align_epochs": of_rows if plan.pretrained else "a third of the first stage's",
         "sft_learning_rate": of_rows,
         "align_learning_rate": of_rows,
-        "micro_batch_size": "all rows of a step, halved where memory runs out",
+        "micro_batch_size": "all rows of a step, halved where memory runs out; first stage, fresh "
+        f"weights, texts on a CPU: {FEW_AT_ONCE}",
         "max_grad_norm": "ten times the median of the last hundred steps",
         "warmup": "no warm-up with 'constant'",
         "n_iter_no_change": f"{kind}; what a second stage brings fresh ones, it brings at once",

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from llmreg import LLMRegressor, Optimizer, RowSerializer
+from llmreg import Device, LLMRegressor, Optimizer, RowSerializer
 from llmreg.config.defaults import (
     MIN_ROWS_TO_VALIDATE,
     auto_dropout,
@@ -148,6 +148,17 @@ def test_a_stage_alone_of_pretrained_weights_takes_the_time_of_two(n_rows):
     assert alone["epochs"] == sum(stage.epochs for stage in _settings(n_rows, True))
     fresh = [stage_settings(params, n_rows, pretrained=False, alone=alone) for alone in (0, 1)]
     assert fresh[0] == fresh[1]  # whose first stage is the long one
+
+
+def test_rows_of_unlike_lengths_are_computed_in_parts_where_that_is_faster():
+    def at_once(pretrained=False, uneven=True, **params):
+        params = flat(LLMRegressor(**params).get_params(deep=False), RowSerializer(), None)
+        stages = stage_settings(params, 1000, pretrained, uneven=uneven)
+        return [stage["micro_batch_size"] for stage in stages]
+
+    assert at_once() == [16, None]  # a second stage would draw its numbers once more
+    assert at_once(pretrained=True) == at_once(uneven=False) == [None, None]
+    assert at_once(device=Device(micro_batch_size=5)) == [5, 5]
 
 
 @pytest.mark.parametrize("n_rows", ROWS)

@@ -94,6 +94,17 @@ def test_texts_that_nothing_would_read_are_refused(params, said):
     assert _plan(none.serialize(X), serializer=none).reading.max_text_tokens == 0
 
 
+def test_a_cpu_computes_texts_in_small_parts_and_nothing_else():
+    def at_once(kind, **params):
+        X = pd.DataFrame({"a": [f"old house number {i}" for i in range(N_ROWS)]})
+        serializer = RowSerializer(column_kinds={"a": kind}, **params).fit(X)
+        plan = _plan(serializer.serialize(X), (SoftCE(), None), serializer=serializer)
+        return plan.stages[0][1].micro_batch_size
+
+    assert at_once("text") == 16
+    assert at_once("text", max_text_tokens=0) is at_once("category") is None
+
+
 def test_fresh_and_pretrained_weights_are_read_and_trained_differently(rows):
     fresh, known = _plan(rows), _plan(rows, model="owner/name")
     assert (fresh.weights, known.weights) == ("fresh", "pretrained")
