@@ -1,5 +1,7 @@
 """Serialised rows as matrices: one for slopes, with a column per word, and one for trees."""
 
+import re
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -19,12 +21,12 @@ N_COMPONENTS = 30  # that trees read of a text column
 class RowFeatures(TransformerMixin, BaseEstimator):
     """Matrices of serialised rows, one for each kind of regressor.
 
-    Numbers are those of the cells, and how alike two texts of a row are. "linear" has numbers
-    standardised, and pulled in where they are far out, with flags for gaps, a column per level,
-    TF-IDF of words, pairs of words and (in short texts) pieces of words, and the vectors of texts
-    that have some, with a variance of 1 for each text column; it is sparse if it is wide. "boosted"
-    has numbers as they are with NaN for gaps, a code per category, and components of the TF-IDF and
-    of the vectors.
+    Numbers are those of the cells, how long texts are, of which TF-IDF says nothing, and how alike
+    two texts of a row are. "linear" has numbers standardised, and pulled in where they are far out,
+    with flags for gaps, a column per level, TF-IDF of words, pairs of words and (in short texts)
+    pieces of words, and the vectors of texts that have some, with a variance of 1 for each text
+    column; it is sparse if it is wide. "boosted" has numbers as they are with NaN for gaps, a code
+    per category, and components of the TF-IDF and of the vectors.
 
     Parameters
     ----------
@@ -81,6 +83,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
     def _numbers(self, rows):
         """What has a size, (n_rows, n_numbers)."""
         parts = [field.numbers for field in rows.fields if field.numbers is not None]
+        parts += map(_sizes, text_columns(rows))
         return np.concatenate([*parts, self.likeness_.transform(rows)], axis=1)
 
     def _fitted_components(self, counts):
@@ -160,6 +163,13 @@ def _one_hot(codes, frequent):
 
 def _texts(rows):
     return [beginnings(field.text) for field in text_columns(rows)]
+
+
+def _sizes(field):
+    """Logarithms (n_rows, 2) of how many characters and words texts have; 0 of missing ones."""
+    texts = np.where(field.missing, "", field.text)
+    sizes = [(len(text), len(re.findall(WORD, text))) for text in texts]
+    return np.log1p(np.array(sizes, dtype=float).reshape(-1, 2))
 
 
 def _vectors(rows):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from llmreg import RowSerializer
+from llmreg import LLMRegressor, RowSerializer
 from llmreg.estimates.row_features import N_COMPONENTS, RowFeatures
 
 KINDS = {"colour": "category", "text": "text"}
@@ -54,11 +54,37 @@ def test_words_are_columns_for_slopes_and_components_for_trees():
     X = _table()[["text"]]
     features = RowFeatures(BOTH, 0)
     found = features.fit_transform(_rows(X))
-    assert found["linear"].shape[1] > 100 and found["boosted"].shape == (60, 1 + N_COMPONENTS)
+    assert found["linear"].shape[1] > 100 and found["boosted"].shape == (60, 3 + N_COMPONENTS)
     again = features.transform(_rows(X))
     np.testing.assert_allclose(again["boosted"], found["boosted"], atol=1e-12)
     unlike = features.transform(_rows(pd.DataFrame({"text": ["p p", "q q"]}), X))["boosted"]
     assert np.abs(unlike[0] - unlike[1]).max() > 0.1
+
+
+def test_how_long_texts_are_is_read_to_their_ends():
+    texts = ["two words", None, "three, long: words", "x" * 60_000]
+    rows = _rows(pd.DataFrame({"text": texts, "size": range(4)}))
+    features = RowFeatures(BOTH, 0)
+    found = features.fit_transform(rows)
+    sizes = np.log1p([[9, 2], [0, 0], [18, 3], [60_000, 1]])
+    np.testing.assert_allclose(found["boosted"][:, 2:4], sizes)
+    standardised = (sizes - sizes.mean(0)) / sizes.std(0)
+    np.testing.assert_allclose(_dense(found["linear"])[:, 2:4], standardised)
+    np.testing.assert_allclose(
+        features.transform(rows.take(np.array([2])))["boosted"][0, 2:4], sizes[2]
+    )
+
+
+def test_targets_that_grow_with_the_length_of_texts_are_found():
+    rng = np.random.RandomState(0)
+    letters = ["".join(rng.choice(list("CNO"), rng.randint(3, 30))) for _ in range(260)]
+    y = np.log([len(text) for text in letters])
+    X = pd.DataFrame({"formula": letters, "noise": rng.randn(260)})
+    texts = RowSerializer(column_kinds={"formula": "text"})
+    model = LLMRegressor(
+        fit_method="soft_ce", sft_epochs=1, serializer=texts, random_state=0, device="cpu"
+    ).fit(X[:200], y[:200])
+    assert model.score(X[200:], y[200:]) > 0.97
 
 
 def test_only_what_is_asked_for_is_made():
