@@ -5,10 +5,11 @@ from numbers import Integral
 import numpy as np
 
 from llmreg.config.adapters import Adapters
+from llmreg.tables.words import MANY, n_words, typical
 
 __all__ = [
     "auto_adapters", "auto_dropout", "auto_estimates", "auto_text_tokens", "auto_validation",
-    "estimate_dropout", "stage_settings",
+    "estimate_dropout", "long_texts", "stage_settings",
 ]  # fmt: skip
 
 MIN_ROWS_TO_VALIDATE = 20
@@ -30,6 +31,8 @@ ADAPTER_RATES, WHOLE_RATES = (1e-3, 1e-3), (2e-4, 5e-5)
 PATIENCE, SHORT_PATIENCE = 10, 1
 # A second stage of few, long epochs is validated so often, or it could not end early.
 LONG_EPOCHS, VALIDATIONS = 3, 10
+
+LONG = 16  # words of a text
 
 # Rows of unlike lengths that a CPU computes at once: less padding, and less to keep in its cache
 # (10 to 17 % of a step's time). The second stage would draw its numbers twice.
@@ -161,6 +164,16 @@ def auto_adapters(adapters, pretrained):
 def auto_text_tokens(max_text_tokens, pretrained):
     """Tokens of one text cell."""
     return _auto(max_text_tokens, 256 if pretrained else 64)
+
+
+def long_texts(rows):
+    """Names of the columns that hold sentences, of which tokens take most of a fit's time and tell
+    little beside words that are counted (docs/appendix/ablations.md)."""
+    return tuple(
+        field.name
+        for field in rows.fields
+        if field.kind == "text" and typical(map(n_words, field.text[:MANY]), LONG) >= LONG
+    )
 
 
 def estimate_dropout(n_rows):

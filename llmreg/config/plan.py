@@ -20,12 +20,14 @@ from llmreg.config.defaults import (
     auto_text_tokens,
     auto_validation,
     estimate_dropout,
+    long_texts,
     stage_settings,
 )
 from llmreg.config.device import as_device
 from llmreg.config.optimizer import as_optimizer
 from llmreg.config.pretrained_model import as_pretrained
 from llmreg.prompts.asking import instruction_for
+from llmreg.prompts.token_texts import is_spelled
 
 __all__ = ["Computing", "Plan", "Predicting", "Reading", "StageSettings", "resolve"]
 
@@ -37,6 +39,7 @@ class Reading:
     number_input: str  # "text", "text+value" or "value"
     text_features: Any  # False, True (TF-IDF) or a transformer
     max_text_tokens: int
+    vector_texts: tuple  # columns of texts that are read as vectors alone
     max_prompt_tokens: int
     chat_template: bool
     instruction: str  # in front of every row
@@ -265,8 +268,13 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
     fraction = auto_validation(params["validation_fraction"], n_rows, pretrained)
     n_held_out = int(np.ceil(fraction * n_rows))
     n_train = n_rows - n_held_out if n_val is None else n_rows
-    reading = _reading(params, n_rows, pretrained, has_text)
-    uneven = has_text and reading.max_text_tokens > 0 and computing.device == "cpu"
+    reading = _reading(params, rows, pretrained, has_text)
+    spelled = any(
+        is_spelled(field, "value", reading.max_text_tokens, reading.vector_texts)
+        for field in rows.fields
+        if field.kind == "text"
+    )
+    uneven = spelled and computing.device == "cpu"
     settings = stage_settings(params, n_train, pretrained, alone=methods[1] is None, uneven=uneven)
     stages = [
         (method, StageSettings(**setting))
@@ -307,7 +315,8 @@ def _instruction(model, serializer, codec):
     return instruction_for(serializer.target_name_, codec) if written else ""
 
 
-def _reading(params, n_rows, pretrained, has_text):
+def _reading(params, rows, pretrained, has_text):
+    n_rows = rows.n_rows
     number_input, texts = params["number_input"], params["text_features"]
     if number_input == "auto":
         number_input = "text" if pretrained else "value"
@@ -320,8 +329,12 @@ def _reading(params, n_rows, pretrained, has_text):
             f"reads none with {'pretrained' if pretrained else 'fresh'} weights. Give "
             "text_features=True or a transformer, or tokens for texts."
         )
+    vector_texts = ()
+    if params["max_text_tokens"] == "auto" and not pretrained and texts is not False:
+        vector_texts = long_texts(rows)
     return Reading(
         number_input=number_input, text_features=texts, max_text_tokens=max_text_tokens,
+        vector_texts=vector_texts,
         max_prompt_tokens=params["max_prompt_tokens"], chat_template=params["chat_template"],
         instruction=params["instruction"], prefill=params["prefill"],
         estimates=auto_estimates(params["estimates"], n_rows, pretrained),

@@ -7,12 +7,11 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from llmreg.tables.words import MANY, beginnings, typical
+from llmreg.tables.words import MANY, WORD, beginnings, typical
 
-__all__ = ["OPTIONS", "SHORT", "WORD", "TextLikeness", "text_columns"]
+__all__ = ["OPTIONS", "SHORT", "TextLikeness", "text_columns"]
 
 SHORT = 200  # characters; longer texts have words enough, and pieces of words take long
-WORD = r"\b\w+\b"
 OPTIONS = {"sublinear_tf": True, "max_features": 50_000}  # of TF-IDF
 ALIKE = 0.05  # cosine of two texts of a row beyond that of texts of different rows
 

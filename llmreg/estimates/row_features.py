@@ -1,16 +1,14 @@
 """Serialised rows as matrices: one for slopes, with a column per word, and one for trees."""
 
-import re
-
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from llmreg.estimates.likeness import OPTIONS, SHORT, WORD, TextLikeness, text_columns
+from llmreg.estimates.likeness import OPTIONS, SHORT, TextLikeness, text_columns
 from llmreg.estimates.scaling import NumberScaler, soften
-from llmreg.tables.words import MANY, beginnings, typical
+from llmreg.tables.words import MANY, WORD, beginnings, n_words, typical
 
 __all__ = ["RowFeatures"]
 
@@ -168,7 +166,7 @@ def _texts(rows):
 def _sizes(field):
     """Logarithms (n_rows, 2) of how many characters and words texts have; 0 of missing ones."""
     texts = np.where(field.missing, "", field.text)
-    sizes = [(len(text), len(re.findall(WORD, text))) for text in texts]
+    sizes = [(len(text), n_words(text)) for text in texts]
     return np.log1p(np.array(sizes, dtype=float).reshape(-1, 2))
 
 

@@ -247,8 +247,7 @@ CLASSES = {
     }),
     "Reading": _class("llmreg.config.plan", {
         "text_features": lambda value: flag(value) or _transformer(value),
-        "estimates": each(tuple, text),
-    }),
+        **dict.fromkeys(("estimates", "vector_texts"), each(tuple, text))}),
     "Computing": _class("llmreg.config.plan", {"device": lambda value: _device(value)}),
     "StageSettings": _class("llmreg.config.plan"),
     "Predicting": _class("llmreg.config.plan"),
@@ -264,7 +263,8 @@ CLASSES = {
         "fields_": each(tuple, lambda pair: len(pair) == 2 and maybe(format_spec)(pair[1])),
     }, lambda value: format_spec(value.number_format)),
     "ColumnPlan": _class("llmreg.tables.columns"),
-    "CellPrompts": _class("llmreg.prompts.cell_prompts", PROMPTS | {"special": each(dict, WHOLE)}),
+    "CellPrompts": _class("llmreg.prompts.cell_prompts", PROMPTS | {
+        "special": each(dict, WHOLE), "vector_texts": each(tuple, text)}),
     "TextPrompts": _class("llmreg.prompts.text_prompts", PROMPTS | {
         "frame": a("Frame"), "as_chat": flag, "instruction": text, "prefill": text,
         "examples": each(tuple, each(tuple, text)),

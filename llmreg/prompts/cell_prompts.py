@@ -37,12 +37,14 @@ class CellPrompts(Prompts):
     tokenizer : transformers tokenizer with ``CELL_TOKENS``
     featurizer : llmreg.prompts.cells.CellFeaturizer
     number_input : {"text", "text+value", "value"}
+    vector_texts : tuple of str
+        Columns of texts that are read as vectors alone.
     max_prompt_tokens, max_text_tokens, n_soft : int
     """
 
-    def __init__(self, tokenizer, featurizer, *, number_input, **kwargs):
+    def __init__(self, tokenizer, featurizer, *, number_input, vector_texts=(), **kwargs):
         super().__init__(tokenizer, featurizer, **kwargs)
-        self.number_input = number_input
+        self.number_input, self.vector_texts = number_input, vector_texts
         self.special = {
             kind: tokenizer.convert_tokens_to_ids(token) for kind, token in CELL_TOKENS.items()
         }
@@ -105,7 +107,7 @@ class CellPrompts(Prompts):
         """Token runs of one column; ``counters`` hands out the slots in order."""
         parts = []
         as_number = field.numbers is not None
-        if is_spelled(field, self.number_input, self.max_text_tokens):
+        if is_spelled(field, self.number_input, self.max_text_tokens, self.vector_texts):
             part = _encode_texts(self.tokenizer, field.text, self.max_text_tokens)
             part = replace(part, slots=np.full_like(part.ids, column))
             parts.append(self._cut_text(part, field, n_rows))

@@ -48,6 +48,7 @@ def fit_prompts(plan, base, rows, codec):
         max_text_tokens=reading.max_text_tokens, n_soft=n_soft,
     )  # fmt: skip
     if fresh:
+        settings["vector_texts"] = reading.vector_texts
         prompts = CellPrompts(base.tokenizer, featurizer, **settings)
     else:
         prompts = TextPrompts(

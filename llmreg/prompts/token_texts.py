@@ -6,7 +6,7 @@ from llmreg.tables.plain_cells import legible
 __all__ = ["is_spelled", "token_texts"]
 
 
-def is_spelled(field, number_input, budget):
+def is_spelled(field, number_input, budget, vector_texts=()):
     """Whether a fresh model reads a field's cells as tokens.
 
     Parameters
@@ -15,17 +15,19 @@ def is_spelled(field, number_input, budget):
     number_input : {"text", "text+value", "value"}
     budget : int
         Tokens of a text cell.
+    vector_texts : tuple of str
+        Columns of texts that are read as vectors alone.
 
     Returns
     -------
     bool
     """
     if field.kind == "text":
-        return budget > 0
+        return budget > 0 and field.name not in vector_texts
     return field.numbers is not None and number_input != "value"
 
 
-def token_texts(rows, number_input, budget):
+def token_texts(rows, number_input, budget, vector_texts=()):
     """Distinct cells that will be written as tokens, as far as ``budget`` tokens may reach.
 
     Parameters
@@ -33,6 +35,7 @@ def token_texts(rows, number_input, budget):
     rows : llmreg.tables.rows.SerializedRows
     number_input : {"text", "text+value", "value"}
     budget : int
+    vector_texts : tuple of str
 
     Returns
     -------
@@ -40,6 +43,6 @@ def token_texts(rows, number_input, budget):
     """
     texts = set()
     for field in rows.fields:
-        if is_spelled(field, number_input, budget):
+        if is_spelled(field, number_input, budget, vector_texts):
             texts.update(legible(text[: most_characters(budget)]) for text in field.text)
     return sorted(texts)

@@ -1,16 +1,24 @@
 """What of a column of texts is counted as words or pieces of words."""
 
+import re
+
 import numpy as np
 
-__all__ = ["LONGEST", "beginnings", "typical"]
+__all__ = ["LONGEST", "MANY", "WORD", "beginnings", "n_words", "typical"]
 
 LONGEST = 50_000  # characters of a cell that are counted; each costs a few hundred bytes
 MANY = 10_000  # cells that tell what is typical
+WORD = r"\b\w+\b"
 
 
 def beginnings(texts):
     """list of str: texts up to their ``LONGEST`` first characters."""
     return [text[:LONGEST] for text in texts]
+
+
+def n_words(text):
+    """int: words of a text, as they are counted."""
+    return len(re.findall(WORD, text))
 
 
 def typical(sizes, threshold):

@@ -54,7 +54,7 @@ def fresh_base(model, reading, rows, codec):
     from llmreg.lm.tiny import tiny_config
     from llmreg.prompts.tiny_tokenizer import symbol_names, train_tokenizer
 
-    texts = token_texts(rows, reading.number_input, reading.max_text_tokens)
+    texts = token_texts(rows, reading.number_input, reading.max_text_tokens, reading.vector_texts)
     tokenizer = train_tokenizer(texts, symbols=codec.symbols)
     if model == "tiny":
         config = tiny_config(len(tokenizer))
