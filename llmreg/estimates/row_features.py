@@ -1,10 +1,13 @@
 """Serialised rows as matrices: one for slopes, with a column per word, and one for trees."""
 
+from itertools import chain
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import normalize
 
 from llmreg.estimates.likeness import OPTIONS, SHORT, TextLikeness, text_columns
 from llmreg.estimates.scaling import NumberScaler, soften
@@ -19,12 +22,13 @@ N_COMPONENTS = 30  # that trees read of a text column
 class RowFeatures(TransformerMixin, BaseEstimator):
     """Matrices of serialised rows, one for each kind of regressor.
 
-    Numbers are those of the cells, how long texts are, of which TF-IDF says nothing, and how alike
-    two texts of a row are. "linear" has numbers standardised, and pulled in where they are far out,
-    with flags for gaps, a column per level, TF-IDF of words, pairs of words and (in short texts)
-    pieces of words, and the vectors of texts that have some, with a variance of 1 for each text
-    column; it is sparse if it is wide. "boosted" has numbers as they are with NaN for gaps, a code
-    per category, and components of the TF-IDF and of the vectors.
+    Numbers are those of the cells, and how alike two texts of a row are. "linear" has numbers
+    standardised, and pulled in where they are far out, with flags for gaps, a column per level,
+    TF-IDF of words, pairs of words and (in short texts) pieces of words, scaled to length 1, and
+    the vectors of texts that have some, with a variance of 1 for each text column; it is sparse if
+    it is wide. "kernel" has the same and TF-IDF that is not scaled, which grows with the text: a
+    molecule's weight is the sum of its atoms'. "boosted" has numbers as they are with NaN for gaps,
+    a code per category, how long texts are, and components of the scaled TF-IDF and of the vectors.
 
     Parameters
     ----------
@@ -36,7 +40,8 @@ class RowFeatures(TransformerMixin, BaseEstimator):
     ----------
     likeness_ : TextLikeness
     blocks_ : list of int
-        How many columns of "linear" are numbers, categories, words and vectors of texts.
+        How many columns of "kernel" are numbers, categories, words scaled and as they are, and
+        vectors of texts.
     """
 
     def __init__(self, kinds, random_state):
@@ -60,28 +65,29 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         # A list of counters for each text column, and what they count.
         fitted = [_fitted_counters(text) for text in _texts(rows)]
         self.counters_ = [counters for counters, _ in fitted]
-        words = [_beside(counts) for _, counts in fitted if counts]
+        counts = [counts for _, counts in fitted if counts]
+        words = list(map(_scaled, counts))
         self.centres_ = [vectors.mean(0) for vectors in _vectors(rows)]
         self.spreads_ = [float(np.sqrt(vectors.var(0).sum())) for vectors in _vectors(rows)]
         vectors = self._scaled_vectors(rows)
+        n_words, n_vectors = (sum(part.shape[1] for part in parts) for parts in (words, vectors))
         self.blocks_ = [
             1 + raw.shape[1] + int(self.gaps_.sum()), sum(map(_n_columns, self.frequent_)),
-            sum(counts.shape[1] for counts in words), sum(one.shape[1] for one in vectors),
+            n_words, n_words, n_vectors,
         ]  # fmt: skip
         self.components_ = []
         if "boosted" in self.kinds:
             self.components_ = [self._fitted_components(part) for part in [*words, *vectors]]
-        return self._matrices(rows, raw, [*words, *vectors])
+        return self._matrices(rows, raw, counts, vectors)
 
     def transform(self, rows):
         """Dict from kind to matrix (n_rows, n_columns)."""
-        texts = [*self._words(rows), *self._scaled_vectors(rows)]
-        return self._matrices(rows, self._numbers(rows), texts)
+        counts, vectors = self._counts(rows), self._scaled_vectors(rows)
+        return self._matrices(rows, self._numbers(rows), counts, vectors)
 
     def _numbers(self, rows):
         """What has a size, (n_rows, n_numbers)."""
         parts = [field.numbers for field in rows.fields if field.numbers is not None]
-        parts += map(_sizes, text_columns(rows))
         return np.concatenate([*parts, self.likeness_.transform(rows)], axis=1)
 
     def _fitted_components(self, counts):
@@ -91,10 +97,10 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         with np.errstate(invalid="ignore"):  # texts that are all alike have no variance to explain
             return TruncatedSVD(count, random_state=self.random_state).fit(counts)
 
-    def _words(self, rows):
-        """For each text column that has words, a sparse matrix (n_rows, n_words)."""
+    def _counts(self, rows):
+        """For each text column that has words, sparse matrices (n_rows, n_words)."""
         return [
-            _beside([counter.transform(text) for counter in counters])
+            [counter.transform(text) for counter in counters]
             for counters, text in zip(self.counters_, _texts(rows), strict=True)
             if counters
         ]
@@ -114,10 +120,14 @@ class RowFeatures(TransformerMixin, BaseEstimator):
             for known, column in zip(self.levels_, _levels(rows).T, strict=True)
         ]
 
-    def _matrices(self, rows, raw, texts):
-        wide = self._wide(rows, raw, texts) if set(self.kinds) - {"boosted"} else None
+    def _matrices(self, rows, raw, counts, vectors):
+        words = list(map(_scaled, counts))
+        texts = {
+            "linear": [*words, *vectors], "boosted": [*words, *vectors],
+            "kernel": [*words, *chain(*counts), *vectors],
+        }  # fmt: skip
         return {
-            kind: self._narrow(rows, raw, texts) if kind == "boosted" else wide
+            kind: (self._narrow if kind == "boosted" else self._wide)(rows, raw, texts[kind])
             for kind in self.kinds
         }
 
@@ -131,7 +141,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         return matrix if matrix.shape[1] > WIDE else matrix.toarray()
 
     def _narrow(self, rows, raw, texts):
-        parts = [np.zeros((rows.n_rows, 1)), raw]
+        parts = [np.zeros((rows.n_rows, 1)), raw, *map(_sizes, text_columns(rows))]
         parts += [codes[:, None].astype(float) for codes in self._codes(rows)]
         for part, components in zip(texts, self.components_, strict=True):
             if components is not None:
@@ -174,16 +184,18 @@ def _vectors(rows):
     return [field.vectors for field in rows.fields if field.vectors is not None]
 
 
-def _beside(counts):
-    return sparse.hstack(counts, format="csr")
+def _scaled(counts):
+    """Matrices of one text's words and pieces of words, with rows of length 1, side by side."""
+    return sparse.hstack(list(map(normalize, counts)), format="csr")
 
 
 def _fitted_counters(texts):
     """TF-IDF of a column of texts: transformers and their matrices; none if there is nothing to
     count."""
-    counters = [TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORD, **OPTIONS)]
+    options = OPTIONS | {"norm": None}
+    counters = [TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORD, **options)]
     if typical(map(len, texts[:MANY]), SHORT) <= SHORT:
-        counters.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), **OPTIONS))
+        counters.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), **options))
     try:
         return counters, [counter.fit_transform(texts) for counter in counters]
     except ValueError:  # an empty vocabulary

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from llmreg import Device, LLMRegressor, Optimizer, RowSerializer
@@ -13,6 +14,7 @@ from llmreg.config.defaults import (
     auto_text_tokens,
     auto_validation,
     estimate_dropout,
+    long_texts,
     stage_settings,
 )
 from llmreg.config.plan import StageSettings, flat
@@ -249,6 +251,23 @@ def test_with_more_rows_more_estimates_are_hidden_and_half_of_them_at_most():
     found = [estimate_dropout(n_rows) for n_rows in ROWS]
     assert found == sorted(found) and found[-1] == 0.5
     assert estimate_dropout(300) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("texts", "long"),
+    [
+        (["word " * 16], True),
+        (["word " * 15], False),
+        (["TV,Internet," * 8], True),
+        (["ACGT" * 100], False),  # one word: TF-IDF finds nothing in it
+        (["word"] * 40 + ["word " * 100_000], False),  # one long text decides nothing
+        (["word " * 40, ""], True),
+    ],
+)
+def test_sentences_are_texts_of_many_words(texts, long):
+    X = pd.DataFrame({"a": texts, "b": 1.0})
+    rows = RowSerializer(column_kinds={"a": "text"}).fit(X).serialize(X)
+    assert long_texts(rows) == (("a",) if long else ())
 
 
 def test_fresh_weights_read_the_beginning_of_long_texts():

@@ -94,15 +94,29 @@ def test_texts_that_nothing_would_read_are_refused(params, said):
     assert _plan(none.serialize(X), serializer=none).reading.max_text_tokens == 0
 
 
+def test_fresh_weights_read_sentences_as_vectors_alone_unless_tokens_are_asked_for():
+    X = pd.DataFrame({"a": [f"house {i}" for i in range(N_ROWS)]})
+    X["b"] = X["a"] + " is one that stands in a row of others and is as old as they are, too"
+    kinds = dict.fromkeys("ab", "text")
+
+    def found(max_text_tokens="auto", **params):
+        serializer = RowSerializer(column_kinds=kinds, max_text_tokens=max_text_tokens).fit(X)
+        return _plan(serializer.serialize(X), serializer=serializer, **params).reading.vector_texts
+
+    assert found() == ("b",)
+    assert found(64) == found(text_features=False) == found(model="owner/name") == ()
+
+
 def test_a_cpu_computes_texts_in_small_parts_and_nothing_else():
-    def at_once(kind, **params):
-        X = pd.DataFrame({"a": [f"old house number {i}" for i in range(N_ROWS)]})
+    def at_once(kind, words="house", **params):
+        X = pd.DataFrame({"a": [f"old {words} number {i}" for i in range(N_ROWS)]})
         serializer = RowSerializer(column_kinds={"a": kind}, **params).fit(X)
         plan = _plan(serializer.serialize(X), (SoftCE(), None), serializer=serializer)
         return plan.stages[0][1].micro_batch_size
 
     assert at_once("text") == 16
     assert at_once("text", max_text_tokens=0) is at_once("category") is None
+    assert at_once("text", "word " * 16) is None  # read as vectors alone
 
 
 def test_fresh_and_pretrained_weights_are_read_and_trained_differently(rows):

@@ -1,5 +1,6 @@
 """Rows as matrices: what ridge regression and trees get to read."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -61,18 +62,33 @@ def test_words_are_columns_for_slopes_and_components_for_trees():
     assert np.abs(unlike[0] - unlike[1]).max() > 0.1
 
 
-def test_how_long_texts_are_is_read_to_their_ends():
+def test_how_long_texts_are_is_told_to_trees_to_their_ends():
     texts = ["two words", None, "three, long: words", "x" * 60_000]
     rows = _rows(pd.DataFrame({"text": texts, "size": range(4)}))
-    features = RowFeatures(BOTH, 0)
-    found = features.fit_transform(rows)
+    features = RowFeatures(("boosted",), 0)
+    found = features.fit_transform(rows)["boosted"]
     sizes = np.log1p([[9, 2], [0, 0], [18, 3], [60_000, 1]])
-    np.testing.assert_allclose(found["boosted"][:, 2:4], sizes)
-    standardised = (sizes - sizes.mean(0)) / sizes.std(0)
-    np.testing.assert_allclose(_dense(found["linear"])[:, 2:4], standardised)
-    np.testing.assert_allclose(
-        features.transform(rows.take(np.array([2])))["boosted"][0, 2:4], sizes[2]
-    )
+    np.testing.assert_allclose(found[:, 2:4], sizes)
+    third = features.transform(rows.take(np.array([2])))["boosted"]
+    np.testing.assert_allclose(third[0, 2:4], sizes[2])
+
+
+def test_kernels_have_words_that_grow_with_their_texts_too():
+    rows = _rows(pd.DataFrame({"text": ["C C C C O", "C O", "N N", "C N O O O O O"]}))
+    features = RowFeatures(("linear", "kernel"), 0)
+    found = {kind: _dense(matrix) for kind, matrix in features.fit_transform(rows).items()}
+    n_words = features.blocks_[2]
+    assert features.blocks_ == [1, 0, n_words, n_words, 0]
+    scaled, counts = found["kernel"][:, 1 : 1 + n_words], found["kernel"][:, 1 + n_words :]
+    np.testing.assert_array_equal(found["linear"][:, 1:], scaled)
+    counters = features.counters_[0]
+    ends = np.cumsum([0, *(len(counter.vocabulary_) for counter in counters)])
+    for first, last in itertools.pairwise(ends):
+        part, length = counts[:, first:last], np.linalg.norm(counts[:, first:last], axis=1)
+        np.testing.assert_allclose(scaled[:, first:last] * length[:, None], part, atol=1e-12)
+        assert length[1] < length[0] < length[3]
+    again = features.transform(rows)
+    np.testing.assert_allclose(_dense(again["kernel"]), found["kernel"], atol=1e-12)
 
 
 def test_targets_that_grow_with_the_length_of_texts_are_found():
@@ -155,7 +171,7 @@ def test_vectors_are_columns_of_a_variance_of_one_for_slopes_and_components_for_
     features = RowFeatures(BOTH, 0)
     plain = features.fit_transform(rows)
     found = features.fit_transform(_with_vectors(rows, vectors))
-    assert features.blocks_[3] == 5
+    assert features.blocks_[-1] == 5
     wide = _dense(found["linear"])[:, -5:]
     assert wide.shape[1] + plain["linear"].shape[1] == found["linear"].shape[1]
     assert wide.var(0).sum() == pytest.approx(1.0)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from peft import LoraConfig
+from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.pipeline import make_pipeline
@@ -83,6 +84,23 @@ def test_texts_may_be_read_without_tokens_and_then_to_their_end(table, quick_fit
     ends = X["words"].str.endswith("old").to_numpy()
     found, other = model.predict(X), model.predict(changed)
     assert (found != other)[ends].all() and (found == other)[~ends].all()
+
+
+def test_sentences_are_read_to_their_end_by_default(table, quick_fit):
+    long = " ".join(f"word{i % 7}" for i in range(200))
+    X = table.X.assign(words=[f"{long} {'red' if i % 2 else 'old'}" for i in range(len(table.X))])
+    settings = dict(estimates=None, sft_epochs=1, align_epochs=0)
+    serializer = RowSerializer(column_kinds={"words": "text"})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Text cells were cut")
+        model = quick_fit(X, table.y, serializer=serializer, **settings)
+    assert model.plan_.reading.vector_texts == ("words",)
+    changed = X.assign(words=X["words"].str.replace("old", "red"))
+    assert (model.predict(X) != model.predict(changed))[X["words"].str.endswith("old")].all()
+    asked = clone(serializer).set_params(max_text_tokens=4)
+    with pytest.warns(UserWarning, match="Text cells were cut to 4 tokens"):
+        model = quick_fit(X, table.y, serializer=asked, **settings)
+    assert model.plan_.reading.vector_texts == ()
 
 
 def test_texts_in_which_features_find_nothing_are_told_of(table, quick_fit):

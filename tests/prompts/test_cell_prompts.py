@@ -243,6 +243,17 @@ def test_without_tokens_texts_are_read_through_their_features_alone(tokenizer):
     np.testing.assert_array_equal(encoded.cells.texts, expected.cells.texts)
 
 
+def test_texts_named_to_be_vectors_have_no_tokens(tokenizer):
+    rows = _rows()
+    (name,) = (field.name for field in rows.fields if field.kind == "text")
+    none, named, other = (
+        _cell_prompts(tokenizer, **settings).fit_encode(rows).ids.tolist()
+        for settings in (dict(max_text_tokens=0), dict(vector_texts=(name,)),
+                         dict(vector_texts=("another",)))
+    )  # fmt: skip
+    assert none == named and len(other) > len(named)
+
+
 def test_long_prompts_are_cut_before_the_answer_with_a_warning(tokenizer):
     rows = _rows()
     prompts = _cell_prompts(tokenizer, "text+value", max_prompt_tokens=10)

@@ -35,6 +35,10 @@ def test_without_tokens_for_texts_numbers_alone_are_spelled(rows, number_input, 
     assert token_texts(rows, number_input, 0) == expected
 
 
+def test_texts_that_are_vectors_are_not_spelled(rows):
+    assert token_texts(rows, "text", 64, ("words",)) == ["30", "45"]
+
+
 def test_no_more_of_a_text_than_the_budget_may_reach(rows):
     long = pd.DataFrame({"words": ["ab " * 100_000]})
     rows = RowSerializer(column_kinds={"words": "text"}).fit(long).serialize(long)
