@@ -89,7 +89,8 @@ class LLMRegressor(
         How numeric cells are read: as digits, as digits plus a learnt vector of the value, or as
         the vector alone. "auto": "value" for fresh weights, "text" for pretrained ones.
     text_features : "auto", bool or transformer, default="auto"
-        Whether text cells get vectors of TF-IDF features beside their tokens. A scikit-learn
+        Whether text cells get vectors of TF-IDF features beside their tokens (sentences: in place
+        of them, see :class:`RowSerializer`'s ``max_text_tokens``). A scikit-learn
         transformer from strings to numbers, such as :class:`TextEncoder`, replaces TF-IDF; the
         estimates read its vectors, too, beside words. "auto": True for fresh weights, False for
         pretrained ones.

@@ -330,7 +330,7 @@ def _reading(params, rows, pretrained, has_text):
             "text_features=True or a transformer, or tokens for texts."
         )
     vector_texts = ()
-    if params["max_text_tokens"] == "auto" and not pretrained and texts is not False:
+    if params["max_text_tokens"] == "auto" and not pretrained and texts is True:
         vector_texts = long_texts(rows)
     return Reading(
         number_input=number_input, text_features=texts, max_text_tokens=max_text_tokens,

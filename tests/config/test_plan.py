@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from plans import plan_of
+from sklearn.feature_extraction.text import HashingVectorizer
 
 from llmreg import (
     GRPO,
@@ -105,6 +106,7 @@ def test_fresh_weights_read_sentences_as_vectors_alone_unless_tokens_are_asked_f
 
     assert found() == ("b",)
     assert found(64) == found(text_features=False) == found(model="owner/name") == ()
+    assert found(text_features=HashingVectorizer()) == ()  # of sentences as vectors tell a part
 
 
 def test_a_cpu_computes_texts_in_small_parts_and_nothing_else():

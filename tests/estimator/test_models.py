@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig
 from sklearn.base import clone
 
-from llmreg import DigitCodec
+from llmreg import DigitCodec, RowSerializer
 
 
 def _llama():
@@ -46,7 +46,10 @@ def test_a_configuration_gives_a_model_of_that_shape_from_fresh_weights(config, 
 def test_prompts_are_cut_to_the_positions_that_a_model_has(table, quick_fit):
     X = table.X.assign(words=[f"{text} {i} " * 30 for i, text in enumerate(table.X["words"])])
     with pytest.warns(UserWarning, match="Prompts were cut to 61 tokens in 40 of 40 rows"):
-        model = quick_fit(X, table.y, model=_gpt2(), fit_method="ce", codec=DigitCodec(n_digits=3))
+        model = quick_fit(
+            X, table.y, model=_gpt2(), fit_method="ce", codec=DigitCodec(n_digits=3),
+            serializer=RowSerializer(max_text_tokens=64),
+        )  # fmt: skip
     with pytest.warns(UserWarning, match="Prompts were cut to 61 tokens"):
         assert np.isfinite(model.predict(X)).all()
 
