@@ -85,6 +85,7 @@ CONSTANTS = {
     "embedding": (cell_encoder, "NumberEmbedding"),
     "kernel_rows": (defaults, "MOST_ROWS_FOR_KERNEL"),
     "patience": (defaults, "PATIENCE"),
+    "patience_texts": (defaults, "PATIENCE_WITH_TEXTS"),
     "alike": (likeness, "ALIKE"),
     "sizes": (row_features, "_sizes"),
     "tokenizer": (tiny_tokenizer, "train_tokenizer"),
@@ -111,7 +112,8 @@ VARIANTS = {
     "wider targets": {"sft_method": SoftCE(sigma=0.3)},
     "no second stage": {"fit_method": "soft_ce"},
     "three members": {"n_estimators": 3},
-    "patience 4": {"patience": 4},
+    "patience 4": {"patience": 4, "patience_texts": 4},
+    "patience 10": {"patience": 10, "patience_texts": 10},
     "20 epochs": {"sft_epochs": 20},
     "20 epochs, patience 4": {"sft_epochs": 20, "patience": 4},
     # Of tables with texts.

@@ -25,10 +25,11 @@ PRETRAINED_DEPTH = 0.5
 # Adapters start at nothing and may be moved fast; weights that know how to read may not.
 ADAPTER_RATES, WHOLE_RATES = (1e-3, 1e-3), (2e-4, 5e-5)
 
-# Validations without a better one after which a stage stops. Fresh weights gain little from a
+# Validations without a better one after which a stage stops. Words are soon learnt by heart, and
+# what is not found by then never is (docs/appendix/ablations.md). Fresh weights gain little from a
 # second stage, and where they gain they do so at once (docs/appendix/second_stage.md): it must
 # not cost much to see.
-PATIENCE, SHORT_PATIENCE = 10, 1
+PATIENCE, PATIENCE_WITH_TEXTS, SHORT_PATIENCE = 10, 4, 1
 # A second stage of few, long epochs is validated so often, or it could not end early.
 LONG_EPOCHS, VALIDATIONS = 3, 10
 
@@ -78,7 +79,7 @@ def _fresh(n_rows):
     }
 
 
-def stage_settings(params, n_rows, pretrained, alone=False, uneven=False):
+def stage_settings(params, n_rows, pretrained, alone=False, texts=False, uneven=False):
     """Settings of both stages.
 
     Parameters
@@ -90,6 +91,8 @@ def stage_settings(params, n_rows, pretrained, alone=False, uneven=False):
     pretrained : bool
     alone : bool, default=False
         Whether the method trains in the first stage, and there is no second.
+    texts : bool, default=False
+        Whether there are columns of text.
     uneven : bool, default=False
         Whether a CPU computes rows of unlike lengths.
 
@@ -112,7 +115,9 @@ def stage_settings(params, n_rows, pretrained, alone=False, uneven=False):
         # Prompts of text differ much in length; cells read as vectors are one token each.
         by_length=pretrained,
     )
-    patience = {"sft": PATIENCE, "align": PATIENCE if pretrained else SHORT_PATIENCE}
+    patience = {"sft": PATIENCE, "align": PATIENCE}
+    if not pretrained:
+        patience = {"sft": PATIENCE_WITH_TEXTS if texts else PATIENCE, "align": SHORT_PATIENCE}
     at_once = {"sft": FEW_AT_ONCE if uneven and not pretrained else None, "align": None}
     sft, align = (
         dict(name=name, epochs=chosen[f"{name}_epochs"],

@@ -275,7 +275,9 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
         if field.kind == "text"
     )
     uneven = spelled and computing.device == "cpu"
-    settings = stage_settings(params, n_train, pretrained, alone=methods[1] is None, uneven=uneven)
+    settings = stage_settings(
+        params, n_train, pretrained, alone=methods[1] is None, texts=has_text, uneven=uneven
+    )
     stages = [
         (method, StageSettings(**setting))
         for method, setting in zip(methods, settings, strict=True)
@@ -384,7 +386,8 @@ def _reasons(params, plan, has_text, scale_scores):
         f"weights, texts on a CPU: {FEW_AT_ONCE}",
         "max_grad_norm": "ten times the median of the last hundred steps",
         "warmup": "no warm-up with 'constant'",
-        "n_iter_no_change": f"{kind}; what a second stage brings fresh ones, it brings at once",
+        "n_iter_no_change": f"{kind}, {'' if has_text else 'no '}text columns; what a second stage "
+        "brings fresh ones, it brings at once",
         "decoding": "the mean, or the median where held-out rows distrust it",
         "temperature_scaling": judged,
         "estimate_weight": judged if plan.reading.estimates else "no estimates",

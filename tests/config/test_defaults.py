@@ -60,6 +60,16 @@ def test_the_second_stage_of_fresh_weights_has_little_patience():
     assert [stage.n_iter_no_change for stage in _settings(pretrained=True)] == [10, 10]
 
 
+def test_fresh_weights_have_less_patience_with_texts():
+    def patience(pretrained, **params):
+        params = flat(LLMRegressor(**params).get_params(deep=False), RowSerializer(), None)
+        stages = stage_settings(params, 1000, pretrained, texts=True)
+        return [stage["n_iter_no_change"] for stage in stages]
+
+    assert patience(False) == [4, 1] and patience(True) == [10, 10]
+    assert patience(False, n_iter_no_change=7) == [7, 7]
+
+
 @pytest.mark.parametrize(("n_rows", "steps"), [(16_000, None), (20_000, 94), (98_000, 154)])
 def test_a_second_stage_of_long_epochs_is_validated_ten_times(n_rows, steps):
     sft, align = _settings(n_rows)
