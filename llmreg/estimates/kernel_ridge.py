@@ -4,7 +4,7 @@ One factorisation tells what each training row would be estimated as without it,
 are compared, and held-out estimates made, without a fit for each fold.
 """
 
-from itertools import pairwise, product
+from itertools import chain, combinations, pairwise, product
 
 import numpy as np
 import pandas as pd
@@ -54,10 +54,10 @@ def leave_one_out(kernel, z, weight, penalties):
 class GaussianKernelRidge(RegressorMixin, BaseEstimator):
     """Kernel ridge regression on rows whose columns come in blocks.
 
-    Each block (numbers; categories; then those of texts: words, vectors) is scaled to a variance
-    of 1, those of texts by an emphasis on top, and where there are two, one may be left out. All of
-    this, width of the kernel and penalty are those with the least weighted squared leave-one-out
-    error of at most 800 rows.
+    Each block (numbers; categories; then those of texts: words of length 1, words as they are,
+    vectors) is scaled to a variance of 1, those of texts by an emphasis on top, and of several of
+    these some may be left out. All of this, width of the kernel and penalty are those with the
+    least weighted squared leave-one-out error of at most 800 rows.
 
     Parameters
     ----------
@@ -190,17 +190,17 @@ class GaussianKernelRidge(RegressorMixin, BaseEstimator):
 
 def _emphases(scales):
     """How much each block counts, a list of (n_blocks,): the texts' more than the others', all of
-    them or, where there are two, one alone."""
+    them or some alone."""
     texts = np.flatnonzero(scales[N_PLAIN:]) + N_PLAIN
     plain = np.ones(len(scales))
     if not len(texts):
         return [plain]
     plain[texts] = 0.0
     emphases = EMPHASES if plain @ (scales > 0) else (1.0,)
-    choices = [texts, *([[one] for one in texts] if len(texts) > 1 else [])]
+    some = chain.from_iterable(combinations(texts, n) for n in range(len(texts), 0, -1))
     return [
         plain + emphasis * np.isin(np.arange(len(scales)), chosen)
-        for chosen, emphasis in product(choices, emphases)
+        for chosen, emphasis in product(some, emphases)
     ]
 
 

@@ -83,6 +83,13 @@ def test_of_two_blocks_of_texts_one_that_says_nothing_is_left_out():
     assert (both.factors_[2:] > 0).all()  # each knows a part
 
 
+def test_of_three_blocks_of_texts_the_one_that_says_nothing_is_left_out():
+    X, z, _ = _rows(200)
+    noise = np.random.RandomState(1).randn(200, 9)
+    model = GaussianKernelRidge([0, 0, 1, 9, 2], 0).fit(np.hstack([X[:, :1], noise, X[:, 1:]]), z)
+    assert model.factors_[3] == 0 < model.factors_[[2, 4]].min()
+
+
 def test_what_is_smooth_is_learnt_and_unseen_estimates_tell_how_well():
     X, z, _ = _rows(400)
     model = GaussianKernelRidge([3], 0)
