@@ -371,7 +371,7 @@ def _reasons(params, plan, has_text, scale_scores):
     reasons = {
         "number_input": kind,
         "text_features": kind,
-        "max_text_tokens": kind,
+        "max_text_tokens": f"{kind}; sentences that TF-IDF reads are vectors alone",
         "estimates": f"{kind}, {n_rows} rows (trees from {MIN_ROWS_FOR_TREES}, "
         f"kernel up to {MOST_ROWS_FOR_KERNEL})",
         "dropout": f"{kind}, {n_rows} rows, {'' if has_text else 'no '}text columns",
@@ -416,6 +416,7 @@ def _reasons(params, plan, has_text, scale_scores):
 # Parameters that appear in the plan under other names.
 SHOWN_AS = {
     "validation_fraction": ("n_held_out",),
+    "max_text_tokens": ("max_text_tokens", "vector_texts"),
     "temperature_scaling": ("temperature",),
     "dtype": ("training", "prediction"),
     **{

@@ -102,7 +102,9 @@ def test_fresh_weights_read_sentences_as_vectors_alone_unless_tokens_are_asked_f
 
     def found(max_text_tokens="auto", **params):
         serializer = RowSerializer(column_kinds=kinds, max_text_tokens=max_text_tokens).fit(X)
-        return _plan(serializer.serialize(X), serializer=serializer, **params).reading.vector_texts
+        plan = _plan(serializer.serialize(X), serializer=serializer, **params)
+        assert ("vector_texts" in plan.why) == (max_text_tokens == "auto")
+        return plan.reading.vector_texts
 
     assert found() == ("b",)
     assert found(64) == found(text_features=False) == found(model="owner/name") == ()
