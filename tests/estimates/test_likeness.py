@@ -1,24 +1,13 @@
 """How alike two texts of a row are: by vectors, by words, and not at all."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
+from text_vectors import with_vectors
 
 from llmreg import LLMRegressor, RowSerializer
 from llmreg.estimates.likeness import TextLikeness
 from llmreg.estimates.row_features import RowFeatures
-
-
-def _with_vectors(rows, *vectors):
-    """Rows whose text fields have vectors, in order."""
-    given = iter(vectors)
-    fields = [
-        replace(field, vectors=next(given)) if field.kind == "text" else field
-        for field in rows.fields
-    ]
-    return replace(rows, fields=tuple(fields))
 
 
 def _pairs(n=40):
@@ -32,7 +21,7 @@ def test_how_alike_two_texts_are_is_a_number():
     rng = np.random.RandomState(2)
     a, b = rng.randn(40, 6), rng.randn(40, 6)
     a[5] = 0.0  # a text of which nothing is known is like no other
-    rows = _with_vectors(_pairs(), a, b)
+    rows = with_vectors(_pairs(), a, b)
     found = TextLikeness().fit_transform(rows)
     expected = [
         x @ y / (np.linalg.norm(x) * np.linalg.norm(y)) if x.any() else 0.0
@@ -47,7 +36,7 @@ def test_how_alike_two_texts_are_is_a_number():
 
 def test_vectors_of_two_kinds_are_not_compared():
     rng = np.random.RandomState(2)
-    rows = _with_vectors(_pairs(), rng.rand(40, 6), rng.rand(40, 5))
+    rows = with_vectors(_pairs(), rng.rand(40, 6), rng.rand(40, 5))
     assert TextLikeness().fit_transform(rows).shape == (40, 0)
 
 
@@ -100,7 +89,7 @@ def test_two_missing_texts_are_not_alike():
     (found,) = TextLikeness().fit_transform(_said(one, one)).T
     np.testing.assert_allclose(found, [float(text is not None) for text in one], atol=1e-12)
     vectors = np.ones((60, 3))
-    read = _with_vectors(_said(one, other), vectors, vectors)
+    read = with_vectors(_said(one, other), vectors, vectors)
     (found,) = TextLikeness().fit_transform(read).T
     np.testing.assert_allclose(found, [float(text is not None) for text in one])
 

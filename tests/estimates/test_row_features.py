@@ -1,12 +1,12 @@
 """Rows as matrices: what ridge regression and trees get to read."""
 
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from text_vectors import with_vectors
 
 from llmreg import LLMRegressor, RowSerializer
 from llmreg.estimates.row_features import N_COMPONENTS, RowFeatures
@@ -151,16 +151,6 @@ def test_levels_are_told_apart_to_the_last_character():
 # -- vectors of texts -------------------------------------------------------------------------
 
 
-def _with_vectors(rows, *vectors):
-    """Rows whose text fields have vectors, in order."""
-    given = iter(vectors)
-    fields = [
-        replace(field, vectors=next(given)) if field.kind == "text" else field
-        for field in rows.fields
-    ]
-    return replace(rows, fields=tuple(fields))
-
-
 def _dense(matrix):
     return matrix.toarray() if sparse.issparse(matrix) else matrix
 
@@ -170,20 +160,20 @@ def test_vectors_are_columns_of_a_variance_of_one_for_slopes_and_components_for_
     vectors = 7 + 3 * np.random.RandomState(1).randn(60, 5)
     features = RowFeatures(BOTH, 0)
     plain = features.fit_transform(rows)
-    found = features.fit_transform(_with_vectors(rows, vectors))
+    found = features.fit_transform(with_vectors(rows, vectors))
     assert features.blocks_[-1] == 5
     wide = _dense(found["linear"])[:, -5:]
     assert wide.shape[1] + plain["linear"].shape[1] == found["linear"].shape[1]
     assert wide.var(0).sum() == pytest.approx(1.0)
     np.testing.assert_allclose(wide, (vectors - vectors.mean(0)) / np.sqrt(vectors.var(0).sum()))
     assert found["boosted"].shape[1] == plain["boosted"].shape[1] + 4
-    new = features.transform(_with_vectors(rows.take(np.array([3])), vectors[[3]]))
+    new = features.transform(with_vectors(rows.take(np.array([3])), vectors[[3]]))
     np.testing.assert_allclose(_dense(new["linear"])[0, -5:], wide[3])
     np.testing.assert_allclose(new["boosted"][0], found["boosted"][3], atol=1e-12)
 
 
 def test_vectors_that_are_all_alike_are_zeros():
-    rows = _with_vectors(_rows(_table()[["text"]]), np.full((60, 3), 2.0))
+    rows = with_vectors(_rows(_table()[["text"]]), np.full((60, 3), 2.0))
     found = RowFeatures(BOTH, 0).fit_transform(rows)
     assert not _dense(found["linear"])[:, -3:].any()
     assert np.isfinite(found["boosted"]).all()
