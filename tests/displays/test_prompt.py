@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from llmreg import LLMRegressor, PromptDisplay
+from llmreg import LLMRegressor, PromptDisplay, RowSerializer
 
 QUICK = dict(fit_method="ce", sft_epochs=1, random_state=0, validation_fraction=None)
 
@@ -70,11 +70,19 @@ def test_cells_cannot_write_html(quick_fit, table):
 def test_what_is_cut_is_not_shown(quick_fit, table):
     X = table.X.assign(words=[f"house {i} " * 100 for i in range(40)])
     with pytest.warns(UserWarning, match="cut"):
-        model = quick_fit(X, table.y, fit_method="ce")
+        model = quick_fit(X, table.y, fit_method="ce", serializer=RowSerializer(max_text_tokens=64))
     with pytest.warns(UserWarning, match="cut to 64 tokens in 1 of 1"):
         cells = PromptDisplay.from_estimator(model, X).to_frame().set_index("column")
     assert cells.loc["words", "tokens"] == 64
     assert X["words"][0].startswith(cells.loc["words", "text"])
+
+
+def test_sentences_are_shown_as_vectors(quick_fit, table):
+    X = table.X.assign(words=[f"house {i} " * 100 for i in range(40)])
+    display = PromptDisplay.from_estimator(quick_fit(X, table.y, fit_method="ce"), X)
+    cells = display.to_frame().set_index("column")
+    assert cells.loc["words", "tokens"] == 0
+    assert "words=<8 feature vectors>" in str(display)
 
 
 def test_what_cannot_be_shown_is_refused(pipeline, table):
