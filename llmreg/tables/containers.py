@@ -108,14 +108,16 @@ def _lossless(table, names):
             columns = [_lossless(table.select(name), [name]) for name in names]
             return pd.concat([one.reset_index(drop=True) for one in columns], axis=1)
         return pd.DataFrame({name: _cells(table[name]) for name in names})
-    mended = {name: _of_levels(table[name]) for name in names if _has_levels(table[name])}
-    mended |= {
-        name: _objects(table[name].to_list())
-        for name in names
-        if table[name].dtype.is_nested()
-        or (table[name].dtype.is_integer() and frame[name].dtype.kind == "f")
-    }
-    return frame.assign(**mended)
+    # Arrow remembers what pandas had: labels that are no strings, and an index among the columns.
+    frame = frame.reset_index(drop=True)
+    places = {str(label): place for place, label in enumerate(frame.columns)}
+    for name in places.keys() & set(names):
+        column, kind = table[name], frame.iloc[:, places[name]].dtype.kind
+        if _has_levels(column):
+            frame.isetitem(places[name], _of_levels(column))
+        elif column.dtype.is_nested() or (column.dtype.is_integer() and kind == "f"):
+            frame.isetitem(places[name], _objects(column.to_list()))
+    return frame
 
 
 def _cells(column):

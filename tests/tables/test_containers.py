@@ -373,3 +373,28 @@ def test_levels_of_arrow_that_pandas_has_a_type_for_are_what_they_are_in_pandas(
     arrow = RowSerializer().fit(pa.Table.from_pandas(frame))
     assert arrow.kinds_ == found.kinds_
     np.testing.assert_array_equal(arrow.transform(frame), texts)
+
+
+@pytest.mark.parametrize("index", [None, [7, 5, 6], list("pqr"), pd.Index([7, 5, 6], name="id")])
+@pytest.mark.parametrize(
+    "labels", ["abcd", range(4), [1.5, 2.5, 0.5, 3.5], pd.date_range("2020-01-01", periods=4)]
+)
+def test_arrow_tables_of_pandas_frames_are_read_as_the_frames_are(labels, index):
+    large = 2**53 + 1
+    columns = [
+        [1, 2, 3], pd.array([large, None, 3], dtype="Int64"), ["x", None, "y"],
+        pd.Categorical(pd.interval_range(0, 3)),
+    ]  # fmt: skip
+    frame = pd.DataFrame(dict(zip(labels, columns, strict=True)), index=index)
+    found = read(arrow().Table.from_pandas(frame))
+    pd.testing.assert_frame_equal(found, read(frame))
+    assert found.iloc[0, 1] == large
+
+
+def test_integers_with_gaps_of_an_indexed_arrow_table_stay_what_they_are():
+    pa = arrow()
+    frame = pd.DataFrame({"a": [2.0, 3.0, 4.0]}, index=[7, 5, 6])
+    table = pa.Table.from_pandas(frame)
+    large = pa.array([2**53 + 1, None, 3])
+    table = table.append_column("b", large)
+    assert read(table)["b"].tolist()[::2] == [2**53 + 1, 3]
