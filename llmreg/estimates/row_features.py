@@ -94,7 +94,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         count = min(N_COMPONENTS, min(counts.shape) - 1)
         if count < 1:
             return None
-        with np.errstate(invalid="ignore"):  # texts that are all alike have no variance to explain
+        with np.errstate(divide="ignore", invalid="ignore"):  # equal texts have no variance
             return TruncatedSVD(count, random_state=self.random_state).fit(counts)
 
     def _counts(self, rows):

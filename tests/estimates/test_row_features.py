@@ -134,6 +134,13 @@ def test_texts_with_next_to_nothing_in_them(texts):
         assert all(np.isfinite(matrix).all() for matrix in found.values())
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("text", ["a b c", None, "red old house by the sea"])
+def test_texts_that_are_all_alike_say_nothing(text):
+    found = RowFeatures(("boosted",), 0).fit_transform(_rows(pd.DataFrame({"text": [text] * 40})))
+    assert np.isfinite(found["boosted"]).all() and (np.ptp(found["boosted"], axis=0) < 1e-9).all()
+
+
 def test_one_long_text_does_not_decide_how_the_others_are_counted():
     X = _table()
     longest = X.copy()
