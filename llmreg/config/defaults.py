@@ -25,10 +25,10 @@ PRETRAINED_DEPTH = 0.5
 # Adapters start at nothing and may be moved fast; weights that know how to read may not.
 ADAPTER_RATES, WHOLE_RATES = (1e-3, 1e-3), (2e-4, 5e-5)
 
-# Validations without a better one after which a stage stops. Words are soon learnt by heart, and
-# what is not found by then never is (docs/appendix/ablations.md). Fresh weights gain little from a
-# second stage, and where they gain they do so at once (docs/appendix/second_stage.md): it must
-# not cost much to see.
+# Validations without a better one after which a stage stops. Words of few rows are soon learnt by
+# heart, and what is not found by then never is (docs/appendix/ablations.md). Fresh weights gain
+# little from a second stage, and where they gain they do so at once
+# (docs/appendix/second_stage.md): it must not cost much to see.
 PATIENCE, PATIENCE_WITH_TEXTS, SHORT_PATIENCE = 10, 4, 1
 # A second stage of few, long epochs is validated so often, or it could not end early.
 LONG_EPOCHS, VALIDATIONS = 3, 10
@@ -117,7 +117,8 @@ def stage_settings(params, n_rows, pretrained, alone=False, texts=False, uneven=
     )
     patience = {"sft": PATIENCE, "align": PATIENCE}
     if not pretrained:
-        patience = {"sft": PATIENCE_WITH_TEXTS if texts else PATIENCE, "align": SHORT_PATIENCE}
+        short = texts and n_rows < FEW_ROWS
+        patience = {"sft": PATIENCE_WITH_TEXTS if short else PATIENCE, "align": SHORT_PATIENCE}
     at_once = {"sft": FEW_AT_ONCE if uneven and not pretrained else None, "align": None}
     sft, align = (
         dict(name=name, epochs=chosen[f"{name}_epochs"],
@@ -172,8 +173,11 @@ def auto_text_tokens(max_text_tokens, pretrained):
 
 
 def long_texts(rows):
-    """Names of the columns that hold sentences, of which tokens take most of a fit's time and tell
-    little beside words that are counted (docs/appendix/ablations.md)."""
+    """Names of the columns that hold sentences, of which tokens take most of a fit's time and with
+    few rows tell little beside words that are counted (docs/appendix/ablations.md); () with many.
+    """
+    if rows.n_rows >= FEW_ROWS:
+        return ()
     return tuple(
         field.name
         for field in rows.fields

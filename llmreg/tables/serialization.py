@@ -55,9 +55,9 @@ class RowSerializer(DocumentedMixin, TransformerMixin, BaseEstimator):
     max_text_tokens : int or "auto", default="auto"
         The token budget of one text cell. Tokens are the model's, so it is ``LLMRegressor`` that
         shortens longer cells, with a warning; `transform` alone returns uncut text. "auto": 256 for
-        pretrained models; 64 for fresh weights, but 0 for columns of sentences (16 words and more,
-        in the mean) of which TF-IDF reads the first 50,000 characters anyway. 0: texts are read
-        through ``text_features`` alone, which is faster.
+        pretrained models; 64 for fresh weights, but 0 with fewer than 1,500 rows for columns of
+        sentences (16 words and more, in the mean) of which TF-IDF reads the first 50,000 characters
+        anyway. 0: texts are read through ``text_features`` alone, which is faster.
     max_prompt_tokens : int, default=1024
         Longer prompts are cut, with a warning.
 

@@ -61,12 +61,13 @@ def test_the_second_stage_of_fresh_weights_has_little_patience():
 
 
 def test_fresh_weights_have_less_patience_with_texts():
-    def patience(pretrained, **params):
+    def patience(pretrained, n_rows=1000, **params):
         params = flat(LLMRegressor(**params).get_params(deep=False), RowSerializer(), None)
-        stages = stage_settings(params, 1000, pretrained, texts=True)
+        stages = stage_settings(params, n_rows, pretrained, texts=True)
         return [stage["n_iter_no_change"] for stage in stages]
 
     assert patience(False) == [4, 1] and patience(True) == [10, 10]
+    assert patience(False, n_rows=1500) == [10, 1]
     assert patience(False, n_iter_no_change=7) == [7, 7]
 
 
@@ -278,6 +279,7 @@ def test_sentences_are_texts_of_many_words(texts, long):
     X = pd.DataFrame({"a": texts, "b": 1.0})
     rows = RowSerializer(column_kinds={"a": "text"}).fit(X).serialize(X)
     assert long_texts(rows) == (("a",) if long else ())
+    assert long_texts(rows.take(np.arange(1500) % len(texts))) == ()  # enough rows to learn from
 
 
 def test_fresh_weights_read_the_beginning_of_long_texts():
