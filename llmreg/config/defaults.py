@@ -33,7 +33,7 @@ PATIENCE, PATIENCE_WITH_TEXTS, SHORT_PATIENCE = 10, 4, 1
 # A second stage of few, long epochs is validated so often, or it could not end early.
 LONG_EPOCHS, VALIDATIONS = 3, 10
 
-LONG = 16  # words of a text
+LONG = 16  # words from which on texts are sentences, in the mean of a column
 
 # Rows of unlike lengths that a CPU computes at once: less padding, and less to keep in its cache
 # (10 to 17 % of a step's time). The second stage would draw its numbers twice.

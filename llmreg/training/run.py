@@ -173,12 +173,13 @@ class Training:
 def _warn_if_no_better_than_mean(records, rows):
     """Say so if held-out rows are predicted as if nothing had been read. Pretrained weights stay
     there for some hundred steps before they go on, fast; a fit that ends sooner looks hopeless."""
-    y, weight = rows.y[rows.held_out], rows.weight[rows.held_out]
+    y, weight, share = rows.y[rows.held_out], rows.weight[rows.held_out], rows.weight[rows.train]
     trained = any(record["step"] for record in records)
-    if not trained or len(y) < ENOUGH_ROWS or not weight.any():
+    if not trained or len(y) < ENOUGH_ROWS or not weight.any() or not share.any():
         return
-    mean = np.average(rows.y[rows.train], weights=rows.weight[rows.train])
-    least = np.sqrt(np.average((y - mean) ** 2, weights=weight))
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of huge targets tell nothing
+        mean = np.average(rows.y[rows.train], weights=share)
+        least = np.sqrt(np.average((y - mean) ** 2, weights=weight))
     best = min(record["validation_rmse"] for record in records)
     if best > ALMOST * least:
         warnings.warn(

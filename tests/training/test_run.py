@@ -99,8 +99,10 @@ def test_a_model_no_better_than_the_mean_is_told_of():
         (records_of(1.4), rows_of([0.0, 2.0] * 30)),  # nothing was trained
         (records_of(1.4, 1.4), rows_of([0.0, 2.0] * 30, n_held_out=29)),
         (records_of(1.4, 1.4), rows_of([0.0, 2.0] * 30, weight=0.0)),
+        (records_of(1.4, 1.4), rows_of([0.0, 2.0] * 30, weight=np.repeat([1.0, 0.0], 30))),
+        (records_of(np.inf, np.inf), rows_of([0.0, 1e300] * 30)),
     ],
-    ids=["better", "untrained", "few rows", "no weight"],
+    ids=["better", "untrained", "few rows", "no weight", "no weight in training", "huge"],
 )
 def test_what_learns_or_cannot_be_judged_is_not_told_of(records, rows, recwarn):
     _warn_if_no_better_than_mean(records, rows)
