@@ -112,13 +112,15 @@ def test_fresh_weights_read_sentences_as_vectors_alone_unless_tokens_are_asked_f
 
 
 def test_a_cpu_computes_texts_in_small_parts_and_nothing_else():
-    def at_once(kind, words="house", **params):
+    def at_once(kind, words="house", place="cpu", **params):
         X = pd.DataFrame({"a": [f"old {words} number {i}" for i in range(N_ROWS)]})
         serializer = RowSerializer(column_kinds={"a": kind}, **params).fit(X)
-        plan = _plan(serializer.serialize(X), (SoftCE(), None), serializer=serializer)
+        estimator = LLMRegressor(serializer=serializer)
+        plan = plan_of(estimator, serializer.serialize(X), place=place)
         return plan.stages[0][1].micro_batch_size
 
     assert at_once("text") == 16
+    assert at_once("text", place="mps") is None
     assert at_once("text", max_text_tokens=0) is at_once("category") is None
     assert at_once("text", "word " * 16) is None  # read as vectors alone
 

@@ -95,6 +95,7 @@ def test_sentences_are_read_to_their_end_by_default(table, quick_fit):
         warnings.filterwarnings("error", message="Text cells were cut")
         model = quick_fit(X, table.y, serializer=serializer, **settings)
     assert model.plan_.reading.vector_texts == ("words",)
+    assert not any("wor" in token for token in model.prompts_.tokenizer.get_vocab())
     changed = X.assign(words=X["words"].str.replace("old", "red"))
     assert (model.predict(X) != model.predict(changed))[X["words"].str.endswith("old")].all()
     asked = clone(serializer).set_params(max_text_tokens=4)
