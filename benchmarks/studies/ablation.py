@@ -26,7 +26,7 @@ from benchmarks.suite.measure import figures
 from benchmarks.suite.tables import find_tables, load_table, split_table
 from llmreg import DigitCodec, GridCodec, LLMRegressor, RowSerializer, SoftCE
 from llmreg.config import defaults
-from llmreg.estimates import likeness, row_features
+from llmreg.estimates import kernel_ridge, likeness, row_features
 from llmreg.prompts import cell_encoder, tiny_tokenizer
 from llmreg.prompts.cell_encoder import NumberEmbedding
 
@@ -80,6 +80,12 @@ class NoHeaps(DigitCodec):
         self.heaps_ = np.zeros(2)
 
 
+def _without_unscaled(scales, emphases=kernel_ridge._emphases):
+    """The kernel's choices, without words that are not scaled to length 1."""
+    return emphases(np.where(np.arange(len(scales)) == UNSCALED, 0.0, scales))
+
+
+UNSCALED = 3  # which of RowFeatures.blocks_
 # What is no parameter: where it stands in the package.
 CONSTANTS = {
     "embedding": (cell_encoder, "NumberEmbedding"),
@@ -88,6 +94,7 @@ CONSTANTS = {
     "patience_texts": (defaults, "PATIENCE_WITH_TEXTS"),
     "alike": (likeness, "ALIKE"),
     "sizes": (row_features, "_sizes"),
+    "emphases": (kernel_ridge, "_emphases"),
     "tokenizer": (tiny_tokenizer, "train_tokenizer"),
 }
 # Parameters and constants.
@@ -120,6 +127,7 @@ VARIANTS = {
     "texts not compared": {"alike": np.inf},
     "all texts compared": {"alike": -np.inf},
     "lengths of texts not told": {"sizes": lambda field: np.zeros((len(field.text), 0))},
+    "words of length 1 alone": {"emphases": _without_unscaled},
     "64 text tokens": {"serializer": RowSerializer(max_text_tokens=64)},  # of sentences, too
     "16 text tokens": {"serializer": RowSerializer(max_text_tokens=16)},
     "no text tokens": {"serializer": RowSerializer(max_text_tokens=0)},

@@ -1,10 +1,11 @@
-"""Kernel ridge regression with a Gaussian kernel, which chooses its settings itself.
+"""Kernel ridge regression that chooses its settings itself, and how much each column counts.
 
 One factorisation tells what each training row would be estimated as without it, so that settings
 are compared, and held-out estimates made, without a fit for each fold.
 """
 
 from itertools import chain, combinations, pairwise, product
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,16 +13,27 @@ from scipy import linalg, sparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics.pairwise import euclidean_distances
 
-__all__ = ["GaussianKernelRidge", "leave_one_out"]
+__all__ = ["TunedKernelRidge", "leave_one_out", "mean_slopes"]
 
-MOST_TO_CHOOSE = 800  # rows that choose the settings
-MOST_ROWS = 20_000  # whose kernel is factorised in 10 GB of memory
+MOST_ROWS, MOST_TO_CHOOSE = 4000, 800  # that are fitted on, and that choose the settings
 LEAST_WEIGHT = 1e-200  # of which there is still a root to divide by
 ROWS_AT_ONCE = 2048
 PENALTIES = np.logspace(-3, 1, 9)
 NARROWNESS = (0.1, 0.3, 1.0)  # of the kernel, at the median distance
 N_PLAIN = 2  # blocks that come first: numbers and categories; the others are of texts
 EMPHASES = (1.0, 3.0, 10.0)  # of the blocks of texts, where there are others
+# Of the squared distance by numbers and categories: of what follows from them less is smooth than
+# of what follows from many words (docs/appendix/ablations.md).
+POWER = 0.75
+LEAST_RELEVANCE = 2.0**-20
+
+
+class Settings(NamedTuple):
+    """What a kernel is best with, and the weighted mean squared leave-one-out error then."""
+
+    error: float
+    gamma: float
+    penalty: float
 
 
 def leave_one_out(kernel, z, weight, penalties):
@@ -51,38 +63,73 @@ def leave_one_out(kernel, z, weight, penalties):
     return z - solution / (shares @ (vectors**2).T) / root
 
 
-class GaussianKernelRidge(RegressorMixin, BaseEstimator):
+def mean_slopes(columns, kernel, dual, weight):
+    """How much the function that kernel ridge regression has found changes along each column.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (n, d)
+        The rows that it was fitted on.
+    kernel : ndarray of shape (n, n)
+        exp(-gamma · (distance² ** 0.75 + what does not depend on the columns)).
+    dual : ndarray of shape (n,)
+    weight : ndarray of shape (n,)
+        How much rows count.
+
+    Returns
+    -------
+    ndarray of shape (d,)
+        Roots of the weighted mean squared slope at the rows, but for a common factor.
+
+    References
+    ----------
+    Radhakrishnan et al. 2024, "Mechanism for feature learning in neural networks and
+    backpropagation-free machine learning models", Science 383: the diagonal of the average
+    gradient outer product.
+    """
+    far = euclidean_distances(columns, squared=True)
+    # Rows in one place pull into no direction.
+    pull = dual * kernel * np.where(far > 0, far, 1.0) ** (POWER - 1) * (far > 0)
+    slopes = pull @ columns - columns * pull.sum(1, keepdims=True)
+    return np.sqrt(np.average(slopes**2, axis=0, weights=weight))
+
+
+class TunedKernelRidge(RegressorMixin, BaseEstimator):
     """Kernel ridge regression on rows whose columns come in blocks.
 
     Each block (numbers; categories; then those of texts: words of length 1, words as they are,
     vectors) is scaled to a variance of 1, those of texts by an emphasis on top, and of several of
     these some may be left out. All of this, width of the kernel and penalty are those with the
-    least weighted squared leave-one-out error of at most 800 rows.
+    least weighted squared leave-one-out error of at most 800 rows. Then columns of numbers and
+    categories count by how much the function that was found changes along them, if that makes the
+    error less. Of more than 4,000 distinct rows as many are drawn and fitted on: time grows as the
+    cube of the rows.
 
     Parameters
     ----------
     blocks : sequence of int
         Columns of each block.
     random_state : int
-        Which rows choose.
+        Which rows choose, and are fitted on.
 
     Attributes
     ----------
-    factors_ : ndarray of shape (n_blocks,)
-        What the columns of a block are multiplied with.
+    factors_ : ndarray of shape (n_columns,)
+        What columns are multiplied with.
     gamma_ : float
-        exp(-gamma · squared distance) is the kernel.
+        exp(-gamma · (p ** 0.75 + t)) is the kernel, of the squared distances p by numbers and
+        categories and t by texts.
     penalty_ : float
     values_, columns_, starts_ : ndarray
-        The distinct training rows, scaled, as a sparse matrix has them.
-    dual_ : ndarray of shape (n_distinct,)
+        The distinct rows that were fitted on, scaled, as a sparse matrix has them.
+    dual_ : ndarray of shape (n_known,)
 
     Examples
     --------
     >>> import numpy as np
-    >>> from llmreg.estimates.kernel_ridge import GaussianKernelRidge
+    >>> from llmreg.estimates.kernel_ridge import TunedKernelRidge
     >>> X = np.linspace(0, 6, 60)[:, None]
-    >>> model = GaussianKernelRidge([1], 0).fit(X, np.sin(X[:, 0]))
+    >>> model = TunedKernelRidge([1], 0).fit(X, np.sin(X[:, 0]))
     >>> model.predict([[np.pi / 2]]).round(2)
     array([1.])
     """
@@ -92,13 +139,7 @@ class GaussianKernelRidge(RegressorMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, z, sample_weight=None):
-        """Choose settings, and fit on a matrix (n, n_columns) and targets (n,) about 0.
-
-        Raises
-        ------
-        ValueError
-            If there are more than 20,000 distinct rows.
-        """
+        """Choose settings, and fit on a matrix (n, n_columns) and targets (n,) about 0."""
         self.fit_leave_one_out(X, z, sample_weight)
         return self
 
@@ -107,17 +148,16 @@ class GaussianKernelRidge(RegressorMixin, BaseEstimator):
         X = sparse.csr_matrix(X)
         weight = np.ones(len(z)) if sample_weight is None else sample_weight
         X, z, weight, kind = _distinct(X, z, np.maximum(weight, LEAST_WEIGHT))
-        if len(z) > MOST_ROWS:
-            raise ValueError(
-                f"estimates='kernel' got {len(z):,} distinct training rows, more than the "
-                f"{MOST_ROWS:,} whose kernel fits into memory. Use estimates='both' or 'linear'."
-            )
-        scales = self._block_scales(X)
-        some = np.random.RandomState(self.random_state).permutation(len(z))[:MOST_TO_CHOOSE]
-        self._choose(self._split(X[some], scales), scales, z[some], weight[some])
-        rows = self._scaled(X)
+        some = np.random.RandomState(self.random_state).permutation(len(z))[:MOST_ROWS]
+        part = some[:MOST_TO_CHOOSE]
+        self._choose(X[part], self._block_scales(X), z[part], weight[part])
+        rows = self._scaled(X[some])
         self.values_, self.columns_, self.starts_ = rows.data, rows.indices, rows.indptr
-        return self._solve(self._kernel(rows, rows), z, weight)[kind]
+        said = np.empty(len(z))
+        said[some] = self._solve(self._kernel(rows, rows), z[some], weight[some])
+        others = np.setdiff1d(np.arange(len(z)), some)
+        said[others] = self.predict(X[others])
+        return said[kind]
 
     def predict(self, X):
         """Estimates (m,) of rows."""
@@ -131,7 +171,7 @@ class GaussianKernelRidge(RegressorMixin, BaseEstimator):
     def fits_together(self):
         """Whether the arrays are those of one fit, and not of a file that was tampered with."""
         starts, size = self.starts_.astype(int), sum(self.blocks)
-        if len(self.dual_) + 1 != len(starts) or len(self.factors_) != len(self.blocks):
+        if len(self.dual_) + 1 != len(starts) or len(self.factors_) != size:
             return False
         ordered = starts[0] == 0 and (np.diff(starts) >= 0).all()
         counted = len(self.values_) == len(self.columns_) == starts[-1]
@@ -155,17 +195,27 @@ class GaussianKernelRidge(RegressorMixin, BaseEstimator):
             found[block] = euclidean_distances(columns, squared=True)
         return found
 
-    def _choose(self, distances, scales, z, weight):
-        best = np.inf
-        for by_block, narrow in product(_emphases(scales), NARROWNESS):
-            far = np.tensordot(by_block, distances, 1)
-            gamma = narrow / (np.median(far) or 1.0)
-            said = leave_one_out(np.exp(-gamma * far), z, weight, PENALTIES)
-            errors = np.average((said - z) ** 2, axis=1, weights=weight)
-            if errors.min() < best:
-                best, penalty = errors.min(), PENALTIES[errors.argmin()]
-                self.factors_, self.gamma_ = scales * np.sqrt(by_block), float(gamma)
-                self.penalty_ = float(penalty)
+    def _choose(self, X, scales, z, weight):
+        distances = self._split(X, scales)
+        plain, texts = distances[:N_PLAIN].sum(0), distances[N_PLAIN:]
+
+        def tried(emphasis):
+            words = np.tensordot(emphasis[N_PLAIN:], texts, 1)
+            return _best_settings(plain**POWER + words, z, weight), emphasis, words
+
+        # One after the other: all distances at once would take too much memory.
+        best, emphasis, words = min(map(tried, _emphases(scales)), key=lambda found: found[0].error)
+        self.factors_ = np.repeat(scales * np.sqrt(emphasis), self.blocks)
+        n_plain = sum(self.blocks[:N_PLAIN])
+        columns = X[:, :n_plain].toarray() * self.factors_[:n_plain]
+        if np.count_nonzero(columns.var(0)) > 1:
+            counts = _relevance(columns, best, plain**POWER + words, z, weight)
+            plain = euclidean_distances(columns * np.sqrt(counts), squared=True)
+            other = _best_settings(plain**POWER + words, z, weight)
+            if other.error < best.error:
+                best = other
+                self.factors_[:n_plain] *= np.sqrt(counts)
+        self.gamma_, self.penalty_ = best.gamma, best.penalty
 
     def _solve(self, kernel, z, weight):
         """Find the dual weights; returns the leave-one-out estimates."""
@@ -178,14 +228,47 @@ class GaussianKernelRidge(RegressorMixin, BaseEstimator):
         return z - solution / np.diag(inverse) / root
 
     def _scaled(self, X):
-        return X @ sparse.diags(np.repeat(self.factors_, self.blocks), format="csr")
+        return X @ sparse.diags(self.factors_, format="csr")
 
     def _known(self):
         shape = len(self.starts_) - 1, sum(self.blocks)
         return sparse.csr_matrix((self.values_, self.columns_, self.starts_), shape)
 
     def _kernel(self, rows, known):
-        return np.exp(-self.gamma_ * euclidean_distances(rows, known, squared=True))
+        """exp(-gamma · distance), in place: of many rows one matrix takes gigabytes."""
+        n_plain = sum(self.blocks[:N_PLAIN])
+        far = np.zeros((rows.shape[0], known.shape[0]))
+        for part, power in ((slice(n_plain), POWER), (slice(n_plain, None), 1.0)):
+            if rows[:, part].shape[1]:
+                squared = euclidean_distances(rows[:, part], known[:, part], squared=True)
+                far += np.power(squared, power, out=squared)
+        far *= -self.gamma_
+        return np.exp(far, out=far)
+
+
+def _best_settings(far, z, weight):
+    """:class:`Settings` for distances (n, n) between rows."""
+    found, middle = [], np.median(far) or 1.0
+    for narrow in NARROWNESS:
+        gamma = float(narrow / middle)
+        said = leave_one_out(np.exp(-gamma * far), z, weight, PENALTIES)
+        errors = np.average((said - z) ** 2, axis=1, weights=weight)
+        found.append(Settings(errors.min(), gamma, float(PENALTIES[errors.argmin()])))
+    return min(found)
+
+
+def _relevance(columns, settings, far, z, weight):
+    """How much squared differences in each column are to count, (d,): by slopes, together about as
+    much as before, and in steps, as other settings come, lest a row's own target show in them."""
+    kernel, root = np.exp(-settings.gamma * far), np.sqrt(weight)
+    penalised = kernel * np.outer(root, root) + settings.penalty * np.eye(len(z))
+    dual = root * linalg.solve(penalised, root * z, assume_a="pos")
+    slopes, variances = mean_slopes(columns, kernel, dual, weight), columns.var(0)
+    total = slopes @ variances
+    if total <= 0:
+        return np.ones(len(slopes))
+    counts = slopes * (variances.sum() / total)
+    return np.exp2(np.log2(np.maximum(counts, LEAST_RELEVANCE)).round())
 
 
 def _emphases(scales):

@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 
 from llmreg.estimates.boosted_trees import BoostedTrees
-from llmreg.estimates.kernel_ridge import GaussianKernelRidge
+from llmreg.estimates.kernel_ridge import TunedKernelRidge
 from llmreg.estimates.row_features import RowFeatures
 from llmreg.estimates.stacking import Estimate, Spread, fit_spread, stacking_weights
 from llmreg.tables.rows import Field
@@ -24,7 +24,7 @@ __all__ = ["KINDS", "RowEstimates"]
 KINDS = ("linear", "kernel", "boosted")
 PENALTIES = np.logspace(-2, 3, 6)
 MOST_ROWS_TO_CHOOSE = 5000  # the penalty is chosen on so many
-N_FOLDS, FEWER_FOLDS = 5, 3
+N_FOLDS, FEWER_FOLDS, COARSE_FOLDS = 5, 3, 4
 MANY_ROWS = 20_000  # beyond which fewer folds leave enough of them to fit on
 DIGITS = 6  # after the point; the others depend on how many threads the computer has
 
@@ -86,29 +86,30 @@ class RowEstimates(BaseEstimator):
                 self.regressors_[kind].fit(design, z, sample_weight=weight)
         return self._extended(rows, estimates)
 
-    def held_out_estimate(self, designs, y, weight, n_folds):
-        """What regressors say of rows that they have not seen; nothing else is fitted.
+    def held_out_estimate(self, designs, y, weight):
+        """About what regressors say of rows that they have not seen, by fewer folds and trees;
+        nothing else is fitted.
 
         Parameters
         ----------
         designs : dict of str to matrix
             Of :class:`RowFeatures`, by kind.
         y, weight : ndarray of shape (n,)
-        n_folds : int
 
         Returns
         -------
         Estimate
         """
-        return self._estimate(self._stacked(designs, y, weight, n_folds))
+        return self._estimate(self._stacked(designs, y, weight, coarse=True))
 
-    def _stacked(self, designs, y, weight, n_folds=None):
+    def _stacked(self, designs, y, weight, coarse=False):
         """Choose regressors, and learn from held-out estimates (n, n_kinds) how good they are."""
         z, weight = self._standardised(y), weight / weight.mean()
         self.range_ = float(z.min()), float(z.max())
         self.regressors_, estimates = {}, {}
         for kind, design in designs.items():
-            regressor = self.regressors_[kind] = self._chosen(kind, design, z, weight)
+            regressor = self.regressors_[kind] = self._chosen(kind, design, z, weight, coarse)
+            n_folds = COARSE_FOLDS if coarse else None
             estimates[kind] = self._held_out(regressor, design, z, weight, n_folds)
         estimates = self._within_reach(estimates)
         self.weights_ = stacking_weights(estimates, z, weight)
@@ -135,12 +136,12 @@ class RowEstimates(BaseEstimator):
     def _standardised(self, y):
         return (self.codec.to_axis(y) - self.mean) / self.std
 
-    def _chosen(self, kind, design, z, weight):
+    def _chosen(self, kind, design, z, weight, coarse):
         """An unfitted regressor."""
         if kind == "boosted":
-            return BoostedTrees(self.random_state)
+            return BoostedTrees(self.random_state, coarse)
         if kind == "kernel":
-            return GaussianKernelRidge(self.features_.blocks_, self.random_state)
+            return TunedKernelRidge(self.features_.blocks_, self.random_state)
         return Ridge(self._best_penalty(design, z, weight))
 
     def _best_penalty(self, design, z, weight):
@@ -159,7 +160,7 @@ class RowEstimates(BaseEstimator):
         Kernel ridge regression leaves out one row each, and is fitted afterwards; of others
         clones are fitted, without a fold each.
         """
-        if isinstance(regressor, GaussianKernelRidge):
+        if isinstance(regressor, TunedKernelRidge):
             return regressor.fit_leave_one_out(design, z, weight)
         if len(z) < 2:
             return np.zeros(len(z))

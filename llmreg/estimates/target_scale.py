@@ -15,7 +15,7 @@ __all__ = ["axis_moments", "choose_scale", "fit_codec", "root_mean_square", "wit
 
 # Fewer rows say too little about which scale is better: there the targets alone decide.
 ENOUGH_ROWS = 50
-MOST_ROWS, N_FOLDS = 1000, 4  # that decide
+MOST_ROWS = 1000  # that decide
 KINDS = ("linear", "boosted")  # of regressors that do
 # Targets whose range is this many interquartile ranges have a tail that a logarithm may mend.
 LONG_TAIL = 5.0
@@ -146,7 +146,7 @@ def _score(codec, designs, y, weight, seed):
     from llmreg.numbers.tree import NumberTree
 
     estimates = RowEstimates(KINDS, codec, *axis_moments(codec, y, weight), seed)
-    estimate = estimates.held_out_estimate(designs, y, weight, N_FOLDS)
+    estimate = estimates.held_out_estimate(designs, y, weight)
     tree = NumberTree.from_codec(codec)
     steps = estimate_steps(estimate_on(estimate, "cpu"), tree, torch.arange(tree.n_open))
     found = tree_distribution(tree, steps)

@@ -289,7 +289,7 @@ CLASSES = {
     "RowEstimates": _class("llmreg.estimates.row_estimates", {
         "codec": lambda value: a(*_codecs())(value),
         "range_": each(tuple, FINITE), "features_": a("RowFeatures"),
-        "regressors_": each(dict, a("Ridge", "GaussianKernelRidge", "BoostedTrees")),
+        "regressors_": each(dict, a("Ridge", "TunedKernelRidge", "BoostedTrees")),
         "weights_": FLOATS, "spread_": each(tuple, number(0, 1e308)),
     }),
     "RowFeatures": _class("llmreg.estimates.row_features", {
@@ -300,7 +300,7 @@ CLASSES = {
         "blocks_": maybe(each(list, WHOLE))}),
     "TextLikeness": _class("llmreg.estimates.likeness", {
         "pairs_": each(list, each(tuple, WHOLE)), "common_": maybe(a("TfidfVectorizer"))}),
-    "GaussianKernelRidge": _class("llmreg.estimates.kernel_ridge", {
+    "TunedKernelRidge": _class("llmreg.estimates.kernel_ridge", {
         "blocks": each(list, WHOLE), "random_state": SEED, "gamma_": FINITE, "penalty_": FINITE,
         **dict.fromkeys(("factors_", "values_", "dual_"), FLOATS),
         **dict.fromkeys(("columns_", "starts_"), array("i")),

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
+from scipy.spatial.distance import cdist
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics import r2_score
 
-from llmreg.estimates.kernel_ridge import GaussianKernelRidge, leave_one_out
+from llmreg.estimates.kernel_ridge import TunedKernelRidge, leave_one_out, mean_slopes
 
 
 def _rows(n=60, seed=0):
@@ -32,34 +34,93 @@ def test_leave_one_out_is_a_fit_without_each_row(weighted):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_fit_is_scikit_learns_with_the_chosen_settings(weighted):
+def test_slopes_are_those_of_automatic_differentiation(weighted):
+    X, dual, weight = _rows(20)
+    weight = weight if weighted else np.ones(20)
+    X[1] = X[0]  # rows in one place
+    words = np.random.RandomState(1).rand(20, 20)
+    words = words + words.T
+    kernel = np.exp(-0.3 * (cdist(X, X) ** 1.5 + words))
+
+    def said(row):
+        def function(x):
+            far = ((x - torch.tensor(np.delete(X, [0, 1, row], 0))) ** 2).sum(1) ** 0.75
+            rest = np.delete(np.arange(20), [0, 1, row])
+            known = torch.exp(-0.3 * (far + torch.tensor(words[row, rest])))
+            # Of rows where it stands itself the distance has no gradient, and they have no pull.
+            others = [i for i in (0, 1) if row > 1]
+            near = ((x - torch.tensor(X[others])) ** 2).sum(1) ** 0.75
+            near = torch.exp(-0.3 * (near + torch.tensor(words[row, others])))
+            return known @ torch.tensor(dual[rest]) + near @ torch.tensor(dual[others])
+
+        return torch.autograd.functional.jacobian(function, torch.tensor(X[row])).numpy()
+
+    slopes = np.stack([said(row) for row in range(20)])
+    expected = np.sqrt(np.average(slopes**2, axis=0, weights=weight))
+    found = mean_slopes(X, kernel, dual, weight) * 2 * 0.3 * 0.75
+    np.testing.assert_allclose(found, expected)
+
+
+@pytest.mark.parametrize("blocks", [[3], [2, 0, 1], [1, 1, 0, 1]])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_fit_is_scikit_learns_with_the_chosen_settings(weighted, blocks):
     X, z, weight = _rows()
     weight = weight if weighted else np.ones(len(z))
-    model = GaussianKernelRidge([3], 0)
+    model = TunedKernelRidge(blocks, 0)
     unseen = model.fit_leave_one_out(X, z, weight)
-    plain = KernelRidge(alpha=model.penalty_, kernel="rbf", gamma=model.gamma_)
-    plain.fit(X * model.factors_[0], z, sample_weight=weight)
+
+    def kernel(A, B):
+        A, B, n_plain = A * model.factors_, B * model.factors_, sum(blocks[:2])
+        far = cdist(A[:, :n_plain], B[:, :n_plain]) ** 1.5
+        far += ((A[:, None, n_plain:] - B[:, n_plain:]) ** 2).sum(2)
+        return np.exp(-model.gamma_ * far)
+
+    plain = KernelRidge(alpha=model.penalty_, kernel="precomputed")
+    plain.fit(kernel(X, X), z, sample_weight=weight)
     new = _rows(seed=1)[0]
-    np.testing.assert_allclose(model.predict(new), plain.predict(new * model.factors_[0]))
-    kernel = np.exp(-model.gamma_ * ((X[:, None] - X) ** 2).sum(2) * model.factors_[0] ** 2)
-    expected = leave_one_out(kernel, z, weight, np.array([model.penalty_]))[0]
+    np.testing.assert_allclose(model.predict(new), plain.predict(kernel(new, X)))
+    expected = leave_one_out(kernel(X, X), z, weight, np.array([model.penalty_]))[0]
     np.testing.assert_allclose(unseen, expected, atol=1e-8)
+
+
+def test_columns_count_by_what_they_tell(monkeypatch):
+    X, z, _ = _rows(300)
+    new, truth, _ = _rows(300, seed=1)
+    draw = np.random.RandomState(2).randn
+    X, new = np.hstack([X, draw(300, 5)]), np.hstack([new, draw(300, 5)])
+    model = TunedKernelRidge([8], 0).fit(X, z)
+    sine, slope, *idle = model.factors_
+    assert sine > slope > max(idle)
+    steps = np.log2((model.factors_ / model.factors_[0]) ** 2)
+    np.testing.assert_allclose(steps, steps.round(), atol=1e-9)
+    known = r2_score(truth, model.predict(new))
+    monkeypatch.setattr("llmreg.estimates.kernel_ridge._relevance", lambda X, *_: np.ones(8))
+    alike = TunedKernelRidge([8], 0).fit(X, z)
+    assert known > r2_score(truth, alike.predict(new)) + 0.05
+
+
+def test_columns_keep_their_part_where_slopes_only_harm(monkeypatch):
+    X, z, _ = _rows()
+    monkeypatch.setattr(
+        "llmreg.estimates.kernel_ridge._relevance", lambda *args: np.array([0.0, 0.0, 3.0])
+    )
+    assert len(set(TunedKernelRidge([3], 0).fit(X, z).factors_)) == 1
 
 
 def test_sparse_and_dense_rows_are_the_same():
     X, z, _ = _rows()
-    dense, thin = (GaussianKernelRidge([2, 1], 0).fit(A, z) for A in (X, sparse.csr_matrix(X)))
+    dense, thin = (TunedKernelRidge([2, 1], 0).fit(A, z) for A in (X, sparse.csr_matrix(X)))
     np.testing.assert_allclose(dense.predict(X), thin.predict(sparse.csr_matrix(X)))
 
 
 def test_a_block_counts_the_same_in_any_unit_and_one_that_is_constant_does_not():
     X, z, _ = _rows()
-    plain = GaussianKernelRidge([1, 2], 0).fit(X, z).predict(X)
+    plain = TunedKernelRidge([1, 2], 0).fit(X, z).predict(X)
     scaled = X * [1e6, 1e-3, 1e-3]
-    np.testing.assert_allclose(GaussianKernelRidge([1, 2], 0).fit(scaled, z).predict(scaled), plain)
+    np.testing.assert_allclose(TunedKernelRidge([1, 2], 0).fit(scaled, z).predict(scaled), plain)
     padded = np.hstack([X, np.full((len(z), 2), 7.0)])
-    model = GaussianKernelRidge([1, 2, 2], 0).fit(padded, z)
-    assert model.factors_[2] == 0
+    model = TunedKernelRidge([1, 2, 2], 0).fit(padded, z)
+    assert not model.factors_[3:].any()
     assert np.isfinite(model.predict(padded * 2)).all()
 
 
@@ -67,32 +128,33 @@ def test_the_block_that_matters_gets_the_emphasis():
     X, z, _ = _rows(200)
     rng = np.random.RandomState(1)
     noise = rng.randn(200, 5)
-    model = GaussianKernelRidge([5, 0, 3], 0).fit(np.hstack([noise, X]), z)
-    assert model.factors_[2] / model.factors_[0] > 2
-    other = GaussianKernelRidge([3, 0, 5], 0).fit(np.hstack([X, noise]), z)
-    assert other.factors_[2] < other.factors_[0]
+    model = TunedKernelRidge([5, 0, 3], 0).fit(np.hstack([noise, X]), z)
+    assert model.factors_[5] / model.factors_[:5].mean() > 2
+    other = TunedKernelRidge([3, 0, 5], 0).fit(np.hstack([X, noise]), z)
+    assert other.factors_[3] < other.factors_[:3].mean()
 
 
 def test_of_two_blocks_of_texts_one_that_says_nothing_is_left_out():
     X, z, _ = _rows(200)
     noise = np.random.RandomState(1).randn(200, 9)
-    for columns, blocks, idle in (((noise, X), [0, 0, 9, 3], 2), ((X, noise), [0, 0, 3, 9], 3)):
-        model = GaussianKernelRidge(blocks, 0).fit(np.hstack(columns), z)
-        assert model.factors_[idle] == 0 < model.factors_[5 - idle]
-    both = GaussianKernelRidge([0, 0, 1, 2], 0).fit(X, z)
-    assert (both.factors_[2:] > 0).all()  # each knows a part
+    for columns, blocks in (((noise, X), [0, 0, 9, 3]), ((X, noise), [0, 0, 3, 9])):
+        factors = TunedKernelRidge(blocks, 0).fit(np.hstack(columns), z).factors_
+        idle, telling = (factors[:9], factors[9:]) if blocks[2] == 9 else (factors[3:], factors[:3])
+        assert not idle.any() and (telling > 0).all()
+    both = TunedKernelRidge([0, 0, 1, 2], 0).fit(X, z)
+    assert (both.factors_ > 0).all()  # each knows a part
 
 
 def test_of_three_blocks_of_texts_the_one_that_says_nothing_is_left_out():
     X, z, _ = _rows(200)
     noise = np.random.RandomState(1).randn(200, 9)
-    model = GaussianKernelRidge([0, 0, 1, 9, 2], 0).fit(np.hstack([X[:, :1], noise, X[:, 1:]]), z)
-    assert model.factors_[3] == 0 < model.factors_[[2, 4]].min()
+    model = TunedKernelRidge([0, 0, 1, 9, 2], 0).fit(np.hstack([X[:, :1], noise, X[:, 1:]]), z)
+    assert not model.factors_[1:10].any() and (model.factors_[[0, 10, 11]] > 0).all()
 
 
 def test_what_is_smooth_is_learnt_and_unseen_estimates_tell_how_well():
     X, z, _ = _rows(400)
-    model = GaussianKernelRidge([3], 0)
+    model = TunedKernelRidge([3], 0)
     unseen = r2_score(z, model.fit_leave_one_out(X, z))
     fresh, truth, _ = _rows(400, seed=1)
     assert 0.9 < unseen < 1 and r2_score(truth, model.predict(fresh)) == pytest.approx(
@@ -101,7 +163,7 @@ def test_what_is_smooth_is_learnt_and_unseen_estimates_tell_how_well():
 
 
 def test_nothing_to_read_gives_the_mean():
-    model = GaussianKernelRidge([1, 0], 0).fit(np.zeros((9, 1)), np.arange(9.0) - 4)
+    model = TunedKernelRidge([1, 0], 0).fit(np.zeros((9, 1)), np.arange(9.0) - 4)
     np.testing.assert_allclose(model.predict(np.zeros((2, 1))), 0.0, atol=1e-9)
     assert model.predict(np.zeros((0, 1))).shape == (0,)
 
@@ -109,7 +171,7 @@ def test_nothing_to_read_gives_the_mean():
 def test_a_row_twice_is_a_row_of_twice_the_weight_and_its_equal_gives_nothing_away():
     X, z, weight = _rows(40)
     z -= np.average(z, weights=weight)
-    once, often = GaussianKernelRidge([3], 0), GaussianKernelRidge([3], 0)
+    once, often = TunedKernelRidge([3], 0), TunedKernelRidge([3], 0)
     unseen = once.fit_leave_one_out(X, z, weight)
     copies = np.random.RandomState(0).permutation(np.repeat(np.arange(40), weight.astype(int)))
     repeated = often.fit_leave_one_out(X[copies], z[copies])
@@ -119,33 +181,41 @@ def test_a_row_twice_is_a_row_of_twice_the_weight_and_its_equal_gives_nothing_aw
 
 def test_equal_rows_with_other_targets_count_by_their_mean():
     X, z, _ = _rows(40)
-    twins = GaussianKernelRidge([3], 0).fit(np.vstack([X, X]), np.append(z + 1, z - 1))
-    single = GaussianKernelRidge([3], 0).fit(X, z, np.full(40, 2.0))
+    twins = TunedKernelRidge([3], 0).fit(np.vstack([X, X]), np.append(z + 1, z - 1))
+    single = TunedKernelRidge([3], 0).fit(X, z, np.full(40, 2.0))
     np.testing.assert_allclose(twins.predict(X), single.predict(X), atol=1e-8)
 
 
 def test_predictions_do_not_depend_on_how_many_rows_are_asked_for(monkeypatch):
     X, z, _ = _rows()
-    model = GaussianKernelRidge([3], 0).fit(X, z)
+    model = TunedKernelRidge([3], 0).fit(X, z)
     whole = model.predict(X)
     monkeypatch.setattr("llmreg.estimates.kernel_ridge.ROWS_AT_ONCE", 7)
     np.testing.assert_allclose(model.predict(X), whole, atol=1e-12)
     np.testing.assert_allclose(model.predict(X[3:5]), whole[3:5], atol=1e-12)
 
 
-def test_too_many_rows_are_refused_with_the_remedy(monkeypatch):
-    X, z, _ = _rows()
-    monkeypatch.setattr("llmreg.estimates.kernel_ridge.MOST_ROWS", 59)
-    with pytest.raises(ValueError, match=r"60 distinct training rows.*estimates='both'"):
-        GaussianKernelRidge([3], 0).fit(X, z)
-    twins = np.where(np.arange(60) < 2, 0, np.arange(60))  # two of them alike
-    GaussianKernelRidge([3], 0).fit(X[twins], z)
+def test_of_many_rows_some_are_fitted_on_and_all_are_told_what_is_said_without_them(monkeypatch):
+    X, z, weight = _rows(200)
+    X = np.vstack([X, X[:50]])  # equals, which are left out together
+    z, weight = np.append(z, z[:50] + 0.5), np.append(weight, weight[:50])
+    monkeypatch.setattr("llmreg.estimates.kernel_ridge.MOST_ROWS", 90)
+    model = TunedKernelRidge([3], 0)
+    unseen = model.fit_leave_one_out(X, z, weight)
+    assert len(model.dual_) == 90
+    known = (np.abs(X[:, None] * model.factors_ - model._known().toarray()) < 1e-12).all(2).any(1)
+    assert 90 < known.sum() < 180
+    said = model.predict(X)
+    np.testing.assert_allclose(unseen[~known], said[~known], atol=1e-12)
+    assert (np.abs(unseen - said)[known] > 1e-6).all()
+    new, truth, _ = _rows(200, seed=1)
+    assert r2_score(truth, model.predict(new)) > 0.85
 
 
 @pytest.mark.parametrize("light", [0.0, 5e-324, 1e-300, 1e-12])
 def test_rows_that_hardly_count_are_estimated_like_new_ones(light):
     X, z, _ = _rows()
     weight = np.where(np.arange(60) < 20, light, 1.0)
-    model = GaussianKernelRidge([3], 0)
+    model = TunedKernelRidge([3], 0)
     unseen = model.fit_leave_one_out(X, z, weight)
     np.testing.assert_allclose(unseen[:20], model.predict(X)[:20], atol=1e-6)
