@@ -96,9 +96,9 @@ class LLMRegressor(
         pretrained ones.
     estimates : {"auto", "linear", "kernel", "boosted", "both"} or None, default="auto"
         Simple regressors whose estimates of a row the model reads as further cells, on numbers,
-        categories and TF-IDF of texts: a ridge regression, a kernel ridge regression (time and
-        memory grow as the cube and the square of the rows), gradient-boosted trees, or trees beside
-        one of the former ("both": the kernel's up to 4,000 rows). In training these are estimates
+        categories and TF-IDF of texts: a ridge regression, a kernel ridge regression (fitted on at
+        most 4,000 rows), gradient-boosted trees, or trees beside one of the former ("both": the
+        kernel's, or the linear one's with texts and more rows). In training these are estimates
         by regressors that have not seen the row. None leaves the language model to itself. "auto":
         None for pretrained models; for fresh weights "both", or "linear" if there are fewer than
         100 rows. Their say in the predictions is ``estimate_weight``'s matter.

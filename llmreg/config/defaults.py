@@ -140,20 +140,20 @@ def auto_dropout(dropout, n_rows, pretrained, texts=False):
     return _auto(dropout, 0.0 if pretrained else fresh)
 
 
-def auto_estimates(estimates, n_rows, pretrained):
+def auto_estimates(estimates, n_rows, pretrained, texts=False):
     """Kinds of :class:`llmreg.estimates.row_estimates.RowEstimates`; () for none.
 
     By default pretrained models do without, since they know what rows mean; and fresh weights do
     without trees on fewer than 100 rows, of which trees say little. "both" has trees beside a
-    kernel ridge regression, whose time grows as the cube of the rows and its memory as their
-    square: beside a linear one on more than 4,000.
+    kernel ridge regression, which is fitted on at most 4,000 rows: beside a linear one, which
+    learns the words of all, where there are ``texts`` and more rows.
     """
     if estimates == "auto":
         estimates = "both" if n_rows >= MIN_ROWS_FOR_TREES else "linear"
         estimates = None if pretrained else estimates
     if estimates is None:
         return ()
-    smooth = "kernel" if n_rows <= MOST_ROWS_FOR_KERNEL else "linear"
+    smooth = "linear" if texts and n_rows > MOST_ROWS_FOR_KERNEL else "kernel"
     return (smooth, "boosted") if estimates == "both" else (estimates,)
 
 
