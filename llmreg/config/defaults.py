@@ -140,21 +140,22 @@ def auto_dropout(dropout, n_rows, pretrained, texts=False):
     return _auto(dropout, 0.0 if pretrained else fresh)
 
 
-def auto_estimates(estimates, n_rows, pretrained, texts=False):
+def auto_estimates(estimates, n_rows, pretrained):
     """Kinds of :class:`llmreg.estimates.row_estimates.RowEstimates`; () for none.
 
     By default pretrained models do without, since they know what rows mean; and fresh weights do
     without trees on fewer than 100 rows, of which trees say little. "both" has trees beside a
-    kernel ridge regression, which is fitted on at most 4,000 rows: beside a linear one, which
-    learns the words of all, where there are ``texts`` and more rows.
+    kernel ridge regression. That is fitted on at most 4,000 rows: where there are more, a linear
+    one, which learns slopes and words from all, stands beside them.
     """
     if estimates == "auto":
         estimates = "both" if n_rows >= MIN_ROWS_FOR_TREES else "linear"
         estimates = None if pretrained else estimates
     if estimates is None:
         return ()
-    smooth = "linear" if texts and n_rows > MOST_ROWS_FOR_KERNEL else "kernel"
-    return (smooth, "boosted") if estimates == "both" else (estimates,)
+    if estimates != "both":
+        return (estimates,)
+    return (*(("linear",) if n_rows > MOST_ROWS_FOR_KERNEL else ()), "kernel", "boosted")
 
 
 def auto_adapters(adapters, pretrained):

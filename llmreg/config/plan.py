@@ -339,7 +339,7 @@ def _reading(params, rows, pretrained, has_text):
         vector_texts=vector_texts,
         max_prompt_tokens=params["max_prompt_tokens"], chat_template=params["chat_template"],
         instruction=params["instruction"], prefill=params["prefill"],
-        estimates=auto_estimates(params["estimates"], n_rows, pretrained, has_text),
+        estimates=auto_estimates(params["estimates"], n_rows, pretrained),
         dropout=auto_dropout(params["dropout"], n_rows, pretrained, has_text),
         estimate_dropout=estimate_dropout(n_rows),
     )  # fmt: skip
@@ -373,7 +373,7 @@ def _reasons(params, plan, has_text, scale_scores):
         "text_features": kind,
         "max_text_tokens": f"{kind}; sentences that TF-IDF reads are vectors alone",
         "estimates": f"{kind}, {n_rows} rows (trees from {MIN_ROWS_FOR_TREES}, "
-        f"kernel{' up to' if has_text else ' on at most'} {MOST_ROWS_FOR_KERNEL})",
+        f"kernel on at most {MOST_ROWS_FOR_KERNEL})",
         "dropout": f"{kind}, {n_rows} rows, {'' if has_text else 'no '}text columns",
         "validation_fraction": f"{kind}, {n_rows} rows (fresh: none below {FRESH_MIN_ROWS})",
         "batch_size": f"{kind}, {few} than {FEW_ROWS} training rows",

@@ -36,8 +36,9 @@ class RowEstimates(BaseEstimator):
     ----------
     kinds : sequence of {"linear", "kernel", "boosted"}
         "linear": a ridge regression on standardised numbers with flags for gaps, one-hot categories
-        and TF-IDF of the texts. "kernel": a kernel ridge regression on the same. "boosted":
-        gradient-boosted trees on numbers, codes of categories, and components of the texts.
+        and TF-IDF of the texts. "kernel": a kernel ridge regression on the same, of at most 4,000
+        rows. "boosted": gradient-boosted trees on numbers, codes of categories, and components of
+        the texts.
     codec : fitted TargetCodec
         On whose axis all is fitted and said.
     mean, std : float

@@ -15,7 +15,7 @@ from sklearn.metrics import r2_score
 from llmreg import LLMRegressor, RowSerializer
 from llmreg.codecs.digits import DigitCodec
 from llmreg.config.defaults import estimate_dropout
-from llmreg.estimates.boosted_trees import FEW
+from llmreg.estimates.boosted_trees import FEW, BoostedTrees
 from llmreg.estimates.row_estimates import KINDS, RowEstimates
 from llmreg.estimates.target_scale import axis_moments
 from llmreg.persistence import record
@@ -325,3 +325,21 @@ def test_going_on_holds_rows_out_again(monkeypatch):
     assert not np.array_equal(held_out, _estimates(before.extend(rows)))
     with pytest.warns(UserWarning, match="estimates"):
         model.set_params(estimates=None).fit(X, y)
+
+
+def test_scales_are_compared_by_fewer_folds_and_trees_than_rows_are_extended(monkeypatch):
+    """Of which the estimate is nearly the same."""
+    X, y = _table(300)
+    weight, grown = np.ones(len(y)), []
+    estimates = RowEstimates(("boosted",), LINEAR, y.mean(), y.std(), random_state=0)
+    estimates.fit_extend(_rows(X), y, weight)
+    designs = estimates.features_.transform(_rows(X))
+    keep = BoostedTrees._keep
+    monkeypatch.setattr(
+        BoostedTrees, "_keep", lambda self, trees: (grown.append(len(trees)), keep(self, trees))
+    )
+    coarse = estimates.held_out_estimate(designs, y, weight).centre
+    assert grown == [50] * 4  # few_trees: of 100
+    fine = estimates.fit_extend(_rows(X), y, weight).estimate.centre
+    assert grown[4:] == [100] * 6  # five folds, and all rows
+    assert r2_score(y, coarse) == pytest.approx(r2_score(y, fine), abs=0.05)
