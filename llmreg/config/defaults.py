@@ -140,13 +140,15 @@ def auto_dropout(dropout, n_rows, pretrained, texts=False):
     return _auto(dropout, 0.0 if pretrained else fresh)
 
 
-def auto_estimates(estimates, n_rows, pretrained):
+def auto_estimates(estimates, n_rows, pretrained, texts=False):
     """Kinds of :class:`llmreg.estimates.row_estimates.RowEstimates`; () for none.
 
     By default pretrained models do without, since they know what rows mean; and fresh weights do
     without trees on fewer than 100 rows, of which trees say little. "both" has trees beside a
     kernel ridge regression. That is fitted on at most 4,000 rows: where there are more, a linear
-    one, which learns slopes and words from all, stands beside them.
+    one, which learns slopes and words from all, stands beside them; and in place of the kernel
+    where there are ``texts`` and more than 16,000 rows, whose likeness to 4,000 takes long and
+    tells nothing further (docs/appendix/ablations.md).
     """
     if estimates == "auto":
         estimates = "both" if n_rows >= MIN_ROWS_FOR_TREES else "linear"
@@ -155,7 +157,9 @@ def auto_estimates(estimates, n_rows, pretrained):
         return ()
     if estimates != "both":
         return (estimates,)
-    return (*(("linear",) if n_rows > MOST_ROWS_FOR_KERNEL else ()), "kernel", "boosted")
+    linear = ("linear",) if n_rows > MOST_ROWS_FOR_KERNEL else ()
+    kernel = () if texts and n_rows > MANY_ROWS else ("kernel",)
+    return (*linear, *kernel, "boosted")
 
 
 def auto_adapters(adapters, pretrained):

@@ -339,7 +339,7 @@ def _reading(params, rows, pretrained, has_text):
         vector_texts=vector_texts,
         max_prompt_tokens=params["max_prompt_tokens"], chat_template=params["chat_template"],
         instruction=params["instruction"], prefill=params["prefill"],
-        estimates=auto_estimates(params["estimates"], n_rows, pretrained),
+        estimates=auto_estimates(params["estimates"], n_rows, pretrained, has_text),
         dropout=auto_dropout(params["dropout"], n_rows, pretrained, has_text),
         estimate_dropout=estimate_dropout(n_rows),
     )  # fmt: skip

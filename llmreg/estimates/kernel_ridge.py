@@ -4,6 +4,7 @@ One factorisation tells what each training row would be estimated as without it,
 are compared, and held-out estimates made, without a fit for each fold.
 """
 
+from hashlib import blake2b
 from itertools import chain, combinations, pairwise, product
 from typing import NamedTuple
 
@@ -109,6 +110,9 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
     ----------
     blocks : sequence of int
         Columns of each block.
+    groups : sequence of int
+        Columns of numbers and categories that count the same, one group after the other: the levels
+        of a category do.
     random_state : int
         Which rows choose, and are fitted on.
 
@@ -129,13 +133,14 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
     >>> import numpy as np
     >>> from llmreg.estimates.kernel_ridge import TunedKernelRidge
     >>> X = np.linspace(0, 6, 60)[:, None]
-    >>> model = TunedKernelRidge([1], 0).fit(X, np.sin(X[:, 0]))
+    >>> model = TunedKernelRidge([1], [1], 0).fit(X, np.sin(X[:, 0]))
     >>> model.predict([[np.pi / 2]]).round(2)
     array([1.])
     """
 
-    def __init__(self, blocks, random_state):
+    def __init__(self, blocks, groups, random_state):
         self.blocks = blocks
+        self.groups = groups
         self.random_state = random_state
 
     def fit(self, X, z, sample_weight=None):
@@ -156,14 +161,16 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
         said = np.empty(len(z))
         said[some] = self._solve(self._kernel(rows, rows), z[some], weight[some])
         others = np.setdiff1d(np.arange(len(z)), some)
-        said[others] = self.predict(X[others])
+        for start in range(0, len(others), ROWS_AT_ONCE):
+            part = others[start : start + ROWS_AT_ONCE]
+            said[part] = self.predict(X[part])
         return said[kind]
 
     def predict(self, X):
         """Estimates (m,) of rows."""
-        rows, known = self._scaled(sparse.csr_matrix(X)), self._known()
+        rows, known = sparse.csr_matrix(X), self._known()
         parts = [
-            self._kernel(rows[start : start + ROWS_AT_ONCE], known) @ self.dual_
+            self._kernel(self._scaled(rows[start : start + ROWS_AT_ONCE]), known) @ self.dual_
             for start in range(0, rows.shape[0], ROWS_AT_ONCE)
         ]
         return np.concatenate(parts or [np.zeros(0)])
@@ -209,7 +216,7 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
         n_plain = sum(self.blocks[:N_PLAIN])
         columns = X[:, :n_plain].toarray() * self.factors_[:n_plain]
         if np.count_nonzero(columns.var(0)) > 1:
-            counts = _relevance(columns, best, plain**POWER + words, z, weight)
+            counts = _relevance(columns, self.groups, best, plain**POWER + words, z, weight)
             plain = euclidean_distances(columns * np.sqrt(counts), squared=True)
             other = _best_settings(plain**POWER + words, z, weight)
             if other.error < best.error:
@@ -257,18 +264,21 @@ def _best_settings(far, z, weight):
     return min(found)
 
 
-def _relevance(columns, settings, far, z, weight):
+def _relevance(columns, groups, settings, far, z, weight):
     """How much squared differences in each column are to count, (d,): by slopes, together about as
     much as before, and in steps, as other settings come, lest a row's own target show in them."""
     kernel, root = np.exp(-settings.gamma * far), np.sqrt(weight)
     penalised = kernel * np.outer(root, root) + settings.penalty * np.eye(len(z))
     dual = root * linalg.solve(penalised, root * z, assume_a="pos")
-    slopes, variances = mean_slopes(columns, kernel, dual, weight), columns.var(0)
-    total = slopes @ variances
-    if total <= 0:
-        return np.ones(len(slopes))
-    counts = slopes * (variances.sum() / total)
-    return np.exp2(np.log2(np.maximum(counts, LEAST_RELEVANCE)).round())
+    variances = columns.var(0)
+    steep = mean_slopes(columns, kernel, dual, weight) * variances
+    if not steep.any():
+        return np.ones(len(steep))
+    group = np.repeat(np.arange(len(groups)), groups)
+    shares = np.bincount(group, steep) / steep.sum()
+    before = np.bincount(group, variances) / variances.sum()
+    counts = np.divide(shares, before, out=np.ones(len(groups)), where=before > 0)
+    return np.exp2(np.log2(np.maximum(counts, LEAST_RELEVANCE)).round())[group]
 
 
 def _emphases(scales):
@@ -295,8 +305,11 @@ def _distinct(X, z, weight):
     """
     X.sum_duplicates()
     parts = pairwise(X.indptr)
-    keys = np.array([X.indices[i:j].tobytes() + X.data[i:j].tobytes() for i, j in parts], object)
-    kind = pd.factorize(keys)[0]
+    keys = [
+        blake2b(X.indices[i:j].tobytes() + X.data[i:j].tobytes(), digest_size=16).digest()
+        for i, j in parts
+    ]
+    kind = pd.factorize(np.array(keys, object))[0]
     first = np.unique(kind, return_index=True)[1]
     total = np.bincount(kind, weight)
     return X[first], np.bincount(kind, weight * z) / total, total, kind

@@ -42,6 +42,8 @@ class RowFeatures(TransformerMixin, BaseEstimator):
     blocks_ : list of int
         How many columns of "kernel" are numbers, categories, words scaled and as they are, and
         vectors of texts.
+    groups_ : list of int
+        How many columns belong to one number, flag or category.
     """
 
     def __init__(self, kinds, random_state):
@@ -71,10 +73,10 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         self.spreads_ = [float(np.sqrt(vectors.var(0).sum())) for vectors in _vectors(rows)]
         vectors = self._scaled_vectors(rows)
         n_words, n_vectors = (sum(part.shape[1] for part in parts) for parts in (words, vectors))
-        self.blocks_ = [
-            1 + raw.shape[1] + int(self.gaps_.sum()), sum(map(_n_columns, self.frequent_)),
-            n_words, n_words, n_vectors,
-        ]  # fmt: skip
+        n_numbers = 1 + raw.shape[1] + int(self.gaps_.sum())
+        n_levels = list(map(_n_columns, self.frequent_))
+        self.blocks_ = [n_numbers, sum(n_levels), n_words, n_words, n_vectors]
+        self.groups_ = [1] * n_numbers + n_levels
         self.components_ = []
         if "boosted" in self.kinds:
             self.components_ = [self._fitted_components(part) for part in [*words, *vectors]]

@@ -297,13 +297,13 @@ CLASSES = {
         "frequent_": each(list, array("b")), "components_": each(list, maybe(a("TruncatedSVD"))),
         "counters_": each(list, each(list, a("TfidfVectorizer"))), "centres_": each(list, FLOATS),
         "spreads_": each(list, FINITE), "likeness_": a("TextLikeness"),
-        "blocks_": maybe(each(list, WHOLE))}),
+        **dict.fromkeys(("blocks_", "groups_"), maybe(each(list, WHOLE)))}),
     "TextLikeness": _class("llmreg.estimates.likeness", {
         "pairs_": each(list, each(tuple, WHOLE)), "common_": maybe(a("TfidfVectorizer"))}),
     "TunedKernelRidge": _class("llmreg.estimates.kernel_ridge", {
-        "blocks": each(list, WHOLE), "random_state": SEED, "gamma_": FINITE, "penalty_": FINITE,
+        **dict.fromkeys(("blocks", "groups"), each(list, WHOLE)), "random_state": SEED,
+        "gamma_": FINITE, "penalty_": FINITE, "columns_": array("i"), "starts_": array("i"),
         **dict.fromkeys(("factors_", "values_", "dual_"), FLOATS),
-        **dict.fromkeys(("columns_", "starts_"), array("i")),
     }, lambda model: model.fits_together()),
     "BoostedTrees": _class("llmreg.estimates.boosted_trees", {
         **dict.fromkeys(("feature_", "left_", "right_"), array("i", 2)),

@@ -254,7 +254,9 @@ def test_fresh_weights_read_trees_from_100_rows_on_and_pretrained_models_no_esti
     assert auto_estimates("auto", 99, False) == ("linear",)
     assert auto_estimates("auto", 100, False) == ("kernel", "boosted")
     assert auto_estimates("auto", 4000, False) == ("kernel", "boosted")
-    assert auto_estimates("auto", 4001, False) == ("linear", "kernel", "boosted")
+    assert auto_estimates("auto", 4001, False, texts=True) == ("linear", "kernel", "boosted")
+    assert auto_estimates("auto", 16_001, False, texts=True) == ("linear", "boosted")
+    assert auto_estimates("auto", 10**6, False) == ("linear", "kernel", "boosted")
     assert {auto_estimates("auto", n_rows, True) for n_rows in ROWS} == {()}
 
 

@@ -18,6 +18,10 @@ def _rows(n=60, seed=0):
     return X, (z - z.mean()) / z.std(), rng.randint(1, 4, n).astype(float)
 
 
+def _model(*blocks):
+    return TunedKernelRidge(blocks, [1] * sum(blocks[:2]), 0)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_leave_one_out_is_a_fit_without_each_row(weighted):
     X, z, weight = _rows(25)
@@ -66,7 +70,7 @@ def test_slopes_are_those_of_automatic_differentiation(weighted):
 def test_a_fit_is_scikit_learns_with_the_chosen_settings(weighted, blocks):
     X, z, weight = _rows()
     weight = weight if weighted else np.ones(len(z))
-    model = TunedKernelRidge(blocks, 0)
+    model = _model(*blocks)
     unseen = model.fit_leave_one_out(X, z, weight)
 
     def kernel(A, B):
@@ -88,15 +92,25 @@ def test_columns_count_by_what_they_tell(monkeypatch):
     new, truth, _ = _rows(300, seed=1)
     draw = np.random.RandomState(2).randn
     X, new = np.hstack([X, draw(300, 5)]), np.hstack([new, draw(300, 5)])
-    model = TunedKernelRidge([8], 0).fit(X, z)
+    model = _model(8).fit(X, z)
     sine, slope, *idle = model.factors_
     assert sine > slope > max(idle)
     steps = np.log2((model.factors_ / model.factors_[0]) ** 2)
     np.testing.assert_allclose(steps, steps.round(), atol=1e-9)
     known = r2_score(truth, model.predict(new))
     monkeypatch.setattr("llmreg.estimates.kernel_ridge._relevance", lambda X, *_: np.ones(8))
-    alike = TunedKernelRidge([8], 0).fit(X, z)
+    alike = _model(8).fit(X, z)
     assert known > r2_score(truth, alike.predict(new)) + 0.05
+
+
+def test_levels_of_a_category_count_the_same():
+    rng = np.random.RandomState(0)
+    level, other = rng.randint(0, 8, 300), rng.randint(0, 8, 300)
+    X = np.hstack([np.eye(8)[level], np.eye(8)[other], rng.randn(300, 1)])
+    z = (level == 0) * 2.0 + (level == 1) + 0.1 * rng.randn(300)
+    factors = TunedKernelRidge([0, 16, 1], [8, 8], 0).fit(X, z - z.mean()).factors_
+    (telling,), (idle,) = set(factors[:8]), set(factors[8:16])
+    assert telling > 1.5 * idle
 
 
 def test_columns_keep_their_part_where_slopes_only_harm(monkeypatch):
@@ -104,22 +118,22 @@ def test_columns_keep_their_part_where_slopes_only_harm(monkeypatch):
     monkeypatch.setattr(
         "llmreg.estimates.kernel_ridge._relevance", lambda *args: np.array([0.0, 0.0, 3.0])
     )
-    assert len(set(TunedKernelRidge([3], 0).fit(X, z).factors_)) == 1
+    assert len(set(_model(3).fit(X, z).factors_)) == 1
 
 
 def test_sparse_and_dense_rows_are_the_same():
     X, z, _ = _rows()
-    dense, thin = (TunedKernelRidge([2, 1], 0).fit(A, z) for A in (X, sparse.csr_matrix(X)))
+    dense, thin = (_model(2, 1).fit(A, z) for A in (X, sparse.csr_matrix(X)))
     np.testing.assert_allclose(dense.predict(X), thin.predict(sparse.csr_matrix(X)))
 
 
 def test_a_block_counts_the_same_in_any_unit_and_one_that_is_constant_does_not():
     X, z, _ = _rows()
-    plain = TunedKernelRidge([1, 2], 0).fit(X, z).predict(X)
+    plain = _model(1, 2).fit(X, z).predict(X)
     scaled = X * [1e6, 1e-3, 1e-3]
-    np.testing.assert_allclose(TunedKernelRidge([1, 2], 0).fit(scaled, z).predict(scaled), plain)
+    np.testing.assert_allclose(_model(1, 2).fit(scaled, z).predict(scaled), plain)
     padded = np.hstack([X, np.full((len(z), 2), 7.0)])
-    model = TunedKernelRidge([1, 2, 2], 0).fit(padded, z)
+    model = _model(1, 2, 2).fit(padded, z)
     assert not model.factors_[3:].any()
     assert np.isfinite(model.predict(padded * 2)).all()
 
@@ -128,9 +142,9 @@ def test_the_block_that_matters_gets_the_emphasis():
     X, z, _ = _rows(200)
     rng = np.random.RandomState(1)
     noise = rng.randn(200, 5)
-    model = TunedKernelRidge([5, 0, 3], 0).fit(np.hstack([noise, X]), z)
+    model = _model(5, 0, 3).fit(np.hstack([noise, X]), z)
     assert model.factors_[5] / model.factors_[:5].mean() > 2
-    other = TunedKernelRidge([3, 0, 5], 0).fit(np.hstack([X, noise]), z)
+    other = _model(3, 0, 5).fit(np.hstack([X, noise]), z)
     assert other.factors_[3] < other.factors_[:3].mean()
 
 
@@ -138,23 +152,23 @@ def test_of_two_blocks_of_texts_one_that_says_nothing_is_left_out():
     X, z, _ = _rows(200)
     noise = np.random.RandomState(1).randn(200, 9)
     for columns, blocks in (((noise, X), [0, 0, 9, 3]), ((X, noise), [0, 0, 3, 9])):
-        factors = TunedKernelRidge(blocks, 0).fit(np.hstack(columns), z).factors_
+        factors = _model(*blocks).fit(np.hstack(columns), z).factors_
         idle, telling = (factors[:9], factors[9:]) if blocks[2] == 9 else (factors[3:], factors[:3])
         assert not idle.any() and (telling > 0).all()
-    both = TunedKernelRidge([0, 0, 1, 2], 0).fit(X, z)
+    both = _model(0, 0, 1, 2).fit(X, z)
     assert (both.factors_ > 0).all()  # each knows a part
 
 
 def test_of_three_blocks_of_texts_the_one_that_says_nothing_is_left_out():
     X, z, _ = _rows(200)
     noise = np.random.RandomState(1).randn(200, 9)
-    model = TunedKernelRidge([0, 0, 1, 9, 2], 0).fit(np.hstack([X[:, :1], noise, X[:, 1:]]), z)
+    model = _model(0, 0, 1, 9, 2).fit(np.hstack([X[:, :1], noise, X[:, 1:]]), z)
     assert not model.factors_[1:10].any() and (model.factors_[[0, 10, 11]] > 0).all()
 
 
 def test_what_is_smooth_is_learnt_and_unseen_estimates_tell_how_well():
     X, z, _ = _rows(400)
-    model = TunedKernelRidge([3], 0)
+    model = _model(3)
     unseen = r2_score(z, model.fit_leave_one_out(X, z))
     fresh, truth, _ = _rows(400, seed=1)
     assert 0.9 < unseen < 1 and r2_score(truth, model.predict(fresh)) == pytest.approx(
@@ -163,7 +177,7 @@ def test_what_is_smooth_is_learnt_and_unseen_estimates_tell_how_well():
 
 
 def test_nothing_to_read_gives_the_mean():
-    model = TunedKernelRidge([1, 0], 0).fit(np.zeros((9, 1)), np.arange(9.0) - 4)
+    model = _model(1, 0).fit(np.zeros((9, 1)), np.arange(9.0) - 4)
     np.testing.assert_allclose(model.predict(np.zeros((2, 1))), 0.0, atol=1e-9)
     assert model.predict(np.zeros((0, 1))).shape == (0,)
 
@@ -171,7 +185,7 @@ def test_nothing_to_read_gives_the_mean():
 def test_a_row_twice_is_a_row_of_twice_the_weight_and_its_equal_gives_nothing_away():
     X, z, weight = _rows(40)
     z -= np.average(z, weights=weight)
-    once, often = TunedKernelRidge([3], 0), TunedKernelRidge([3], 0)
+    once, often = _model(3), _model(3)
     unseen = once.fit_leave_one_out(X, z, weight)
     copies = np.random.RandomState(0).permutation(np.repeat(np.arange(40), weight.astype(int)))
     repeated = often.fit_leave_one_out(X[copies], z[copies])
@@ -181,14 +195,14 @@ def test_a_row_twice_is_a_row_of_twice_the_weight_and_its_equal_gives_nothing_aw
 
 def test_equal_rows_with_other_targets_count_by_their_mean():
     X, z, _ = _rows(40)
-    twins = TunedKernelRidge([3], 0).fit(np.vstack([X, X]), np.append(z + 1, z - 1))
-    single = TunedKernelRidge([3], 0).fit(X, z, np.full(40, 2.0))
+    twins = _model(3).fit(np.vstack([X, X]), np.append(z + 1, z - 1))
+    single = _model(3).fit(X, z, np.full(40, 2.0))
     np.testing.assert_allclose(twins.predict(X), single.predict(X), atol=1e-8)
 
 
 def test_predictions_do_not_depend_on_how_many_rows_are_asked_for(monkeypatch):
     X, z, _ = _rows()
-    model = TunedKernelRidge([3], 0).fit(X, z)
+    model = _model(3).fit(X, z)
     whole = model.predict(X)
     monkeypatch.setattr("llmreg.estimates.kernel_ridge.ROWS_AT_ONCE", 7)
     np.testing.assert_allclose(model.predict(X), whole, atol=1e-12)
@@ -200,7 +214,7 @@ def test_of_many_rows_some_are_fitted_on_and_all_are_told_what_is_said_without_t
     X = np.vstack([X, X[:50]])  # equals, which are left out together
     z, weight = np.append(z, z[:50] + 0.5), np.append(weight, weight[:50])
     monkeypatch.setattr("llmreg.estimates.kernel_ridge.MOST_ROWS", 90)
-    model = TunedKernelRidge([3], 0)
+    model = _model(3)
     unseen = model.fit_leave_one_out(X, z, weight)
     assert len(model.dual_) == 90
     known = (np.abs(X[:, None] * model.factors_ - model._known().toarray()) < 1e-12).all(2).any(1)
@@ -216,6 +230,6 @@ def test_of_many_rows_some_are_fitted_on_and_all_are_told_what_is_said_without_t
 def test_rows_that_hardly_count_are_estimated_like_new_ones(light):
     X, z, _ = _rows()
     weight = np.where(np.arange(60) < 20, light, 1.0)
-    model = TunedKernelRidge([3], 0)
+    model = _model(3)
     unseen = model.fit_leave_one_out(X, z, weight)
     np.testing.assert_allclose(unseen[:20], model.predict(X)[:20], atol=1e-6)
