@@ -73,6 +73,20 @@ def test_how_long_texts_are_is_told_to_trees_to_their_ends():
     np.testing.assert_allclose(third[0, 2:4], sizes[2])
 
 
+def test_levels_of_a_category_are_one_group_and_numbers_and_flags_one_each():
+    colours = ["red", "blue", "red", "blue", "green", "red"]
+    sizes = ["s", "m", "s", "m", "s", "m"]
+    X = pd.DataFrame({"n": [1.0, 2.0, np.nan, 4.0, 5.0, 6.0], "colour": colours, "size": sizes})
+    serializer = RowSerializer(column_kinds={"colour": "category", "size": "category"}).fit(X)
+    features = RowFeatures(("kernel",), 0)
+    columns = _dense(features.fit_transform(serializer.serialize(X))["kernel"])
+    # Zeros, the number and its gaps; red, blue and levels seen once; two sizes.
+    assert features.groups_ == [1, 1, 1, 3, 2]
+    assert columns.shape[1] == sum(features.groups_)
+    (place,) = np.flatnonzero((columns[:, 3:6] == (np.array(colours) == "red")[:, None]).all(0))
+    assert place in (0, 1) and (columns[:, 3:6].sum(1) == 1).all()
+
+
 def test_kernels_have_words_that_grow_with_their_texts_too():
     rows = _rows(pd.DataFrame({"text": ["C C C C O", "C O", "N N", "C N O O O O O"]}))
     features = RowFeatures(("linear", "kernel"), 0)
