@@ -25,7 +25,7 @@ from torch import nn
 from benchmarks.suite.measure import figures
 from benchmarks.suite.tables import find_tables, load_table, split_table
 from llmreg import DigitCodec, GridCodec, LLMRegressor, RowSerializer, SoftCE
-from llmreg.config import defaults
+from llmreg.config import defaults, plan
 from llmreg.estimates import kernel_ridge, likeness, row_features
 from llmreg.prompts import cell_encoder, tiny_tokenizer
 from llmreg.prompts.cell_encoder import NumberEmbedding
@@ -89,12 +89,13 @@ UNSCALED = 3  # which of RowFeatures.blocks_
 # What is no parameter: where it stands in the package.
 CONSTANTS = {
     "embedding": (cell_encoder, "NumberEmbedding"),
-    "kernel_rows": (defaults, "MOST_ROWS_FOR_KERNEL"),
+    "kinds": (plan, "auto_estimates"),
     "patience": (defaults, "PATIENCE"),
     "patience_texts": (defaults, "PATIENCE_WITH_TEXTS"),
     "alike": (likeness, "ALIKE"),
     "sizes": (row_features, "_sizes"),
     "emphases": (kernel_ridge, "_emphases"),
+    "relevance": (kernel_ridge, "_relevance"),
     "tokenizer": (tiny_tokenizer, "train_tokenizer"),
 }
 # Parameters and constants.
@@ -105,7 +106,8 @@ VARIANTS = {
     "linear estimate": {"estimates": "linear"},
     "kernel estimate": {"estimates": "kernel"},
     "boosted estimate": {"estimates": "boosted"},
-    "ridge and trees": {"kernel_rows": 0},
+    "ridge and trees": {"kinds": lambda *asked: ("linear", "boosted")},
+    "columns alike": {"relevance": lambda columns, *found: np.ones(columns.shape[1])},
     "no ramps": {"embedding": NoRamps},
     "full ramps": {"embedding": FullRamps},
     "periodic": {"embedding": Periodic},

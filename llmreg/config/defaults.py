@@ -5,6 +5,7 @@ from numbers import Integral
 import numpy as np
 
 from llmreg.config.adapters import Adapters
+from llmreg.estimates.kernel_ridge import MOST_ROWS as MOST_ROWS_FOR_KERNEL
 from llmreg.tables.words import MANY, n_words, typical
 
 __all__ = [
@@ -16,7 +17,7 @@ MIN_ROWS_TO_VALIDATE = 20
 MIN_ROWS_TO_CALIBRATE = 30  # fewer say little about the width of a distribution
 # Fresh weights learn more from another 15 % of so few rows than 30 of them could tell.
 FRESH_MIN_ROWS = 200
-MIN_ROWS_FOR_TREES, MOST_ROWS_FOR_KERNEL = 100, 4000
+MIN_ROWS_FOR_TREES = 100
 MANY_ROWS = 16_000  # beyond: fewer epochs, which are long
 FEW_ROWS = 1500  # below: smaller steps and batches, more rows set aside
 

@@ -11,6 +11,7 @@ from llmreg.config.defaults import (
     FEW_AT_ONCE,
     FEW_ROWS,
     FRESH_MIN_ROWS,
+    MANY_ROWS,
     MIN_ROWS_FOR_TREES,
     MIN_ROWS_TO_CALIBRATE,
     MOST_ROWS_FOR_KERNEL,
@@ -373,7 +374,7 @@ def _reasons(params, plan, has_text, scale_scores):
         "text_features": kind,
         "max_text_tokens": f"{kind}; sentences that TF-IDF reads are vectors alone",
         "estimates": f"{kind}, {n_rows} rows (trees from {MIN_ROWS_FOR_TREES}, "
-        f"kernel on at most {MOST_ROWS_FOR_KERNEL})",
+        f"kernel on at most {MOST_ROWS_FOR_KERNEL}; none of texts beyond {MANY_ROWS})",
         "dropout": f"{kind}, {n_rows} rows, {'' if has_text else 'no '}text columns",
         "validation_fraction": f"{kind}, {n_rows} rows (fresh: none below {FRESH_MIN_ROWS})",
         "batch_size": f"{kind}, {few} than {FEW_ROWS} training rows",

@@ -26,10 +26,10 @@ EMPHASES = (1.0, 3.0, 10.0)  # of the blocks of texts, where there are others
 # Of the squared distance by numbers and categories: of what follows from them less is smooth than
 # of what follows from many words (docs/appendix/ablations.md).
 POWER = 0.75
-LEAST_RELEVANCE = 2.0**-20
+LEAST_RELEVANCE = 2.0**-20  # of a column along which nothing changes
 
 
-class Settings(NamedTuple):
+class KernelSettings(NamedTuple):
     """What a kernel is best with, and the weighted mean squared leave-one-out error then."""
 
     error: float
@@ -254,13 +254,13 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
 
 
 def _best_settings(far, z, weight):
-    """:class:`Settings` for distances (n, n) between rows."""
+    """:class:`KernelSettings` for distances (n, n) between rows."""
     found, middle = [], np.median(far) or 1.0
     for narrow in NARROWNESS:
         gamma = float(narrow / middle)
         said = leave_one_out(np.exp(-gamma * far), z, weight, PENALTIES)
         errors = np.average((said - z) ** 2, axis=1, weights=weight)
-        found.append(Settings(errors.min(), gamma, float(PENALTIES[errors.argmin()])))
+        found.append(KernelSettings(errors.min(), gamma, float(PENALTIES[errors.argmin()])))
     return min(found)
 
 

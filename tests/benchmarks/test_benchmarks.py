@@ -3,15 +3,18 @@
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import pytest
 from plans import plan_of
+from sklearn.datasets import make_friedman1
 
-from benchmarks.studies import equal_time
+from benchmarks.studies import ablation, equal_time
 from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer, SoftCE
 
 ROOT = Path(__file__).parents[2]
@@ -138,3 +141,26 @@ def test_equal_time_fits_pretrained_weights_too(monkeypatch, pretrained_folder):
     assert [line["method"] for line in lines] == ["grpo", "ce"]
     assert lines[0]["stage 2 / 1"] > 0 == lines[1]["stage 2 / 1"]
     assert all(np.isfinite(line["CRPS alone"]) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("variant", "kinds", "alike"),
+    [
+        ("default", ("kernel", "boosted"), False),
+        ("columns alike", ("kernel", "boosted"), True),
+        ("ridge and trees", ("linear", "boosted"), None),
+    ],
+)
+def test_variants_of_the_estimates_are_what_their_names_say(variant, kinds, alike):
+    X, y = make_friedman1(220, 6, random_state=0)
+    settings = dict(ablation.VARIANTS[variant])
+    with ExitStack() as patches:
+        for constant in ablation.CONSTANTS.keys() & settings.keys():
+            place = ablation.CONSTANTS[constant]
+            patches.enter_context(patch.object(*place, settings.pop(constant)))
+        model = LLMRegressor(**settings, sft_epochs=1, align_epochs=1, random_state=0)
+        estimates = model.fit(pd.DataFrame(X).add_prefix("x"), y).fitted_.prompts.estimates
+    assert estimates.kinds == kinds
+    kernel = estimates.regressors_.get("kernel")
+    factors = None if kernel is None else set(kernel.factors_[1:].round(6))
+    assert (None if factors is None else len(factors) == 1) is alike
