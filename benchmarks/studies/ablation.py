@@ -80,7 +80,7 @@ class NoHeaps(DigitCodec):
         self.heaps_ = np.zeros(2)
 
 
-def _without_unscaled(scales, emphases=kernel_ridge._emphases):
+def _without_unscaled(scales, emphases=kernel_ridge.emphases):
     """The kernel's choices, without words that are not scaled to length 1."""
     return emphases(np.where(np.arange(len(scales)) == UNSCALED, 0.0, scales))
 
@@ -94,8 +94,8 @@ CONSTANTS = {
     "patience_texts": (defaults, "PATIENCE_WITH_TEXTS"),
     "alike": (likeness, "ALIKE"),
     "sizes": (row_features, "_sizes"),
-    "emphases": (kernel_ridge, "_emphases"),
-    "relevance": (kernel_ridge, "_relevance"),
+    "emphases": (kernel_ridge, "emphases"),
+    "relevance": (kernel_ridge, "relevance"),
     "tokenizer": (tiny_tokenizer, "train_tokenizer"),
 }
 # Parameters and constants.

@@ -1,14 +1,14 @@
-"""Kernel ridge regression: leave-one-out by brute force, blocks, weights, and what it chooses."""
+"""Kernel ridge regression: blocks, weights, what it chooses, and rows that it has not seen."""
 
 import numpy as np
 import pytest
-import torch
 from scipy import sparse
 from scipy.spatial.distance import cdist
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics import r2_score
 
-from llmreg.estimates.kernel_ridge import TunedKernelRidge, leave_one_out, mean_slopes
+from llmreg.estimates.kernel_ridge import TunedKernelRidge
+from llmreg.estimates.kernel_settings import leave_one_out
 
 
 def _rows(n=60, seed=0):
@@ -20,49 +20,6 @@ def _rows(n=60, seed=0):
 
 def _model(*blocks):
     return TunedKernelRidge(blocks, [1] * sum(blocks[:2]), 0)
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_leave_one_out_is_a_fit_without_each_row(weighted):
-    X, z, weight = _rows(25)
-    weight = weight if weighted else np.ones(25)
-    kernel = np.exp(-0.5 * ((X[:, None] - X) ** 2).sum(2))
-    penalties = np.array([0.01, 1.0])
-    found = leave_one_out(kernel, z, weight, penalties)
-    for said, penalty in zip(found, penalties, strict=True):
-        for row in range(25):
-            rest = np.delete(np.arange(25), row)
-            plain = KernelRidge(alpha=penalty, kernel="rbf", gamma=0.5)
-            plain.fit(X[rest], z[rest], sample_weight=weight[rest])
-            assert said[row] == pytest.approx(plain.predict(X[[row]])[0], abs=1e-9)
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_slopes_are_those_of_automatic_differentiation(weighted):
-    X, dual, weight = _rows(20)
-    weight = weight if weighted else np.ones(20)
-    X[1] = X[0]  # rows in one place
-    words = np.random.RandomState(1).rand(20, 20)
-    words = words + words.T
-    kernel = np.exp(-0.3 * (cdist(X, X) ** 1.5 + words))
-
-    def said(row):
-        def function(x):
-            far = ((x - torch.tensor(np.delete(X, [0, 1, row], 0))) ** 2).sum(1) ** 0.75
-            rest = np.delete(np.arange(20), [0, 1, row])
-            known = torch.exp(-0.3 * (far + torch.tensor(words[row, rest])))
-            # Of rows where it stands itself the distance has no gradient, and they have no pull.
-            others = [i for i in (0, 1) if row > 1]
-            near = ((x - torch.tensor(X[others])) ** 2).sum(1) ** 0.75
-            near = torch.exp(-0.3 * (near + torch.tensor(words[row, others])))
-            return known @ torch.tensor(dual[rest]) + near @ torch.tensor(dual[others])
-
-        return torch.autograd.functional.jacobian(function, torch.tensor(X[row])).numpy()
-
-    slopes = np.stack([said(row) for row in range(20)])
-    expected = np.sqrt(np.average(slopes**2, axis=0, weights=weight))
-    found = mean_slopes(X, kernel, dual, weight) * 2 * 0.3 * 0.75
-    np.testing.assert_allclose(found, expected)
 
 
 @pytest.mark.parametrize("blocks", [[3], [2, 0, 1], [1, 1, 0, 1]])
@@ -98,7 +55,7 @@ def test_columns_count_by_what_they_tell(monkeypatch):
     steps = np.log2((model.factors_ / model.factors_[0]) ** 2)
     np.testing.assert_allclose(steps, steps.round(), atol=1e-9)
     known = r2_score(truth, model.predict(new))
-    monkeypatch.setattr("llmreg.estimates.kernel_ridge._relevance", lambda X, *_: np.ones(8))
+    monkeypatch.setattr("llmreg.estimates.kernel_ridge.relevance", lambda X, *_: np.ones(8))
     alike = _model(8).fit(X, z)
     assert known > r2_score(truth, alike.predict(new)) + 0.05
 
@@ -116,7 +73,7 @@ def test_levels_of_a_category_count_the_same():
 def test_columns_keep_their_part_where_slopes_only_harm(monkeypatch):
     X, z, _ = _rows()
     monkeypatch.setattr(
-        "llmreg.estimates.kernel_ridge._relevance", lambda *args: np.array([0.0, 0.0, 3.0])
+        "llmreg.estimates.kernel_ridge.relevance", lambda *args: np.array([0.0, 0.0, 3.0])
     )
     assert len(set(_model(3).fit(X, z).factors_)) == 1
 
