@@ -121,7 +121,7 @@ def _is_cheap(codec, y):
         return True
     try:
         numbers = np.ptp(np.asarray(y, dtype=float)) * 10.0**codec.n_decimals
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return True
     return not 1e4 < numbers < 2e6
 

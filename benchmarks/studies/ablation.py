@@ -2,10 +2,13 @@
 
     LLMREG_DATA=<folder> python -m benchmarks.studies.ablation
     LLMREG_DATA=<folder> python -m benchmarks.studies.ablation --variants default "no ramps"
+    LLMREG_DATA=<folder> python -m benchmarks.studies.ablation --estimates-alone \
+        --variants default "columns alike" "words of length 1 alone"
 
 Defaults are chosen here and judged by the suite: rows are its training rows of split 100 and
 further, a fifth of which is held back. A line per fit goes to a CSV file, and a run that was
-stopped goes on. Fits are made one after the other; seconds are the processor's, all threads
+stopped goes on. With --estimates-alone predictions are the estimates', and the language model is
+trained for one epoch, since none is not legal. Fits are made one after the other; seconds are the processor's, all threads
 together (one, if OMP_NUM_THREADS=1).
 """
 
@@ -137,24 +140,32 @@ VARIANTS = {
 }
 
 
+KEYS = ["table", "split", "variant", "alone"]
+ESTIMATES_ALONE = {"fit_method": "soft_ce", "sft_epochs": 1, "estimate_weight": 1.0}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", nargs="+", default=TABLES, help="as the suite takes them")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--splits", type=int, default=1)
     parser.add_argument("--max-rows", type=int, default=1250, help="of which 64 %% train")
+    parser.add_argument("--estimates-alone", action="store_true", help="without language model")
     parser.add_argument("--out", type=Path, default=Path("ablation.csv"))
     args = parser.parse_args()
+    common = ESTIMATES_ALONE if args.estimates_alone else {}
     lines = pd.read_csv(args.out).to_dict("records") if args.out.exists() else []
-    done = {(line["table"], line["split"], line["variant"]) for line in lines}
+    done = {tuple(line[key] for key in KEYS) for line in lines}
     for split in range(100, 100 + args.splits):
         for name in find_tables(args.data):
             for variant in args.variants:
-                if (name, split, variant) not in done:
-                    lines.append(one(name, split, variant, args.max_rows))
+                if (name, split, variant, args.estimates_alone) not in done:
+                    line = one(name, split, variant, args.max_rows, common)
+                    lines.append(line | {"alone": args.estimates_alone})
                     print(lines[-1], flush=True)
                     pd.DataFrame(lines).to_csv(args.out, index=False)
-    _report(pd.DataFrame(lines), args.variants)
+    table = pd.DataFrame(lines)
+    _report(table[table["alone"] == args.estimates_alone], args.variants)
 
 
 def held_back(name, split, max_rows):
@@ -163,10 +174,10 @@ def held_back(name, split, max_rows):
     return train_test_split(part.X, part.y, test_size=0.2, random_state=split)
 
 
-def one(name, split, variant, max_rows):
+def one(name, split, variant, max_rows, common):
     """A line: one fit on four fifths of the training rows, judged on the last fifth of them."""
     X, X_held, y, y_held = held_back(name, split, max_rows)
-    settings = dict(VARIANTS[variant])
+    settings = VARIANTS[variant] | common
     with ExitStack() as patches:
         for constant in CONSTANTS.keys() & settings.keys():
             patches.enter_context(patch.object(*CONSTANTS[constant], settings.pop(constant)))

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
     "command",
     [
         ["studies.ablation", "--data", "auto-mpg", "--variants", "default", "no ramps"],
+        ["studies.ablation", "--data", "auto-mpg", "--variants", "default", "--estimates-alone"],
         ["studies.after_ce", "--tables", "auto-mpg", "no-such-table", "--seeds", "1", "--methods",
          "first stage alone", "grpo (default: crps)"],
         ["studies.calibration", "--tables", "auto-mpg", "--methods", "ce", "--seeds", "1"],
