@@ -8,8 +8,8 @@
 Defaults are chosen here and judged by the suite: rows are its training rows of split 100 and
 further, a fifth of which is held back. A line per fit goes to a CSV file, and a run that was
 stopped goes on. With --estimates-alone predictions are the estimates', and the language model is
-trained for one epoch, since none is not legal. Fits are made one after the other; seconds are the processor's, all threads
-together (one, if OMP_NUM_THREADS=1).
+trained for one epoch, since none is not legal. Fits are made one after the other; seconds are the
+processor's, all threads together (one, if OMP_NUM_THREADS=1).
 """
 
 import argparse

@@ -5,7 +5,7 @@ estimates need no fit for each fold.
 """
 
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,22 @@ from scipy import linalg, sparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics.pairwise import euclidean_distances
 
-from llmreg.estimates.kernel_settings import N_PLAIN, POWER, best_settings, emphases, relevance
+from llmreg.estimates.kernel_settings import (
+    MIDDLE,
+    N_PLAIN,
+    POWER,
+    best_settings,
+    emphases,
+    relevance,
+)
 
 __all__ = ["TunedKernelRidge"]
 
 MOST_ROWS, MOST_TO_CHOOSE = 4000, 800  # that are fitted on, and that choose the settings
 LEAST_WEIGHT = 1e-200  # of which there is still a root to divide by
 ROWS_AT_ONCE = 2048
+COUNTS = (0.0, 0.3, 3.0)  # of a text, in place of 1
+CLEARLY = 0.998  # what a count must make of the error
 
 
 class TunedKernelRidge(RegressorMixin, BaseEstimator):
@@ -27,19 +36,17 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
 
     Each block (numbers; categories; then those of texts: words of length 1, words as they are,
     vectors) is scaled to a variance of 1, those of texts by an emphasis on top, and of several of
-    these some may be left out. All of this, width of the kernel and penalty are those with the
-    least weighted squared leave-one-out error of at most 800 rows. Then columns of numbers and
-    categories count by how much the function that was found changes along them, if that makes the
-    error less. Of more than 4,000 distinct rows as many are drawn and fitted on: time grows as the
-    cube of the rows.
+    these some may be left out. Then each text of a row may count less, more or not at all. All of
+    this, width of the kernel and penalty are those with the least weighted squared leave-one-out
+    error of at most 800 rows. Last, columns of numbers and categories count by how much the
+    function that was found changes along them, if that makes the error less. Of more than 4,000
+    distinct rows as many are drawn and fitted on: time grows as the cube of the rows.
 
     Parameters
     ----------
-    blocks : sequence of int
-        Columns of each block.
-    groups : sequence of int
-        Columns of numbers and categories that count the same, one group after the other: the levels
-        of a category do.
+    blocks : sequence of sequences of int
+        Of each block, how many columns belong together: to one number, to the levels of one
+        category, to one text (in all blocks of texts one after the other).
     random_state : int
         Which rows choose, and are fitted on.
 
@@ -60,14 +67,13 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
     >>> import numpy as np
     >>> from llmreg.estimates.kernel_ridge import TunedKernelRidge
     >>> X = np.linspace(0, 6, 60)[:, None]
-    >>> model = TunedKernelRidge([1], [1], 0).fit(X, np.sin(X[:, 0]))
+    >>> model = TunedKernelRidge([[1]], 0).fit(X, np.sin(X[:, 0]))
     >>> model.predict([[np.pi / 2]]).round(2)
     array([1.])
     """
 
-    def __init__(self, blocks, groups, random_state):
+    def __init__(self, blocks, random_state):
         self.blocks = blocks
-        self.groups = groups
         self.random_state = random_state
 
     def fit(self, X, z, sample_weight=None):
@@ -104,7 +110,7 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
 
     def fits_together(self):
         """Whether the arrays are those of one fit, and not of a file that was tampered with."""
-        starts, size = self.starts_.astype(int), sum(self.blocks)
+        starts, size = self.starts_.astype(int), sum(self._sizes())
         if len(self.dual_) + 1 != len(starts) or len(self.factors_) != size:
             return False
         ordered = starts[0] == 0 and (np.diff(starts) >= 0).all()
@@ -112,17 +118,24 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
         within = (self.columns_ >= 0).all() and self.columns_.max(initial=0) < size < 2**31
         return bool(ordered and counted and within)
 
+    def _sizes(self):
+        """Columns of each block."""
+        return list(map(sum, self.blocks))
+
+    def _n_plain(self):
+        return sum(self._sizes()[:N_PLAIN])
+
     def _block_scales(self, X):
         """Of each block, one over the root of its variance; 0 where it has none."""
         squares = np.asarray(X.multiply(X).mean(0)).ravel() - np.asarray(X.mean(0)).ravel() ** 2
-        ends = np.cumsum([0, *self.blocks])
+        ends = np.cumsum([0, *self._sizes()])
         variances = np.array([squares[i:j].sum() for i, j in pairwise(ends)])
         known = variances > 1e-12
         return np.where(known, 1 / np.sqrt(np.where(known, variances, 1.0)), 0.0)
 
     def _split(self, X, scales):
         """Squared distances between rows by each scaled block, (n_blocks, n, n)."""
-        ends = np.cumsum([0, *self.blocks])
+        ends = np.cumsum([0, *self._sizes()])
         found = np.zeros((len(scales), X.shape[0], X.shape[0]))
         for block in np.flatnonzero(scales):
             columns = X[:, ends[block] : ends[block + 1]] * scales[block]
@@ -130,26 +143,60 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
         return found
 
     def _choose(self, X, scales, z, weight):
+        """Find the factors of columns, width and penalty."""
+
+        def error(words):
+            return best_settings(plain + words, z, weight, MIDDLE).error
+
         distances = self._split(X, scales)
-        plain, texts = distances[:N_PLAIN].sum(0), distances[N_PLAIN:]
-
-        def tried(emphasis):
-            words = np.tensordot(emphasis[N_PLAIN:], texts, 1)
-            return best_settings(plain**POWER + words, z, weight), emphasis, words
-
-        # One after the other: all distances at once would take too much memory.
-        best, emphasis, words = min(map(tried, emphases(scales)), key=lambda found: found[0].error)
-        self.factors_ = np.repeat(scales * np.sqrt(emphasis), self.blocks)
-        n_plain = sum(self.blocks[:N_PLAIN])
-        columns = X[:, :n_plain].toarray() * self.factors_[:n_plain]
-        if np.count_nonzero(columns.var(0)) > 1:
-            counts = relevance(columns, self.groups, best, plain**POWER + words, z, weight)
-            plain = euclidean_distances(columns * np.sqrt(counts), squared=True)
-            other = best_settings(plain**POWER + words, z, weight)
-            if other.error < best.error:
-                best = other
-                self.factors_[:n_plain] *= np.sqrt(counts)
+        plain, texts = distances[:N_PLAIN].sum(0) ** POWER, distances[N_PLAIN:]
+        # One after the other: all of them at once would take too much memory.
+        sums = ((counts, np.tensordot(counts[N_PLAIN:], texts, 1)) for counts in emphases(scales))
+        least, counts, words = min(
+            ((error(words), counts, words) for counts, words in sums), key=lambda found: found[0]
+        )
+        self.factors_ = np.repeat(scales * np.sqrt(counts), self._sizes())
+        words = self._weigh_texts(X, words, error, least)
+        best = self._weigh_plain(X, plain, words, z, weight)
         self.gamma_, self.penalty_ = best.gamma, best.penalty
+
+    def _weigh_texts(self, X, words, error, least):
+        """Let each text count as the error is least; returns the distances by all texts."""
+        if not self.blocks[N_PLAIN:]:
+            return words
+        owner = [np.repeat(np.arange(len(block)), block) for block in self.blocks[N_PLAIN:]]
+        n_plain, owner = self._n_plain(), np.concatenate(owner)
+        for text in np.unique(owner):
+            columns = n_plain + np.flatnonzero(owner == text)
+            own = euclidean_distances(self._scaled(X)[:, columns], squared=True)
+            rest = np.maximum(words - own, 0.0)
+            factors = self.factors_[columns]
+            self.factors_[columns] = 0.0
+            others = self.factors_[n_plain:].any()  # some text must count
+            share = 1.0
+            for count in COUNTS[0 if others else 1 :]:
+                found = error(rest + count * own)
+                if found < CLEARLY * least:
+                    share, least = count, found
+            words = rest + share * own
+            self.factors_[columns] = factors * np.sqrt(share)
+        return words
+
+    def _weigh_plain(self, X, plain, words, z, weight):
+        """Let numbers and categories count by slopes if that helps; :class:`KernelSettings`."""
+        best = best_settings(plain + words, z, weight)
+        mine = slice(self._n_plain())
+        columns = X[:, mine].toarray() * self.factors_[mine]
+        if np.count_nonzero(columns.var(0)) < 2:
+            return best
+        groups = list(chain(*self.blocks[:N_PLAIN]))
+        counts = relevance(columns, groups, best, plain + words, z, weight)
+        plain = euclidean_distances(columns * np.sqrt(counts), squared=True) ** POWER
+        other = best_settings(plain + words, z, weight)
+        if other.error < best.error:
+            self.factors_[mine] *= np.sqrt(counts)
+            return other
+        return best
 
     def _solve(self, kernel, z, weight):
         """Find the dual weights; returns the leave-one-out estimates."""
@@ -165,12 +212,12 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
         return X @ sparse.diags(self.factors_, format="csr")
 
     def _known(self):
-        shape = len(self.starts_) - 1, sum(self.blocks)
+        shape = len(self.starts_) - 1, len(self.factors_)
         return sparse.csr_matrix((self.values_, self.columns_, self.starts_), shape)
 
     def _kernel(self, rows, known):
         """exp(-gamma · distance), in place: of many rows one matrix takes gigabytes."""
-        n_plain = sum(self.blocks[:N_PLAIN])
+        n_plain = self._n_plain()
         far = np.zeros((rows.shape[0], known.shape[0]))
         for part, power in ((slice(n_plain), POWER), (slice(n_plain, None), 1.0)):
             if rows[:, part].shape[1]:

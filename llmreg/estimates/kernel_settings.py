@@ -12,12 +12,13 @@ from scipy import linalg
 from sklearn.metrics.pairwise import euclidean_distances
 
 __all__ = [
-    "N_PLAIN", "POWER", "KernelSettings", "best_settings", "emphases", "leave_one_out",
+    "MIDDLE", "N_PLAIN", "POWER", "KernelSettings", "best_settings", "emphases", "leave_one_out",
     "mean_slopes", "relevance",
 ]  # fmt: skip
 
 PENALTIES = np.logspace(-3, 1, 9)
 NARROWNESS = (0.1, 0.3, 1.0)  # of the kernel, at the median distance
+MIDDLE = NARROWNESS[1:2]  # enough to compare what columns count by
 N_PLAIN = 2  # blocks that come first: numbers and categories; the others are of texts
 EMPHASES = (1.0, 3.0, 10.0)  # of the blocks of texts, where there are others
 # Of the squared distance by numbers and categories: of what follows from them less is smooth than
@@ -92,10 +93,10 @@ def mean_slopes(columns, kernel, dual, weight):
     return np.sqrt(np.average(slopes**2, axis=0, weights=weight))
 
 
-def best_settings(far, z, weight):
+def best_settings(far, z, weight, narrowness=NARROWNESS):
     """:class:`KernelSettings` for distances (n, n) between rows."""
     found, middle = [], np.median(far) or 1.0
-    for narrow in NARROWNESS:
+    for narrow in narrowness:
         gamma = float(narrow / middle)
         said = leave_one_out(np.exp(-gamma * far), z, weight, PENALTIES)
         errors = np.average((said - z) ** 2, axis=1, weights=weight)

@@ -142,8 +142,7 @@ class RowEstimates(BaseEstimator):
         if kind == "boosted":
             return BoostedTrees(self.random_state, coarse)
         if kind == "kernel":
-            features = self.features_
-            return TunedKernelRidge(features.blocks_, features.groups_, self.random_state)
+            return TunedKernelRidge(self.features_.blocks_, self.random_state)
         return Ridge(self._best_penalty(design, z, weight))
 
     def _best_penalty(self, design, z, weight):

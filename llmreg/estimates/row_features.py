@@ -39,11 +39,9 @@ class RowFeatures(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     likeness_ : TextLikeness
-    blocks_ : list of int
-        How many columns of "kernel" are numbers, categories, words scaled and as they are, and
-        vectors of texts.
-    groups_ : list of int
-        How many columns belong to one number, flag or category.
+    blocks_ : list of lists of int
+        Of numbers, categories, words scaled and as they are, and vectors of texts, how many columns
+        of "kernel" belong to one number or flag, to one category, or to one text.
     """
 
     def __init__(self, kinds, random_state):
@@ -72,11 +70,11 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         self.centres_ = [vectors.mean(0) for vectors in _vectors(rows)]
         self.spreads_ = [float(np.sqrt(vectors.var(0).sum())) for vectors in _vectors(rows)]
         vectors = self._scaled_vectors(rows)
-        n_words, n_vectors = (sum(part.shape[1] for part in parts) for parts in (words, vectors))
+        n_words = [sum(part.shape[1] for part in parts) for _, parts in fitted]
+        n_vectors = [0 if t.vectors is None else t.vectors.shape[1] for t in text_columns(rows)]
         n_numbers = 1 + raw.shape[1] + int(self.gaps_.sum())
         n_levels = list(map(_n_columns, self.frequent_))
-        self.blocks_ = [n_numbers, sum(n_levels), n_words, n_words, n_vectors]
-        self.groups_ = [1] * n_numbers + n_levels
+        self.blocks_ = [[1] * n_numbers, n_levels, n_words, n_words, n_vectors]
         self.components_ = []
         if "boosted" in self.kinds:
             self.components_ = [self._fitted_components(part) for part in [*words, *vectors]]

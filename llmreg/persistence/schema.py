@@ -297,11 +297,11 @@ CLASSES = {
         "frequent_": each(list, array("b")), "components_": each(list, maybe(a("TruncatedSVD"))),
         "counters_": each(list, each(list, a("TfidfVectorizer"))), "centres_": each(list, FLOATS),
         "spreads_": each(list, FINITE), "likeness_": a("TextLikeness"),
-        **dict.fromkeys(("blocks_", "groups_"), maybe(each(list, WHOLE)))}),
+        "blocks_": maybe(each(list, each(list, WHOLE)))}),
     "TextLikeness": _class("llmreg.estimates.likeness", {
         "pairs_": each(list, each(tuple, WHOLE)), "common_": maybe(a("TfidfVectorizer"))}),
     "TunedKernelRidge": _class("llmreg.estimates.kernel_ridge", {
-        **dict.fromkeys(("blocks", "groups"), each(list, WHOLE)), "random_state": SEED,
+        "blocks": each(list, each(list, WHOLE)), "random_state": SEED,
         "gamma_": FINITE, "penalty_": FINITE, "columns_": array("i"), "starts_": array("i"),
         **dict.fromkeys(("factors_", "values_", "dual_"), FLOATS),
     }, lambda model: model.fits_together()),

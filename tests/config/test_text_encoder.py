@@ -114,7 +114,7 @@ def test_both_the_estimates_and_the_model_read_its_vectors(model, reviews):
     extended = model.prompts_.extend(rows)
     vectors = extended.fields[0].vectors
     assert vectors.shape == (3, 128)
-    assert model.prompts_.estimates.features_.blocks_[-1] == 128
+    assert model.prompts_.estimates.features_.blocks_[-1] == [128]
     assert model.prompts_.encode(rows).cells.texts.shape == (3, 1, 128)
 
 

@@ -7,6 +7,7 @@ from scipy.spatial.distance import cdist
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics import r2_score
 
+from llmreg.estimates import kernel_ridge
 from llmreg.estimates.kernel_ridge import TunedKernelRidge
 from llmreg.estimates.kernel_settings import leave_one_out
 
@@ -19,7 +20,9 @@ def _rows(n=60, seed=0):
 
 
 def _model(*blocks):
-    return TunedKernelRidge(blocks, [1] * sum(blocks[:2]), 0)
+    """Each number a column of its own, each block of texts one text."""
+    parts = [[1] * size if place < 2 else [size] for place, size in enumerate(blocks)]
+    return TunedKernelRidge(parts, 0)
 
 
 @pytest.mark.parametrize("blocks", [[3], [2, 0, 1], [1, 1, 0, 1]])
@@ -65,7 +68,7 @@ def test_levels_of_a_category_count_the_same():
     level, other = rng.randint(0, 8, 300), rng.randint(0, 8, 300)
     X = np.hstack([np.eye(8)[level], np.eye(8)[other], rng.randn(300, 1)])
     z = (level == 0) * 2.0 + (level == 1) + 0.1 * rng.randn(300)
-    factors = TunedKernelRidge([0, 16, 1], [8, 8], 0).fit(X, z - z.mean()).factors_
+    factors = TunedKernelRidge([[], [8, 8], [1]], 0).fit(X, z - z.mean()).factors_
     (telling,), (idle,) = set(factors[:8]), set(factors[8:16])
     assert telling > 1.5 * idle
 
@@ -121,6 +124,44 @@ def test_of_three_blocks_of_texts_the_one_that_says_nothing_is_left_out():
     noise = np.random.RandomState(1).randn(200, 9)
     model = _model(0, 0, 1, 9, 2).fit(np.hstack([X[:, :1], noise, X[:, 1:]]), z)
     assert not model.factors_[1:10].any() and (model.factors_[[0, 10, 11]] > 0).all()
+
+
+def test_a_text_that_says_nothing_counts_less_or_not_at_all(monkeypatch):
+    """Texts 1 and 2 stand in two blocks: of either, one part tells, or none does."""
+    X, z, _ = _rows(200)
+    new, truth, _ = _rows(200, seed=1)
+    draw = np.random.RandomState(2).randn
+    blocks = [[], [], [3, 6], [0, 4]]
+    X, new = np.hstack([X, draw(200, 10)]), np.hstack([new, draw(200, 10)])
+    model = TunedKernelRidge(blocks, 0).fit(X, z)
+    telling, *idle = np.split(model.factors_, [3, 9])
+    assert all(part.max() < 0.6 * telling.min() for part in idle)
+    known = r2_score(truth, model.predict(new))
+    monkeypatch.setattr("llmreg.estimates.kernel_ridge.COUNTS", ())
+    alike = TunedKernelRidge(blocks, 0).fit(X, z)
+    assert known > r2_score(truth, alike.predict(new)) + 0.1
+
+
+def test_some_text_counts_even_where_none_tells_anything():
+    X, z, _ = _rows(60)
+    noise = np.random.RandomState(1).randn(60, 8)
+    model = TunedKernelRidge([[1] * 3, [], [4, 4]], 0).fit(np.hstack([X, noise]), z)
+    assert model.factors_[3:].any() and model.factors_[3:].max() < model.factors_[:3].max()
+
+
+def test_distances_by_texts_are_those_of_the_factors_that_were_found(monkeypatch):
+    """What is chosen is what was tried: the settings' error is that of the fit."""
+    found, true = [], kernel_ridge.best_settings
+    monkeypatch.setattr(
+        kernel_ridge, "best_settings", lambda *args: found.append(true(*args)) or found[-1]
+    )
+    X, z, weight = _rows(80)
+    X = np.hstack([X, np.random.RandomState(1).randn(80, 6)])
+    model = TunedKernelRidge([[1, 1], [], [1, 3], [2, 1]], 0)
+    unseen = model.fit_leave_one_out(X, z, weight)
+    chosen = [s for s in found if (s.gamma, s.penalty) == (model.gamma_, model.penalty_)]
+    error = np.average((unseen - z) ** 2, weights=weight)
+    assert min(abs(settings.error - error) for settings in chosen) < 1e-9
 
 
 def test_what_is_smooth_is_learnt_and_unseen_estimates_tell_how_well():

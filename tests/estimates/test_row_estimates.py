@@ -136,7 +136,7 @@ def test_kernel_ridge_leaves_out_one_row_each():
         estimates.regressors_["kernel"],
     )
     rows, z = design @ sparse.diags(model.factors_), (y - y.mean()) / y.std()
-    rows, n_plain = rows.toarray(), sum(model.blocks[:2])
+    rows, n_plain = rows.toarray(), sum(map(sum, model.blocks[:2]))
     far = cdist(rows[:, :n_plain], rows[:, :n_plain]) ** 1.5
     kernel = np.exp(-model.gamma_ * (far + cdist(rows[:, n_plain:], rows[:, n_plain:]) ** 2))
     for row in (0, 17, 39):

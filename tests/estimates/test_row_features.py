@@ -81,8 +81,8 @@ def test_levels_of_a_category_are_one_group_and_numbers_and_flags_one_each():
     features = RowFeatures(("kernel",), 0)
     columns = _dense(features.fit_transform(serializer.serialize(X))["kernel"])
     # Zeros, the number and its gaps; red, blue and levels seen once; two sizes.
-    assert features.groups_ == [1, 1, 1, 3, 2]
-    assert columns.shape[1] == sum(features.groups_)
+    assert features.blocks_ == [[1, 1, 1], [3, 2], [], [], []]
+    assert columns.shape[1] == sum(map(sum, features.blocks_))
     (place,) = np.flatnonzero((columns[:, 3:6] == (np.array(colours) == "red")[:, None]).all(0))
     assert place in (0, 1) and (columns[:, 3:6].sum(1) == 1).all()
 
@@ -91,8 +91,8 @@ def test_kernels_have_words_that_grow_with_their_texts_too():
     rows = _rows(pd.DataFrame({"text": ["C C C C O", "C O", "N N", "C N O O O O O"]}))
     features = RowFeatures(("linear", "kernel"), 0)
     found = {kind: _dense(matrix) for kind, matrix in features.fit_transform(rows).items()}
-    n_words = features.blocks_[2]
-    assert features.blocks_ == [1, 0, n_words, n_words, 0]
+    (n_words,) = features.blocks_[2]
+    assert features.blocks_ == [[1], [], [n_words], [n_words], [0]]
     scaled, counts = found["kernel"][:, 1 : 1 + n_words], found["kernel"][:, 1 + n_words :]
     np.testing.assert_array_equal(found["linear"][:, 1:], scaled)
     counters = features.counters_[0]
@@ -182,7 +182,7 @@ def test_vectors_are_columns_of_a_variance_of_one_for_slopes_and_components_for_
     features = RowFeatures(BOTH, 0)
     plain = features.fit_transform(rows)
     found = features.fit_transform(with_vectors(rows, vectors))
-    assert features.blocks_[-1] == 5
+    assert features.blocks_[-1] == [5]
     wide = _dense(found["linear"])[:, -5:]
     assert wide.shape[1] + plain["linear"].shape[1] == found["linear"].shape[1]
     assert wide.var(0).sum() == pytest.approx(1.0)
