@@ -7,6 +7,11 @@ import torch
 
 __all__ = ["BestWeights", "RunningMean"]
 
+# Of the mean squared error, or of the size of the objective: with less gained a stage does not go
+# on (docs/appendix/ablations.md).
+LEAST_GAIN = 0.01
+KEPT = ("weights", "place", "mark", "marked", "harmful")  # in checkpoints, beside the errors
+
 
 class BestWeights:
     """Early stopping on what held-out rows say, and the weights that they like best.
@@ -30,6 +35,7 @@ class BestWeights:
         self.patience = settings.n_iter_no_change or np.inf
         self.squares, self.weights = None, None
         self.place = None  # of the best weights' record
+        self.mark, self.marked = None, 0  # the last clear gain, and the place of its record
         self.harmful = False
 
     def begin(self, record, takes_part):
@@ -38,6 +44,7 @@ class BestWeights:
         if takes_part and self.chooses:
             self.squares, self.weights = squares, self.model.snapshot()
             self.place, self.harmful = 0, True
+            self.mark = float(squares.mean())
 
     def _judged(self, record):
         self.model.eval()
@@ -50,15 +57,14 @@ class BestWeights:
     def state(self):
         """What :meth:`load` needs to go on, as tensors and plain values."""
         squares = None if self.squares is None else torch.from_numpy(self.squares)
-        return dict(squares=squares, weights=self.weights, place=self.place, harmful=self.harmful)
+        return {"squares": squares} | {name: getattr(self, name) for name in KEPT}
 
     def load(self, state):
         """Go on from a :meth:`state`."""
         squares = state["squares"]
         self.squares = None if squares is None else squares.numpy()
-        self.weights, self.place, self.harmful = (
-            state[name] for name in ("weights", "place", "harmful")
-        )
+        for name in KEPT:
+            setattr(self, name, state[name])
 
     def update(self, record, place):
         """Add the validation error to the record at this place; True when it is time to stop."""
@@ -75,7 +81,10 @@ class BestWeights:
         if self.squares is None or worse.mean() < 0:
             self.squares, self.weights = squares, self.model.snapshot()
             self.place = place
-        return place - self.place >= self.patience
+        error = float(squares.mean())
+        if self.mark is None or error < self.mark - LEAST_GAIN * abs(self.mark):
+            self.mark, self.marked = error, place
+        return place - self.marked >= self.patience
 
     def kept(self, last):
         """The best weights, or the last ones where nothing was validated."""
