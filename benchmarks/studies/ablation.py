@@ -32,6 +32,7 @@ from llmreg.config import defaults, plan
 from llmreg.estimates import kernel_ridge, likeness, row_features
 from llmreg.prompts import cell_encoder, tiny_tokenizer
 from llmreg.prompts.cell_encoder import NumberEmbedding
+from llmreg.training import selection
 
 TABLES = [
     *["machine_cpu", "pm10", "teaching_evals", "carseats", "cps_85_wages", "sensory", "concrete"],
@@ -85,7 +86,8 @@ class NoHeaps(DigitCodec):
 
 def _without_unscaled(scales, emphases=kernel_ridge.emphases):
     """The kernel's choices, without words that are not scaled to length 1."""
-    return emphases(np.where(np.arange(len(scales)) == UNSCALED, 0.0, scales))
+    scaled = np.arange(len(scales)) != UNSCALED
+    return [counts * scaled for counts in emphases(scales * scaled)]
 
 
 UNSCALED = 3  # which of RowFeatures.blocks_
@@ -99,6 +101,8 @@ CONSTANTS = {
     "sizes": (row_features, "_sizes"),
     "emphases": (kernel_ridge, "emphases"),
     "relevance": (kernel_ridge, "relevance"),
+    "counts": (kernel_ridge, "COUNTS"),
+    "least_gain": (selection, "LEAST_GAIN"),
     "tokenizer": (tiny_tokenizer, "train_tokenizer"),
 }
 # Parameters and constants.
@@ -126,12 +130,14 @@ VARIANTS = {
     "three members": {"n_estimators": 3},
     "patience 4": {"patience": 4, "patience_texts": 4},
     "patience 10": {"patience": 10, "patience_texts": 10},
+    "any gain": {"least_gain": 0.0},
     "20 epochs": {"sft_epochs": 20},
     "20 epochs, patience 4": {"sft_epochs": 20, "patience": 4},
     # Of tables with texts.
     "texts not compared": {"alike": np.inf},
     "all texts compared": {"alike": -np.inf},
     "lengths of texts not told": {"sizes": lambda field: np.zeros((len(field.text), 0))},
+    "texts alike": {"counts": ()},
     "words of length 1 alone": {"emphases": _without_unscaled},
     "64 text tokens": {"serializer": RowSerializer(max_text_tokens=64)},  # of sentences, too
     "16 text tokens": {"serializer": RowSerializer(max_text_tokens=16)},

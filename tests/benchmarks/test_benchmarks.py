@@ -154,14 +154,43 @@ def test_equal_time_fits_pretrained_weights_too(monkeypatch, pretrained_folder):
 )
 def test_variants_of_the_estimates_are_what_their_names_say(variant, kinds, alike):
     X, y = make_friedman1(220, 6, random_state=0)
+    estimates = _estimates_of(variant, pd.DataFrame(X).add_prefix("x"), y)
+    assert estimates.kinds == kinds
+    kernel = estimates.regressors_.get("kernel")
+    factors = None if kernel is None else set(kernel.factors_[1:].round(6))
+    assert (None if factors is None else len(factors) == 1) is alike
+
+
+def _estimates_of(variant, X, y):
     settings = dict(ablation.VARIANTS[variant])
     with ExitStack() as patches:
         for constant in ablation.CONSTANTS.keys() & settings.keys():
             place = ablation.CONSTANTS[constant]
             patches.enter_context(patch.object(*place, settings.pop(constant)))
         model = LLMRegressor(**settings, sft_epochs=1, align_epochs=1, random_state=0)
-        estimates = model.fit(pd.DataFrame(X).add_prefix("x"), y).fitted_.prompts.estimates
-    assert estimates.kinds == kinds
-    kernel = estimates.regressors_.get("kernel")
-    factors = None if kernel is None else set(kernel.factors_[1:].round(6))
-    assert (None if factors is None else len(factors) == 1) is alike
+        return model.fit(X, y).fitted_.prompts.estimates
+
+
+@pytest.mark.parametrize(
+    ("variant", "unscaled", "alike"),
+    [
+        ("default", True, False),
+        ("texts alike", True, True),
+        ("words of length 1 alone", False, False),
+    ],
+)
+def test_variants_of_texts_are_what_their_names_say(variant, unscaled, alike):
+    """Sizes are told by how many atoms there are, and the second text tells nothing."""
+    rng = np.random.RandomState(0)
+    atoms = [rng.choice(["C", "N", "O"], rng.randint(1, 9)) for _ in range(120)]
+    noise = [" ".join(rng.choice(list("abcdefgh"), 3)) for _ in range(120)]
+    X = pd.DataFrame({"molecule": [" ".join(some) for some in atoms], "noise": noise})
+    y = np.array([(some == "C").sum() + 0.5 * len(some) for some in atoms])
+    estimates = _estimates_of(variant, X, y)
+    kernel = estimates.regressors_["kernel"]
+    *_, scaled, counts, _ = np.split(kernel.factors_, np.cumsum(list(map(sum, kernel.blocks))[:-1]))
+    assert counts.any() == unscaled
+    for block, sizes in ((scaled, kernel.blocks[2]), (counts, kernel.blocks[3])):
+        molecule, other = np.split(block, sizes[:1])
+        if block.any():
+            assert bool(molecule.max() == other.max()) is alike
