@@ -142,6 +142,20 @@ def test_a_text_that_says_nothing_counts_less_or_not_at_all(monkeypatch):
     assert known > r2_score(truth, alike.predict(new)) + 0.1
 
 
+def test_of_the_counts_of_a_text_the_one_with_the_least_error_is_taken():
+    model = TunedKernelRidge([[], [], [1, 1, 1]], 0)
+    X = sparse.csr_matrix(np.random.RandomState(0).rand(9, 3))
+    model.factors_ = np.array([1.0, 2.0, 1.0])
+    rows = X.toarray() * model.factors_
+    words = model._weigh_texts(X, cdist(rows, rows) ** 2, np.mean, 1e9)
+    np.testing.assert_allclose(model.factors_, [0, 0, np.sqrt(0.3)])  # the last must stay
+    left = X.toarray() * model.factors_
+    np.testing.assert_allclose(words, cdist(left, left) ** 2, atol=1e-12)
+    model.factors_ = np.array([1.0, 2.0, 1.0])
+    model._weigh_texts(X, np.zeros((9, 9)), lambda far: -far.mean(), 0.0)
+    np.testing.assert_allclose(model.factors_, np.sqrt(3) * np.array([1, 2, 1]))
+
+
 def test_some_text_counts_even_where_none_tells_anything():
     X, z, _ = _rows(60)
     noise = np.random.RandomState(1).randn(60, 8)

@@ -6,7 +6,13 @@ import torch
 from scipy.spatial.distance import cdist
 from sklearn.kernel_ridge import KernelRidge
 
-from llmreg.estimates.kernel_settings import emphases, leave_one_out, mean_slopes
+from llmreg.estimates.kernel_settings import (
+    PENALTIES,
+    best_settings,
+    emphases,
+    leave_one_out,
+    mean_slopes,
+)
 
 
 def _rows(n):
@@ -55,6 +61,23 @@ def test_slopes_are_those_of_automatic_differentiation(weighted):
     expected = np.sqrt(np.average(slopes**2, axis=0, weights=weight))
     found = mean_slopes(X, kernel, dual, weight) * 2 * 0.3 * 0.75
     np.testing.assert_allclose(found, expected)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_settings_are_the_best_of_all(seed):
+    rng = np.random.RandomState(seed)
+    X, weight = rng.randn(30, 2), rng.randint(1, 4, 30).astype(float)
+    z = np.sin((1, 3, 9)[seed] * X[:, 0])  # as rough as a narrow kernel, or as smooth as a wide one
+    far = cdist(X, X) ** 1.5
+    found = best_settings(far, z, weight)
+    tried = [
+        (np.average((said - z) ** 2, weights=weight), gamma, penalty)
+        for gamma in np.array([0.1, 0.3, 1.0]) / np.median(far)
+        for penalty, said in zip(
+            PENALTIES, leave_one_out(np.exp(-gamma * far), z, weight, PENALTIES), strict=True
+        )
+    ]
+    assert found == pytest.approx(min(tried))
 
 
 def test_blocks_of_texts_are_tried_together_and_alone_and_more_than_numbers():

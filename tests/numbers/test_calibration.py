@@ -139,9 +139,10 @@ def test_the_weight_is_a_posterior_mean():
         for weight in np.linspace(0, 1, 11):
             for temperature in np.geomspace(0.5, 2, 5):
                 belief = np.exp(-n_rows / 2 * (score(weight, temperature) / least - 1))
+                belief *= np.exp(-((weight - 0.65) ** 2) / (2 * 0.3**2))
                 top, bottom = top + belief * weight, bottom + belief
         assert best_weight(score, n_rows) == pytest.approx(top / bottom)
-    assert best_weight(score, 0) == pytest.approx(0.5)
+    assert best_weight(score, 0) == pytest.approx(0.6041, abs=1e-4)
     assert best_weight(score, 1e9) == pytest.approx(0.3)
     assert best_weight(lambda w, t: 1 + w * t, 1e9, temperatures=(1.0,)) == pytest.approx(0.0)
 
@@ -155,9 +156,13 @@ def test_units_of_the_score_do_not_matter_to_the_weight(unit):
     assert found == pytest.approx(best_weight(score, 100))
 
 
-def test_where_several_are_perfect_they_count_alike():
-    assert best_weight(lambda w, t: max(0.0, 0.45 - w), 100) == pytest.approx(0.75)
-    assert best_weight(lambda w, t: 0.0, 100) == pytest.approx(0.5)
+def test_where_several_are_perfect_no_other_counts():
+    perfect = np.linspace(0.5, 1, 6)
+    likely = np.exp(-((perfect - 0.65) ** 2) / (2 * 0.3**2))
+    expected = pytest.approx(perfect @ likely / likely.sum())
+    assert best_weight(lambda w, t: max(0.0, 0.45 - w), 100) == expected
+    assert best_weight(lambda w, t: max(0.0, w - 0.15), 100) < 0.1
+    assert best_weight(lambda w, t: 0.0, 100) == pytest.approx(best_weight(lambda w, t: 1.0, 0))
 
 
 @pytest.mark.parametrize("illegal", [-0.1, 1.5, np.nan, "much", None, [0.5]])

@@ -91,3 +91,15 @@ def test_a_stage_does_not_go_on_for_small_gains_and_keeps_them_all_the_same(erro
     again = BestWeights(model, None, settings)
     again.load(best.state())
     assert (again.mark, again.marked) == (best.mark, best.marked)
+
+
+@pytest.mark.parametrize(("takes_part", "stops"), [(True, True), (False, False)])
+def test_a_second_stage_must_gain_on_what_it_starts_from(takes_part, stops):
+    model = _Walk(np.zeros(1))
+    model.eval = lambda: None
+    errors = iter([1.0, 0.995])
+    settings = StageSettings("align", 9, 0.1, 8, 0.0, n_iter_no_change=1)
+    best = BestWeights(model, lambda: (0.0, np.full(4, next(errors))), settings)
+    best.begin({}, takes_part)
+    assert best.update({}, 1) is stops
+    assert best.place == 1
