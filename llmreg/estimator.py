@@ -172,9 +172,9 @@ class LLMRegressor(
         measured on the codec's scale. "objective": those whose loss on the validation rows, or
         whose mean reward, is best. "last": the last ones, without stopping early.
     n_iter_no_change : int, "auto" or None, default="auto"
-        Stop a stage after this many validations that were no better by at least 1 % of the mean
-        squared error; of them, too, the best is kept. None: never. "auto": 10; of fresh weights 4
-        where fewer than 1,500 rows have texts, and 1 in the second stage.
+        Stop a stage after this many validations that were no better. None: never. "auto": 10; of
+        fresh weights 1 in the second stage and, where fewer than 1,500 rows have texts, 4 in the
+        first, better being at least 1 % of the mean squared error (the best is kept all the same).
     device : str or Device, default="auto"
         "auto": "cuda" if there is one, else "mps", else "cpu". :class:`Device` says more: number
         formats, rows computed at once, gradient checkpointing, compiling.

@@ -30,9 +30,9 @@ from benchmarks.suite.tables import find_tables, load_table, split_table
 from llmreg import DigitCodec, GridCodec, LLMRegressor, RowSerializer, SoftCE
 from llmreg.config import defaults, plan
 from llmreg.estimates import kernel_ridge, likeness, row_features
+from llmreg.numbers import calibration
 from llmreg.prompts import cell_encoder, tiny_tokenizer
 from llmreg.prompts.cell_encoder import NumberEmbedding
-from llmreg.training import selection
 
 TABLES = [
     *["machine_cpu", "pm10", "teaching_evals", "carseats", "cps_85_wages", "sensory", "concrete"],
@@ -102,13 +102,15 @@ CONSTANTS = {
     "emphases": (kernel_ridge, "emphases"),
     "relevance": (kernel_ridge, "relevance"),
     "counts": (kernel_ridge, "COUNTS"),
-    "least_gain": (selection, "LEAST_GAIN"),
+    "least_gain": (defaults, "LEAST_GAIN"),
+    "weights_spread": (calibration, "SPREAD"),
     "tokenizer": (tiny_tokenizer, "train_tokenizer"),
 }
 # Parameters and constants.
 VARIANTS = {
     "default": {},
     "estimates do not count": {"estimate_weight": 0.0},
+    "any weight as likely": {"weights_spread": 1e9},
     "no estimates": {"estimates": None},
     "linear estimate": {"estimates": "linear"},
     "kernel estimate": {"estimates": "kernel"},

@@ -31,6 +31,7 @@ ADAPTER_RATES, WHOLE_RATES = (1e-3, 1e-3), (2e-4, 5e-5)
 # little from a second stage, and where they gain they do so at once
 # (docs/appendix/second_stage.md): it must not cost much to see.
 PATIENCE, PATIENCE_WITH_TEXTS, SHORT_PATIENCE = 10, 4, 1
+LEAST_GAIN = 0.01  # of the error, for a validation with few texts to count as better
 # A second stage of few, long epochs is validated so often, or it could not end early.
 LONG_EPOCHS, VALIDATIONS = 3, 10
 
@@ -108,17 +109,18 @@ def stage_settings(params, n_rows, pretrained, alone=False, texts=False, uneven=
     first = _auto(params["sft_epochs"], auto["sft_epochs"])
     auto = {"align_epochs": max(1, round(first / 3))} | auto
     chosen = {name: _auto(params[name], default) for name, default in auto.items()}
+    short = texts and n_rows < FEW_ROWS and not pretrained
     common = dict(
         batch_size=chosen["batch_size"],
         weight_decay=chosen["weight_decay"],
         warmup=_auto(params["warmup"], 0 if params["schedule"] == "constant" else 0.15),
         **{name: params[name] for name in AS_GIVEN},
+        least_gain=LEAST_GAIN if short and params["n_iter_no_change"] == "auto" else 0.0,
         # Prompts of text differ much in length; cells read as vectors are one token each.
         by_length=pretrained,
     )
     patience = {"sft": PATIENCE, "align": PATIENCE}
     if not pretrained:
-        short = texts and n_rows < FEW_ROWS
         patience = {"sft": PATIENCE_WITH_TEXTS if short else PATIENCE, "align": SHORT_PATIENCE}
     at_once = {"sft": FEW_AT_ONCE if uneven and not pretrained else None, "align": None}
     sft, align = (

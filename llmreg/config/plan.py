@@ -88,6 +88,7 @@ class StageSettings:
     selection: str = "error"  # what held-out rows choose weights by; see LLMRegressor
     validation_interval: int | None = None  # steps; None: once an epoch
     micro_batch_size: int | None = None  # rows computed at once; None: as many as fit
+    least_gain: float = 0.0  # share of the error that must be gained lest patience end
     by_length: bool = False  # batches of rows of like length: less padding
 
 

@@ -7,9 +7,6 @@ import torch
 
 __all__ = ["BestWeights", "RunningMean"]
 
-# Of the mean squared error, or of the size of the objective: with less gained a stage does not go
-# on (docs/appendix/ablations.md).
-LEAST_GAIN = 0.01
 KEPT = ("weights", "place", "mark", "marked", "harmful")  # in checkpoints, beside the errors
 
 
@@ -33,6 +30,7 @@ class BestWeights:
         self.model, self.validate, self.objective = model, validate, objective
         self.chooses = settings.selection != "last"
         self.patience = settings.n_iter_no_change or np.inf
+        self.least_gain = settings.least_gain
         self.squares, self.weights = None, None
         self.place = None  # of the best weights' record
         self.mark, self.marked = None, 0  # the last clear gain, and the place of its record
@@ -82,7 +80,7 @@ class BestWeights:
             self.squares, self.weights = squares, self.model.snapshot()
             self.place = place
         error = float(squares.mean())
-        if self.mark is None or error < self.mark - LEAST_GAIN * abs(self.mark):
+        if self.mark is None or error < self.mark - self.least_gain * abs(self.mark):
             self.mark, self.marked = error, place
         return place - self.marked >= self.patience
 

@@ -61,14 +61,15 @@ def test_the_second_stage_of_fresh_weights_has_little_patience():
 
 
 def test_fresh_weights_have_less_patience_with_texts():
-    def patience(pretrained, n_rows=1000, **params):
+    def patience(pretrained, n_rows=1000, texts=True, **params):
         params = flat(LLMRegressor(**params).get_params(deep=False), RowSerializer(), None)
-        stages = stage_settings(params, n_rows, pretrained, texts=True)
-        return [stage["n_iter_no_change"] for stage in stages]
+        stages = stage_settings(params, n_rows, pretrained, texts=texts)
+        return [(stage["n_iter_no_change"], stage["least_gain"]) for stage in stages]
 
-    assert patience(False) == [4, 1] and patience(True) == [10, 10]
-    assert patience(False, n_rows=1500) == [10, 1]
-    assert patience(False, n_iter_no_change=7) == [7, 7]
+    assert patience(False) == [(4, 0.01), (1, 0.01)]
+    assert patience(True) == [(10, 0), (10, 0)]
+    assert patience(False, n_rows=1500) == patience(False, texts=False) == [(10, 0), (1, 0)]
+    assert patience(False, n_iter_no_change=7) == [(7, 0), (7, 0)]
 
 
 @pytest.mark.parametrize(("n_rows", "steps"), [(16_000, None), (20_000, 94), (98_000, 154)])

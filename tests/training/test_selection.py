@@ -84,7 +84,7 @@ def test_a_stage_does_not_go_on_for_small_gains_and_keeps_them_all_the_same(erro
     model = _Walk(np.zeros(1))
     model.eval = lambda: None
     given = iter(errors)
-    settings = StageSettings("sft", 9, 0.1, 8, 0.0, n_iter_no_change=2)
+    settings = StageSettings("sft", 9, 0.1, 8, 0.0, n_iter_no_change=2, least_gain=0.01)
     best = BestWeights(model, lambda: (0.0, np.full(4, next(given))), settings)
     assert [best.update({}, place) for place in range(len(errors))] == stops
     assert best.place == int(np.argmin(errors))
@@ -98,7 +98,7 @@ def test_a_second_stage_must_gain_on_what_it_starts_from(takes_part, stops):
     model = _Walk(np.zeros(1))
     model.eval = lambda: None
     errors = iter([1.0, 0.995])
-    settings = StageSettings("align", 9, 0.1, 8, 0.0, n_iter_no_change=1)
+    settings = StageSettings("align", 9, 0.1, 8, 0.0, n_iter_no_change=1, least_gain=0.01)
     best = BestWeights(model, lambda: (0.0, np.full(4, next(errors))), settings)
     best.begin({}, takes_part)
     assert best.update({}, 1) is stops
