@@ -31,7 +31,7 @@ ADAPTER_RATES, WHOLE_RATES = (1e-3, 1e-3), (2e-4, 5e-5)
 # little from a second stage, and where they gain they do so at once
 # (docs/appendix/second_stage.md): it must not cost much to see.
 PATIENCE, PATIENCE_WITH_TEXTS, SHORT_PATIENCE = 10, 4, 1
-LEAST_GAIN = 0.01  # of the error, for a validation with few texts to count as better
+LEAST_GAIN = 0.01  # of the error, where few rows have texts: less does not count as better
 # A second stage of few, long epochs is validated so often, or it could not end early.
 LONG_EPOCHS, VALIDATIONS = 3, 10
 
