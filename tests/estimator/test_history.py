@@ -6,8 +6,8 @@ from sklearn.model_selection import train_test_split
 
 
 def test_history_is_a_tidy_frame_with_a_row_per_epoch(table, quick_fit):
-    model = quick_fit(table.X, table.y, sft_epochs=3, align_epochs=2, validation_fraction=0.1)
-    history = model.history_
+    epochs = dict(sft_epochs=3, align_epochs=2, n_iter_no_change=None)
+    history = quick_fit(table.X, table.y, validation_fraction=0.1, **epochs).history_
     assert {"stage", "epoch", "step", "loss", "learning_rate", "validation_rmse", "seconds"} <= set(
         history.columns
     )
