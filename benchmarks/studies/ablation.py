@@ -102,15 +102,15 @@ CONSTANTS = {
     "emphases": (kernel_ridge, "emphases"),
     "relevance": (kernel_ridge, "relevance"),
     "counts": (kernel_ridge, "COUNTS"),
-    "least_gain": (defaults, "LEAST_GAIN"),
-    "weights_spread": (calibration, "SPREAD"),
+    "least_gain": (defaults, "LEAST_GAIN_WITH_TEXTS"),
+    "prior_deviation": (calibration, "PRIOR_DEVIATION"),
     "tokenizer": (tiny_tokenizer, "train_tokenizer"),
 }
 # Parameters and constants.
 VARIANTS = {
     "default": {},
     "estimates do not count": {"estimate_weight": 0.0},
-    "any weight as likely": {"weights_spread": 1e9},
+    "any weight as likely": {"prior_deviation": 1e9},
     "no estimates": {"estimates": None},
     "linear estimate": {"estimates": "linear"},
     "kernel estimate": {"estimates": "kernel"},

@@ -31,7 +31,9 @@ ADAPTER_RATES, WHOLE_RATES = (1e-3, 1e-3), (2e-4, 5e-5)
 # little from a second stage, and where they gain they do so at once
 # (docs/appendix/second_stage.md): it must not cost much to see.
 PATIENCE, PATIENCE_WITH_TEXTS, SHORT_PATIENCE = 10, 4, 1
-LEAST_GAIN = 0.01  # of the error, where few rows have texts: less does not count as better
+LEAST_GAIN_WITH_TEXTS = (
+    0.01  # of the error, where few rows have texts: less does not count as better
+)
 # A second stage of few, long epochs is validated so often, or it could not end early.
 LONG_EPOCHS, VALIDATIONS = 3, 10
 
@@ -109,13 +111,13 @@ def stage_settings(params, n_rows, pretrained, alone=False, texts=False, uneven=
     first = _auto(params["sft_epochs"], auto["sft_epochs"])
     auto = {"align_epochs": max(1, round(first / 3))} | auto
     chosen = {name: _auto(params[name], default) for name, default in auto.items()}
-    short = texts and n_rows < FEW_ROWS and not pretrained
+    short, asked = texts and n_rows < FEW_ROWS and not pretrained, params["n_iter_no_change"]
     common = dict(
         batch_size=chosen["batch_size"],
         weight_decay=chosen["weight_decay"],
         warmup=_auto(params["warmup"], 0 if params["schedule"] == "constant" else 0.15),
         **{name: params[name] for name in AS_GIVEN},
-        least_gain=LEAST_GAIN if short and params["n_iter_no_change"] == "auto" else 0.0,
+        least_gain=LEAST_GAIN_WITH_TEXTS if short and asked == "auto" else 0.0,
         # Prompts of text differ much in length; cells read as vectors are one token each.
         by_length=pretrained,
     )
@@ -127,7 +129,7 @@ def stage_settings(params, n_rows, pretrained, alone=False, texts=False, uneven=
         dict(name=name, epochs=chosen[f"{name}_epochs"],
              micro_batch_size=_auto(params["micro_batch_size"], at_once[name]),
              learning_rate=chosen[f"{name}_learning_rate"],
-             n_iter_no_change=_auto(params["n_iter_no_change"], patience[name]), **common)
+             n_iter_no_change=_auto(asked, patience[name]), **common)
         for name in ("sft", "align")
     )  # fmt: skip
     if not pretrained and n_rows > MANY_ROWS and align["epochs"] <= LONG_EPOCHS:

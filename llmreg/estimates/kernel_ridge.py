@@ -28,7 +28,7 @@ MOST_ROWS, MOST_TO_CHOOSE = 4000, 800  # that are fitted on, and that choose the
 LEAST_WEIGHT = 1e-200  # of which there is still a root to divide by
 ROWS_AT_ONCE = 2048
 COUNTS = (0.0, 0.3, 3.0)  # of a text, in place of 1
-CLEARLY = 0.998  # what a count must make of the error
+CLEARLY = 0.002  # of the error, by which a count must be better
 
 
 class TunedKernelRidge(RegressorMixin, BaseEstimator):
@@ -176,7 +176,7 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
             share = 1.0
             for count in COUNTS[0 if others else 1 :]:
                 found = error(rest + count * own)
-                if found < CLEARLY * least:
+                if found < (1 - CLEARLY) * least:
                     share, least = count, found
             words = rest + share * own
             self.factors_[columns] = factors * np.sqrt(share)

@@ -40,7 +40,7 @@ WEIGHTS = np.linspace(0, 1, 11)
 TEMPERATURES = np.geomspace(0.5, 2, 5)
 # Of the estimates' weight, before rows say something: the model was stopped where it did best on
 # these very rows, which the estimates have not seen (docs/appendix/ablations.md).
-LIKELY, SPREAD = 0.65, 0.3
+PRIOR_MEAN, PRIOR_DEVIATION = 0.65, 0.3
 UNSTEADY = 1.5
 IMPOSSIBLE = -1e29  # log-probabilities below stand for -inf
 
@@ -198,7 +198,7 @@ def best_weight(score, n_rows, temperatures=TEMPERATURES):
         belief = np.where(scores == least, 0.0, -np.inf)
     else:
         belief = -n_rows / 2 * (scores / least - 1)
-    belief = logsumexp(belief, axis=1) - ((WEIGHTS - LIKELY) / SPREAD) ** 2 / 2
+    belief = logsumexp(belief, axis=1) - ((WEIGHTS - PRIOR_MEAN) / PRIOR_DEVIATION) ** 2 / 2
     return float(WEIGHTS @ np.exp(belief - logsumexp(belief)))
 
 

@@ -80,7 +80,7 @@ class BestWeights:
             self.squares, self.weights = squares, self.model.snapshot()
             self.place = place
         error = float(squares.mean())
-        if self.mark is None or error < self.mark - self.least_gain * abs(self.mark):
+        if self.mark is None or self.mark - error > self.least_gain * abs(error):
             self.mark, self.marked = error, place
         return place - self.marked >= self.patience
 

@@ -70,21 +70,25 @@ def test_what_chooses_is_the_error_the_objective_or_nothing(selection, kept):
         assert [record["validation_objective"] for record in records] == [3.0, 2.0, 1.0]
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # infinite differences
 @pytest.mark.parametrize(
-    ("errors", "stops"),
+    ("least_gain", "errors", "stops"),
     [
-        ([1.0, 0.995, 0.992, 0.991], [False, False, True, True]),  # hardly better
-        ([1.0, 0.995, 0.98, 0.979], [False, False, False, False]),  # 0.98 is clearly better
-        ([1.0, 1.2, 0.98, 0.98], [False, False, False, False]),
-        ([-1.0, -1.005, -1.008, -1.02], [False, False, True, False]),  # rewards have a sign
-        ([0.0, 0.0, 0.0], [False, False, True]),  # nothing is left to gain
+        (0.01, [1.0, 0.995, 0.992, 0.991], [False, False, True, True]),  # hardly better
+        (0.0, [1.0, 0.995, 0.992, 0.991], [False, False, False, False]),
+        (0.01, [1.0, 0.995, 0.98, 0.979], [False, False, False, False]),  # 0.98 clearly
+        (0.01, [1.0, 1.2, 0.98, 0.98], [False, False, False, False]),
+        (0.01, [-1.0, -1.005, -1.008, -1.02], [False, False, True, False]),  # rewards have a sign
+        (0.01, [0.0, 0.0, 0.0], [False, False, True]),  # nothing is left to gain
+        (0.01, [np.inf, 9.0, 8.0, 7.0], [False, False, False, False]),  # too large at first
+        (0.0, [np.inf, 9.0, 8.0, 7.0], [False, False, False, False]),
     ],
 )
-def test_a_stage_does_not_go_on_for_small_gains_and_keeps_them_all_the_same(errors, stops):
+def test_small_gains_end_a_stage_and_are_kept_all_the_same(least_gain, errors, stops):
     model = _Walk(np.zeros(1))
     model.eval = lambda: None
     given = iter(errors)
-    settings = StageSettings("sft", 9, 0.1, 8, 0.0, n_iter_no_change=2, least_gain=0.01)
+    settings = StageSettings("sft", 9, 0.1, 8, 0.0, n_iter_no_change=2, least_gain=least_gain)
     best = BestWeights(model, lambda: (0.0, np.full(4, next(given))), settings)
     assert [best.update({}, place) for place in range(len(errors))] == stops
     assert best.place == int(np.argmin(errors))
