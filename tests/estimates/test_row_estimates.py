@@ -16,7 +16,7 @@ from llmreg import LLMRegressor, RowSerializer
 from llmreg.codecs.digits import DigitCodec
 from llmreg.config.defaults import estimate_dropout
 from llmreg.estimates.boosted_trees import FEW, BoostedTrees
-from llmreg.estimates.row_estimates import KINDS, RowEstimates
+from llmreg.estimates.row_estimates import KINDS, PENALTIES, RowEstimates
 from llmreg.estimates.target_scale import axis_moments
 from llmreg.persistence import record
 
@@ -106,6 +106,53 @@ def test_a_training_rows_own_target_has_no_part_in_its_estimate(kind):
         after = _estimates(estimates.fit_extend(_rows(X), changed, np.ones(len(y))))
         assert after[row] == before[row]
         assert (after != before).sum() > len(y) / 2
+
+@pytest.mark.parametrize("texts", [False, True])
+@pytest.mark.parametrize("noise", [0.05, 20.0])
+def test_the_penalty_is_that_of_the_least_leave_one_out_error(texts, noise):
+    """Brute force: a fit without each row, for each penalty."""
+    rng = np.random.RandomState(0)
+    X = pd.DataFrame(rng.randn(24, 4), columns=list("abcd"))
+    if texts:
+        X["text"] = [" ".join(rng.choice(WORDS, 3)) for _ in range(24)]
+    heavy = np.arange(24) < 14
+    y = X["a"] + noise * rng.randn(24) * (1 if texts else ~heavy)
+    weight = np.where(heavy, 3.0, 1e-4) * rng.uniform(0.5, 1, 24)
+    estimates = RowEstimates(("linear",), LINEAR, y.mean(), y.std(), random_state=0)
+    estimates.fit_extend(_rows(X), y.to_numpy(), weight)
+    design = estimates.features_.transform(_rows(X))["linear"]
+    z = ((y - y.mean()) / y.std()).to_numpy()
+
+    def error(penalty):
+        found = np.empty(24)
+        for row in range(24):
+            others = np.arange(24) != row
+            model = Ridge(penalty).fit(design[others], z[others], weight[others])
+            found[row] = model.predict(design[row : row + 1])[0]
+        return np.average((found - z) ** 2, weights=weight)
+
+    assert estimates.regressors_["linear"].alpha == min(PENALTIES, key=error)
+
+
+@pytest.mark.parametrize("least", [1e-7, 1e-200, 5e-324])
+def test_weights_of_next_to_nothing_are_no_division_by_zero(least):
+    """Leave-one-out errors would be, and no penalty better than another."""
+    rng = np.random.RandomState(0)
+    X, y = pd.DataFrame(rng.randn(6, 8)), rng.randn(6)
+    weight = np.r_[1.0, np.full(5, least)]
+    estimates = RowEstimates(("linear",), LINEAR, y.mean(), y.std(), random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        estimates.fit_extend(_rows(X), y, weight)
+    assert estimates.regressors_["linear"].alpha in PENALTIES
+
+
+def test_one_row_has_an_estimate():
+    estimates = RowEstimates(("linear",), LINEAR, 5.0, 1.0, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rows = estimates.fit_extend(_rows(pd.DataFrame({"a": [1.0]})), np.array([5.0]), np.ones(1))
+    np.testing.assert_array_equal(_estimates(rows), [5.0])
 
 
 @pytest.mark.parametrize("kind", ["linear", "boosted"])
