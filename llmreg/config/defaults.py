@@ -20,6 +20,7 @@ FRESH_MIN_ROWS = 200
 MIN_ROWS_FOR_TREES = 100
 MANY_ROWS = 16_000  # beyond: fewer epochs, which are long
 FEW_ROWS = 1500  # below: smaller steps and batches, more rows set aside
+MOST_ROWS_IN_SHORT = 5000  # with texts, that are trained on in smaller batches and fewer epochs
 
 # Adapters on the upper half of a pretrained model's blocks: steps of half the time.
 PRETRAINED_DEPTH = 0.5
@@ -83,6 +84,16 @@ def _fresh(n_rows):
     }
 
 
+def _with_texts(n_rows):
+    """What is other for fresh weights with texts: twice the steps in an epoch, and so few epochs
+    that the learning rate comes down before words are learnt by heart
+    (docs/appendix/ablations.md)."""
+    if n_rows >= MOST_ROWS_IN_SHORT:
+        return {}
+    epochs = int(np.clip(10_000 // n_rows, 8, 20))
+    return {"batch_size": 16 if n_rows < FEW_ROWS else 32, "sft_epochs": epochs}
+
+
 def stage_settings(params, n_rows, pretrained, alone=False, texts=False, uneven=False):
     """Settings of both stages.
 
@@ -108,6 +119,8 @@ def stage_settings(params, n_rows, pretrained, alone=False, texts=False, uneven=
     """
     adapted = params["adapters"] is not None
     auto = _pretrained(n_rows, adapted, alone) if pretrained else _fresh(n_rows)
+    if texts and not pretrained:
+        auto |= _with_texts(n_rows)
     first = _auto(params["sft_epochs"], auto["sft_epochs"])
     auto = {"align_epochs": max(1, round(first / 3))} | auto
     chosen = {name: _auto(params[name], default) for name, default in auto.items()}

@@ -367,6 +367,7 @@ def _reasons(params, plan, has_text, scale_scores):
     n_rows += 0 if plan.held_out_given else plan.n_held_out
     of_rows = f"{kind}, {plan.n_train} training rows"
     few = "fewer" if plan.n_train < FEW_ROWS else "no fewer"
+    texts = f"{'' if has_text else 'no '}text columns"
     judged = "least CRPS on held-out rows"
     if plan.n_held_out < MIN_ROWS_TO_CALIBRATE:
         judged = f"fewer than {MIN_ROWS_TO_CALIBRATE} held-out rows, which say little"
@@ -376,11 +377,11 @@ def _reasons(params, plan, has_text, scale_scores):
         "max_text_tokens": f"{kind}; sentences that TF-IDF reads are vectors alone",
         "estimates": f"{kind}, {n_rows} rows (trees from {MIN_ROWS_FOR_TREES}, "
         f"kernel on at most {MOST_ROWS_FOR_KERNEL}; none of texts beyond {MANY_ROWS})",
-        "dropout": f"{kind}, {n_rows} rows, {'' if has_text else 'no '}text columns",
+        "dropout": f"{kind}, {n_rows} rows, {texts}",
         "validation_fraction": f"{kind}, {n_rows} rows (fresh: none below {FRESH_MIN_ROWS})",
-        "batch_size": f"{kind}, {few} than {FEW_ROWS} training rows",
+        "batch_size": f"{kind}, {few} than {FEW_ROWS} training rows, {texts}",
         "weight_decay": of_rows,
-        "sft_epochs": of_rows,
+        "sft_epochs": f"{of_rows}, {texts}",
         "align_epochs": of_rows if plan.pretrained else "a third of the first stage's",
         "sft_learning_rate": of_rows,
         "align_learning_rate": of_rows,
@@ -388,8 +389,8 @@ def _reasons(params, plan, has_text, scale_scores):
         f"weights, texts on a CPU: {FEW_AT_ONCE}",
         "max_grad_norm": "ten times the median of the last hundred steps",
         "warmup": "no warm-up with 'constant'",
-        "n_iter_no_change": f"{kind}, {'' if has_text else 'no '}text columns; what a second stage "
-        "brings fresh ones, it brings at once",
+        "n_iter_no_change": f"{kind}, {texts}; what a second stage brings fresh ones, it brings at "
+        "once",
         "decoding": "the mean, or the median where held-out rows distrust it",
         "temperature_scaling": judged,
         "estimate_weight": judged if plan.reading.estimates else "no estimates",
@@ -421,6 +422,10 @@ SHOWN_AS = {
     "max_text_tokens": ("max_text_tokens", "vector_texts"),
     "temperature_scaling": ("temperature",),
     "dtype": ("training", "prediction"),
+    "n_iter_no_change": (
+        *("sft_n_iter_no_change", "align_n_iter_no_change"),
+        *("sft_least_gain", "align_least_gain"),
+    ),
     **{
         name: (f"sft_{name}", f"align_{name}")
         for name in (
@@ -429,7 +434,6 @@ SHOWN_AS = {
             "micro_batch_size",
             "max_grad_norm",
             "warmup",
-            "n_iter_no_change",
         )
     },
 }

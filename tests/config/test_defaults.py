@@ -72,6 +72,25 @@ def test_fresh_weights_have_less_patience_with_texts():
     assert patience(False, n_iter_no_change=7) == [(7, 0), (7, 0)]
 
 
+@pytest.mark.parametrize(
+    ("n_rows", "epochs", "batch"),
+    [(1, 20, 16), (300, 20, 16), (640, 15, 16), (1000, 10, 16), (1499, 8, 16), (1500, 8, 32),
+     (4999, 8, 32)],
+)  # fmt: skip
+def test_texts_are_seen_10_000_rows_long_in_small_batches(n_rows, epochs, batch):
+    def stage(pretrained=False, n_rows=n_rows, texts=True, **params):
+        params = flat(LLMRegressor(**params).get_params(deep=False), RowSerializer(), None)
+        sft, align = stage_settings(params, n_rows, pretrained, texts=texts)
+        assert sft["batch_size"] == align["batch_size"]
+        return sft["epochs"], align["epochs"], sft["batch_size"]
+
+    assert stage() == (epochs, round(epochs / 3), batch)
+    assert stage(sft_epochs=7, batch_size=5) == (7, 2, 5)
+    for others in ({"pretrained": True}, {"n_rows": 5000}):
+        assert stage(**others) == stage(**others, texts=False)
+    assert stage(texts=False)[2] == 2 * batch
+
+
 @pytest.mark.parametrize(("n_rows", "steps"), [(16_000, None), (20_000, 94), (98_000, 154)])
 def test_a_second_stage_of_long_epochs_is_validated_ten_times(n_rows, steps):
     sft, align = _settings(n_rows)

@@ -210,7 +210,8 @@ def test_a_plan_reads_as_a_table_with_reasons(rows):
     lines = repr(plan).splitlines()
     assert len(lines) == len(plan.rows())
     batch = next(line for line in lines if line.startswith("sft_batch_size"))
-    said = "sft_batch_size 32 fresh weights, fewer than 1500 training rows"
+    said = "sft_batch_size 32 fresh weights, fewer than 1500 training rows, no text columns"
     assert " ".join(batch.split()) == said
+    assert plan.why["sft_least_gain"] == plan.why["sft_n_iter_no_change"]
     page = plan._repr_html_()
     assert page.count("<tr>") == 1 + len(lines) and "<td>sft_batch_size</td><td>32</td>" in page

@@ -107,6 +107,7 @@ def test_a_training_rows_own_target_has_no_part_in_its_estimate(kind):
         assert after[row] == before[row]
         assert (after != before).sum() > len(y) / 2
 
+
 @pytest.mark.parametrize("texts", [False, True])
 @pytest.mark.parametrize("noise", [0.05, 20.0])
 def test_the_penalty_is_that_of_the_least_leave_one_out_error(texts, noise):
