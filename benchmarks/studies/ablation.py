@@ -29,7 +29,7 @@ from benchmarks.suite.measure import figures
 from benchmarks.suite.tables import find_tables, load_table, split_table
 from llmreg import DigitCodec, GridCodec, LLMRegressor, RowSerializer, SoftCE
 from llmreg.config import defaults, plan
-from llmreg.estimates import kernel_ridge, likeness, row_features
+from llmreg.estimates import boosted_trees, kernel_ridge, likeness, row_features
 from llmreg.numbers import calibration
 from llmreg.prompts import cell_encoder, tiny_tokenizer
 from llmreg.prompts.cell_encoder import NumberEmbedding
@@ -103,6 +103,8 @@ CONSTANTS = {
     "relevance": (kernel_ridge, "relevance"),
     "counts": (kernel_ridge, "COUNTS"),
     "least_gain": (defaults, "LEAST_GAIN_WITH_TEXTS"),
+    "with_texts": (defaults, "_with_texts"),
+    "few_trees": (boosted_trees, "FEW"),
     "prior_deviation": (calibration, "PRIOR_DEVIATION"),
     "tokenizer": (tiny_tokenizer, "train_tokenizer"),
 }
@@ -121,6 +123,7 @@ VARIANTS = {
     "full ramps": {"embedding": FullRamps},
     "periodic": {"embedding": Periodic},
     "jitter": {"embedding": Jittered},
+    "255 bins": {"few_trees": boosted_trees.FEW | {"max_bins": 255}},
     "no hidden cells": {"dropout": 0.0},
     "one cell in five hidden": {"dropout": 0.2},
     "quantile codec": {"codec": DigitCodec(scale="quantile")},
@@ -133,6 +136,7 @@ VARIANTS = {
     "patience 4": {"patience": 4, "patience_texts": 4},
     "patience 10": {"patience": 10, "patience_texts": 10},
     "any gain": {"least_gain": 0.0},
+    "long cycle": {"with_texts": lambda n_rows: {}},  # of the learning rate
     "20 epochs": {"sft_epochs": 20},
     "20 epochs, patience 4": {"sft_epochs": 20, "patience": 4},
     # Of tables with texts.

@@ -87,10 +87,11 @@ def arguments():
 
 def compare(name, split, args, lines):
     """Lines of one split of one table, of the fits that are not among those that are there."""
-    part = split_table(load_table(name), split, args.max_rows)
+    table = load_table(name)
+    part = split_table(table, split, args.max_rows)
     pretrained = args.model != "tiny"
     n_train = len(part.y) - round(auto_validation("auto", len(part.y)) * len(part.y))
-    epochs = args.epochs or default_epochs(n_train, pretrained)
+    epochs = args.epochs or default_epochs(n_train, pretrained, bool(table.text))
     model = {"model": PretrainedModel(real_model(args.model))} if pretrained else {}
     if args.depth is not None:
         model["adapters"] = Adapters(depth=args.depth)
@@ -129,10 +130,10 @@ def _figures(fitted, part):
     return line
 
 
-def default_epochs(n_train, pretrained=False):
-    """Epochs of the first stage, on so many rows to train on."""
+def default_epochs(n_train, pretrained=False, texts=False):
+    """Epochs of the first stage, on so many rows to train on, with or without text."""
     params = flat(LLMRegressor().get_params(deep=False), RowSerializer(), codec=None)
-    return stage_settings(params, n_train, pretrained)[0]["epochs"]
+    return stage_settings(params, n_train, pretrained, texts=texts)[0]["epochs"]
 
 
 def _timed_fit(model, method, epochs, limit, split, part):

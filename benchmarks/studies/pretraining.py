@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from benchmarks.studies.ablation import held_back
 from benchmarks.studies.equal_time import default_epochs
 from benchmarks.studies.synthetic_tables import draw_table
-from benchmarks.suite.tables import find_tables
+from benchmarks.suite.tables import find_tables, load_table
 from llmreg import LLMRegressor
 from llmreg.lm import building
 from llmreg.lm.backbone import NumberLM
@@ -134,7 +134,8 @@ def compare(shared, args):
 
 def _fit(name, max_rows, weights, share):
     X, X_held, y, y_held = held_back(name, 100, max_rows)
-    epochs = max(1, round(share * default_epochs(round(0.85 * len(y)))))
+    texts = bool(load_table(name).text)
+    epochs = max(1, round(share * default_epochs(round(0.85 * len(y)), texts=texts)))
     model = LLMRegressor(sft_epochs=epochs, random_state=100)
     start = time.perf_counter()
     with starting_from(weights):

@@ -16,6 +16,8 @@ from sklearn.datasets import make_friedman1
 
 from benchmarks.studies import ablation, equal_time
 from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer, SoftCE
+from llmreg.config.defaults import stage_settings
+from llmreg.config.plan import flat
 
 ROOT = Path(__file__).parents[2]
 
@@ -124,12 +126,14 @@ def test_equal_time_fills_the_time_however_noisy_short_fits_are(seconds, epochs)
     assert equal_time._filling(20.0, (2, 8), lambda epochs: (None, next(taken))) == epochs
 
 
+@pytest.mark.parametrize("texts", [False, True])
 @pytest.mark.parametrize(("name", "pretrained"), [("tiny", False), ("pretrained_folder", True)])
-def test_equal_time_knows_how_long_a_first_stage_is(name, pretrained, table, request):
+def test_equal_time_knows_how_long_a_first_stage_is(name, pretrained, texts, table, request):
     model = name if name == "tiny" else request.getfixturevalue(name)
     fitted = LLMRegressor(model, align_epochs=0, validation_fraction=None)
-    epochs = equal_time.default_epochs(len(table.y), pretrained)
-    rows = RowSerializer().fit(table.X).serialize(table.X)
+    epochs = equal_time.default_epochs(len(table.y), pretrained, texts)
+    X = table.X if texts else table.X.drop(columns="words")
+    rows = RowSerializer().fit(X).serialize(X)
     plan = plan_of(fitted, rows, DigitCodec().fit(table.y), (SoftCE(), GRPO()))
     assert plan.stages[0][1].epochs == epochs
 
@@ -194,3 +198,25 @@ def test_variants_of_texts_are_what_their_names_say(variant, unscaled, alike):
         molecule, other = np.split(block, sizes[:1])
         if block.any():
             assert bool(molecule.max() == other.max()) is alike
+
+
+@pytest.mark.parametrize(
+    ("variant", "epochs", "batch"), [("default", 20, 16), ("long cycle", 40, 32)]
+)
+def test_variants_of_training_are_what_their_names_say(variant, epochs, batch):
+    settings = dict(ablation.VARIANTS[variant])
+    params = flat(LLMRegressor().get_params(deep=False), RowSerializer(), None)
+    with ExitStack() as patches:
+        for constant in ablation.CONSTANTS.keys() & settings.keys():
+            place = ablation.CONSTANTS[constant]
+            patches.enter_context(patch.object(*place, settings.pop(constant)))
+        sft, _ = stage_settings(params, 300, False, texts=True)
+    assert (sft["epochs"], sft["batch_size"]) == (epochs, batch)
+
+
+@pytest.mark.parametrize(("variant", "bins"), [("default", 63), ("255 bins", 255)])
+def test_variants_of_trees_are_what_their_names_say(variant, bins):
+    X, y = make_friedman1(600, 5, random_state=0)
+    trees = _estimates_of(variant, pd.DataFrame(X), y).regressors_["boosted"]
+    edges = np.unique(trees.threshold_[trees.feature_ == 1])
+    assert bins // 4 < len(edges) < bins
