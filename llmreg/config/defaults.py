@@ -20,7 +20,7 @@ FRESH_MIN_ROWS = 200
 MIN_ROWS_FOR_TREES = 100
 MANY_ROWS = 16_000  # beyond: fewer epochs, which are long
 FEW_ROWS = 1500  # below: smaller steps and batches, more rows set aside
-MOST_ROWS_IN_SHORT = 5000  # with texts, that are trained on in smaller batches and fewer epochs
+MANY_ROWS_WITH_TEXTS = 5000  # from here on they are trained on as tables without
 
 # Adapters on the upper half of a pretrained model's blocks: steps of half the time.
 PRETRAINED_DEPTH = 0.5
@@ -88,7 +88,7 @@ def _with_texts(n_rows):
     """What is other for fresh weights with texts: twice the steps in an epoch, and so few epochs
     that the learning rate comes down before words are learnt by heart
     (docs/appendix/ablations.md)."""
-    if n_rows >= MOST_ROWS_IN_SHORT:
+    if n_rows >= MANY_ROWS_WITH_TEXTS:
         return {}
     epochs = int(np.clip(10_000 // n_rows, 8, 20))
     return {"batch_size": 16 if n_rows < FEW_ROWS else 32, "sft_epochs": epochs}

@@ -24,7 +24,7 @@ __all__ = ["KINDS", "RowEstimates"]
 KINDS = ("linear", "kernel", "boosted")
 PENALTIES = np.logspace(-2, 3, 6)
 MOST_ROWS_TO_CHOOSE = 3000  # the penalty is chosen on so many
-LEAST_WEIGHT = 1e-6  # of the mean: rows of less leave errors that are 0 in 0
+LIGHTEST = 1e-6  # of the mean: rows of less leave errors that are 0 in 0
 N_FOLDS, FEWER_FOLDS, COARSE_FOLDS = 5, 3, 4
 MANY_ROWS = 20_000  # beyond which fewer folds leave enough of them to fit on
 DIGITS = 6  # after the point; the others depend on how many threads the computer has
@@ -151,7 +151,7 @@ class RowEstimates(BaseEstimator):
         if len(z) < 2:
             return Ridge()
         some = np.random.RandomState(self.random_state).permutation(len(z))[:MOST_ROWS_TO_CHOOSE]
-        some_weight = np.maximum(weight[some], LEAST_WEIGHT)
+        some_weight = np.maximum(weight[some], LIGHTEST)
         return Ridge(RidgeCV(PENALTIES).fit(design[some], z[some], some_weight).alpha_)
 
     def _held_out(self, regressor, design, z, weight, n_folds=None):
