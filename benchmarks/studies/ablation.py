@@ -14,7 +14,7 @@ processor's, all threads together (one, if OMP_NUM_THREADS=1).
 
 import argparse
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -186,15 +186,22 @@ def held_back(name, split, max_rows):
     return train_test_split(part.X, part.y, test_size=0.2, random_state=split)
 
 
-def one(name, split, variant, max_rows, common):
-    """A line: one fit on four fifths of the training rows, judged on the last fifth of them."""
-    X, X_held, y, y_held = held_back(name, split, max_rows)
-    settings = VARIANTS[variant] | common
+@contextmanager
+def in_place(variant):
+    """Within this context the package has a variant's constants; gives its parameters."""
+    settings = dict(VARIANTS[variant])
     with ExitStack() as patches:
         for constant in CONSTANTS.keys() & settings.keys():
             patches.enter_context(patch.object(*CONSTANTS[constant], settings.pop(constant)))
+        yield settings
+
+
+def one(name, split, variant, max_rows, common):
+    """A line: one fit on four fifths of the training rows, judged on the last fifth of them."""
+    X, X_held, y, y_held = held_back(name, split, max_rows)
+    with in_place(variant) as settings:
         start = time.process_time()
-        model = LLMRegressor(**settings, random_state=split).fit(X, y)
+        model = LLMRegressor(**(settings | common), random_state=split).fit(X, y)
         seconds = time.process_time() - start
         found = figures(y_held, model.predict_distribution(X_held))
     return {

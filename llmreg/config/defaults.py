@@ -32,9 +32,7 @@ ADAPTER_RATES, WHOLE_RATES = (1e-3, 1e-3), (2e-4, 5e-5)
 # little from a second stage, and where they gain they do so at once
 # (docs/appendix/second_stage.md): it must not cost much to see.
 PATIENCE, PATIENCE_WITH_TEXTS, SHORT_PATIENCE = 10, 4, 1
-LEAST_GAIN_WITH_TEXTS = (
-    0.01  # of the error, where few rows have texts: less does not count as better
-)
+LEAST_GAIN_WITH_TEXTS = 0.01  # of the error, by which a validation with few texts is better
 # A second stage of few, long epochs is validated so often, or it could not end early.
 LONG_EPOCHS, VALIDATIONS = 3, 10
 
@@ -119,12 +117,12 @@ def stage_settings(params, n_rows, pretrained, alone=False, texts=False, uneven=
     """
     adapted = params["adapters"] is not None
     auto = _pretrained(n_rows, adapted, alone) if pretrained else _fresh(n_rows)
-    if texts and not pretrained:
-        auto |= _with_texts(n_rows)
+    texts = texts and not pretrained  # which pretrained weights can read
+    auto |= _with_texts(n_rows) if texts else {}
     first = _auto(params["sft_epochs"], auto["sft_epochs"])
     auto = {"align_epochs": max(1, round(first / 3))} | auto
     chosen = {name: _auto(params[name], default) for name, default in auto.items()}
-    short, asked = texts and n_rows < FEW_ROWS and not pretrained, params["n_iter_no_change"]
+    short, asked = texts and n_rows < FEW_ROWS, params["n_iter_no_change"]
     common = dict(
         batch_size=chosen["batch_size"],
         weight_decay=chosen["weight_decay"],

@@ -3,10 +3,8 @@
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -166,11 +164,7 @@ def test_variants_of_the_estimates_are_what_their_names_say(variant, kinds, alik
 
 
 def _estimates_of(variant, X, y):
-    settings = dict(ablation.VARIANTS[variant])
-    with ExitStack() as patches:
-        for constant in ablation.CONSTANTS.keys() & settings.keys():
-            place = ablation.CONSTANTS[constant]
-            patches.enter_context(patch.object(*place, settings.pop(constant)))
+    with ablation.in_place(variant) as settings:
         model = LLMRegressor(**settings, sft_epochs=1, align_epochs=1, random_state=0)
         return model.fit(X, y).fitted_.prompts.estimates
 
@@ -204,12 +198,8 @@ def test_variants_of_texts_are_what_their_names_say(variant, unscaled, alike):
     ("variant", "epochs", "batch"), [("default", 20, 16), ("long cycle", 40, 32)]
 )
 def test_variants_of_training_are_what_their_names_say(variant, epochs, batch):
-    settings = dict(ablation.VARIANTS[variant])
     params = flat(LLMRegressor().get_params(deep=False), RowSerializer(), None)
-    with ExitStack() as patches:
-        for constant in ablation.CONSTANTS.keys() & settings.keys():
-            place = ablation.CONSTANTS[constant]
-            patches.enter_context(patch.object(*place, settings.pop(constant)))
+    with ablation.in_place(variant):
         sft, _ = stage_settings(params, 300, False, texts=True)
     assert (sft["epochs"], sft["batch_size"]) == (epochs, batch)
 
