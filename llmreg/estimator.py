@@ -67,11 +67,12 @@ class LLMRegressor(
     ----------
     model : str, PretrainedModel, transformers.PretrainedConfig or (model, tokenizer), \
             default="tiny"
-        "tiny": a small Llama with fresh weights; no download. A transformers
-        configuration: a model of that shape from fresh weights. Any other string: a Hugging Face
-        hub id or a local folder, tuned through adapters. A pair of a loaded causal language model
-        and its tokenizer is tuned likewise, as a copy; what is saved holds all of its weights.
-        :class:`PretrainedModel` says more: revision, token, chat template.
+        "tiny": a small Llama with fresh weights, of two layers, or one where fewer than 1,000
+        training rows have texts; no download. A transformers configuration: a model of that shape
+        from fresh weights. Any other string: a Hugging Face hub id or a local folder, tuned through
+        adapters. A pair of a loaded causal language model and its tokenizer is tuned likewise, as a
+        copy; what is saved holds all of its weights. :class:`PretrainedModel` says more: revision,
+        token, chat template.
     fit_method : str or Method, default="grpo"
         "ce", "soft_ce": stage "sft" alone. "raft", "remax", "grpo": stage "sft" with
         ``sft_method``, then stage "align" with this. :func:`llmreg.fit_methods` lists them. An

@@ -105,7 +105,7 @@ def fit_model(
 
             # 6. Prompts for a language model, be it fresh or pretrained.
             if pretrained is None:
-                base = fresh_base(params["model"], plan.reading, rows, codec)
+                base = fresh_base(params["model"], plan, rows, codec)
             else:
                 base = pretrained_base(pretrained, codec, computing.formats("training")[0])
             prompts, encoded = fit_prompts(plan, base, rows, codec)

@@ -226,7 +226,7 @@ def problem():
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             plan = plan_of(estimator, rows, codec)
-            base = fresh_base("tiny", plan.reading, rows, codec)
+            base = fresh_base("tiny", plan, rows, codec)
             prompts, encoded = fit_prompts(plan, base, rows, codec)
             model = build_model(plan, base, prompts, encoded, codec)
         data = TrainingData(encoded, (y - y.mean()) / y.std(), codec.leaf_of(y), np.ones(n_rows))

@@ -105,6 +105,7 @@ CONSTANTS = {
     "least_gain": (defaults, "LEAST_GAIN_WITH_TEXTS"),
     "with_texts": (defaults, "_with_texts"),
     "few_trees": (boosted_trees, "FEW"),
+    "layers": (plan, "auto_layers"),
     "prior_deviation": (calibration, "PRIOR_DEVIATION"),
     "tokenizer": (tiny_tokenizer, "train_tokenizer"),
 }
@@ -124,6 +125,7 @@ VARIANTS = {
     "periodic": {"embedding": Periodic},
     "jitter": {"embedding": Jittered},
     "255 bins": {"few_trees": boosted_trees.FEW | {"max_bins": 255}},
+    "small steps": {"few_trees": boosted_trees.FEW | {"max_iter": 200, "learning_rate": 0.05}},
     "no hidden cells": {"dropout": 0.0},
     "one cell in five hidden": {"dropout": 0.2},
     "quantile codec": {"codec": DigitCodec(scale="quantile")},
@@ -137,6 +139,7 @@ VARIANTS = {
     "patience 10": {"patience": 10, "patience_texts": 10},
     "any gain": {"least_gain": 0.0},
     "long cycle": {"with_texts": lambda n_rows: {}},  # of the learning rate
+    "two layers": {"layers": lambda *asked: 2},
     "20 epochs": {"sft_epochs": 20},
     "20 epochs, patience 4": {"sft_epochs": 20, "patience": 4},
     # Of tables with texts.

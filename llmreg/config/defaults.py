@@ -9,8 +9,8 @@ from llmreg.estimates.kernel_ridge import MOST_ROWS as MOST_ROWS_FOR_KERNEL
 from llmreg.tables.words import MANY, n_words, typical
 
 __all__ = [
-    "auto_adapters", "auto_dropout", "auto_estimates", "auto_text_tokens", "auto_validation",
-    "estimate_dropout", "long_texts", "stage_settings",
+    "auto_adapters", "auto_dropout", "auto_estimates", "auto_layers", "auto_text_tokens",
+    "auto_validation", "estimate_dropout", "long_texts", "stage_settings",
 ]  # fmt: skip
 
 MIN_ROWS_TO_VALIDATE = 20
@@ -20,6 +20,7 @@ FRESH_MIN_ROWS = 200
 MIN_ROWS_FOR_TREES = 100
 MANY_ROWS = 16_000  # beyond: fewer epochs, which are long
 FEW_ROWS = 1500  # below: smaller steps and batches, more rows set aside
+ROWS_FOR_TWO_LAYERS = 1000  # with texts; of more rows a second layer learns something further
 MANY_ROWS_WITH_TEXTS = 5000  # from here on they are trained on as tables without
 
 # Adapters on the upper half of a pretrained model's blocks: steps of half the time.
@@ -176,6 +177,13 @@ def auto_estimates(estimates, n_rows, pretrained, texts=False):
     linear = ("linear",) if n_rows > MOST_ROWS_FOR_KERNEL else ()
     kernel = () if texts and n_rows > MANY_ROWS else ("kernel",)
     return (*linear, *kernel, "boosted")
+
+
+def auto_layers(n_rows, estimates, texts=False):
+    """Layers of the model "tiny": one where few rows have ``texts`` and what cells mean together is
+    told by estimates. It learns as much as two, in 0.6 of the time
+    (docs/appendix/ablations.md)."""
+    return 1 if n_rows < ROWS_FOR_TWO_LAYERS and texts and estimates else 2
 
 
 def auto_adapters(adapters, pretrained):

@@ -15,9 +15,11 @@ from llmreg.config.defaults import (
     MIN_ROWS_FOR_TREES,
     MIN_ROWS_TO_CALIBRATE,
     MOST_ROWS_FOR_KERNEL,
+    ROWS_FOR_TWO_LAYERS,
     auto_adapters,
     auto_dropout,
     auto_estimates,
+    auto_layers,
     auto_text_tokens,
     auto_validation,
     estimate_dropout,
@@ -117,6 +119,8 @@ class Plan:
         Whether the latter are rows of their own (``X_val``), and come last.
     reading : Reading
     computing : Computing
+    n_layers : int or None
+        Of the model "tiny"; None: another model has as many as it has.
     adapters : Adapters, peft.PeftConfig or None
         Rank or kind of the adapters; None: all weights train.
     n_estimators : int
@@ -148,6 +152,7 @@ class Plan:
     why: dict = field(compare=False)
     answer_mass: float | None = None
     held_out_given: bool = False
+    n_layers: int | None = None
 
     @property
     def pretrained(self):
@@ -193,9 +198,9 @@ class Plan:
         """The plan of a fit that goes on from another one, which settled what is read and how."""
         settled = dict(
             weights=earlier.weights, codec_scale=earlier.codec_scale, reading=earlier.reading,
-            n_estimators=n_estimators, answer_mass=earlier.answer_mass,
+            n_estimators=n_estimators, answer_mass=earlier.answer_mass, n_layers=earlier.n_layers,
         )  # fmt: skip
-        names = {"codec_scale", *(one.name for one in fields(Reading))}
+        names = {"codec_scale", "n_layers", *(one.name for one in fields(Reading))}
         why = {name: reason for name, reason in self.why.items() if name not in names}
         return replace(self, **settled, why=why | dict.fromkeys(names, "settled by the first fit"))
 
@@ -277,6 +282,7 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
         if field.kind == "text"
     )
     uneven = spelled and computing.device == "cpu"
+    tiny = isinstance(params["model"], str) and params["model"] == "tiny"
     settings = stage_settings(
         params, n_train, pretrained, alone=methods[1] is None, texts=has_text, uneven=uneven
     )
@@ -292,6 +298,7 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
         adapters=auto_adapters(params["adapters"], pretrained),
         n_estimators=params["n_estimators"], methods=methods, stages=tuple(stages),
         predicting=_predicting(params, methods), seed=seed, why={},
+        n_layers=auto_layers(n_train, reading.estimates, has_text) if tiny else None,
     )  # fmt: skip
     found.why.update(_reasons(params, found, has_text, scale_scores))
     return found
@@ -410,6 +417,10 @@ def _reasons(params, plan, has_text, scale_scores):
         and getattr(params["adapters"], "depth", "auto") == "auto"
     ):
         shown["adapters"] = f"depth: {kind}"
+    if plan.n_layers is not None:
+        fewer = "fewer" if plan.n_train < ROWS_FOR_TWO_LAYERS else "no fewer"
+        estimates = "estimates" if plan.reading.estimates else "no estimates"
+        shown["n_layers"] = f"{fewer} than {ROWS_FOR_TWO_LAYERS} rows, {texts}, {estimates}"
     if scale_scores:
         scores = ", ".join(f"{scale} {score:.4g}" for scale, score in scale_scores.items())
         shown["codec_scale"] = f"held-out rows (the smaller the better): {scores}"

@@ -54,7 +54,9 @@ def leave_one_out(kernel, z, weight, penalties):
     Rifkin & Lippert 2007, "Notes on regularized least squares".
     """
     root = np.sqrt(weight)
-    values, vectors = linalg.eigh(kernel * np.outer(root, root))
+    # Not scipy's, which has threads of its own: they and those of the products below would wait
+    # for one another.
+    values, vectors = np.linalg.eigh(kernel * np.outer(root, root))
     values = np.maximum(values, 0.0)  # but for rounding, a kernel has no negative ones
     projected = vectors.T @ (root * z)
     shares = 1 / (values + penalties[:, None])  # (m, n)

@@ -72,7 +72,7 @@ class VirtualFit:
                 estimates = RowEstimates(self.plan.reading.estimates, codec, *moments, 0)
                 rows = estimates.fit_extend(rows, table.y, table.weight)
             if pretrained is None:
-                base = fresh_base(params["model"], self.plan.reading, rows, codec)
+                base = fresh_base(params["model"], self.plan, rows, codec)
             else:
                 base = pretrained_base(_without_weights(pretrained, dtype), codec, dtype)
             prompts, self.encoded = fit_prompts(self.plan, base, rows, codec)

@@ -33,7 +33,7 @@ class Processes:
         """Sum of a CPU tensor over all processes."""
         return tensor
 
-    def sum_gradients(self, parameters):
+    def sum_gradients(self, model):
         """Replace each gradient by its sum over all processes."""
 
     def agree(self, value):
@@ -75,10 +75,10 @@ class _Launched(Processes):
 
         return reduce(tensor.to(self.state.device), "sum").cpu()
 
-    def sum_gradients(self, parameters):
+    def sum_gradients(self, model):
         from torch.distributed.tensor import DTensor
 
-        for p in parameters:
+        for p in model.trainable().values():
             if p.grad is None:  # not part of this loss, in any process
                 continue
             if isinstance(p, DTensor):

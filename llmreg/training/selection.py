@@ -74,8 +74,8 @@ class BestWeights:
             return False
         if self.squares is not None:
             worse = squares - self.squares
-            # Harmful: worse than chance explains, by one standard error, each time.
-            self.harmful &= bool(worse.mean() > worse.std() / np.sqrt(len(worse)))
+            # Harmful: worse than chance explains, by two standard errors, each time.
+            self.harmful &= bool(worse.mean() > 2 * worse.std() / np.sqrt(len(worse)))
         if self.squares is None or worse.mean() < 0:
             self.squares, self.weights = squares, self.model.snapshot()
             self.place = place
@@ -111,7 +111,7 @@ class RunningMean:
 
     def __init__(self, model, average=True):
         self.model, self.average = model, average
-        self.weights = model.snapshot()
+        self.trained, self.weights = model.trainable(), model.snapshot()
         self.steps = 0
 
     def state(self):
@@ -130,8 +130,8 @@ class RunningMean:
         self.steps += 1
         # 1 at first: forgets the start.
         share = (self.POWER + 1) / (self.steps + self.POWER) if self.average else 1.0
-        current = self.model.trainable()
-        torch._foreach_lerp_(list(self.weights.values()), list(current.values()), share)
+        current = list(self.trained.values())
+        torch._foreach_lerp_(list(self.weights.values()), current, share)
 
     @contextlib.contextmanager
     def in_place(self):

@@ -158,7 +158,7 @@ class BatchGradients:
             for name, values in {"loss": loss, **metrics}.items():
                 value = (targets.weight * values.detach()).sum().cpu().double()
                 sums[name] = sums.get(name, 0.0) + value
-        self.processes.sum_gradients(self.model.trainable().values())
+        self.processes.sum_gradients(self.model)
         means = self.processes.sum(torch.stack(list(sums.values()))) / len(rows)
         return dict(zip(sums, means.tolist(), strict=True))
 

@@ -16,6 +16,7 @@ from benchmarks.studies import ablation, equal_time
 from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer, SoftCE
 from llmreg.config.defaults import stage_settings
 from llmreg.config.plan import flat
+from llmreg.estimates.boosted_trees import tree_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -210,3 +211,17 @@ def test_variants_of_trees_are_what_their_names_say(variant, bins):
     trees = _estimates_of(variant, pd.DataFrame(X), y).regressors_["boosted"]
     edges = np.unique(trees.threshold_[trees.feature_ == 1])
     assert bins // 4 < len(edges) < bins
+
+
+@pytest.mark.parametrize(("variant", "n_trees"), [("default", 130), ("small steps", 200)])
+def test_variants_of_the_trees_number_are_what_their_names_say(variant, n_trees):
+    with ablation.in_place(variant):
+        assert tree_settings(600)["max_iter"] == n_trees
+
+
+@pytest.mark.parametrize(("variant", "n_layers"), [("default", 1), ("two layers", 2)])
+def test_variants_of_the_shape_are_what_their_names_say(variant, n_layers):
+    X = pd.DataFrame({"name": [f"house {i} of a row" for i in range(40)]})
+    with ablation.in_place(variant) as settings:
+        model = LLMRegressor(**settings, sft_epochs=1, align_epochs=0, random_state=0)
+        assert model.fit(X, np.arange(40.0)).plan_.n_layers == n_layers

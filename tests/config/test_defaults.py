@@ -11,6 +11,7 @@ from llmreg.config.defaults import (
     MIN_ROWS_TO_VALIDATE,
     auto_dropout,
     auto_estimates,
+    auto_layers,
     auto_text_tokens,
     auto_validation,
     estimate_dropout,
@@ -278,6 +279,13 @@ def test_fresh_weights_read_trees_from_100_rows_on_and_pretrained_models_no_esti
     assert auto_estimates("auto", 16_001, False, texts=True) == ("linear", "boosted")
     assert auto_estimates("auto", 10**6, False) == ("linear", "kernel", "boosted")
     assert {auto_estimates("auto", n_rows, True) for n_rows in ROWS} == {()}
+
+
+def test_few_rows_with_texts_and_estimates_are_read_by_one_layer():
+    asked = list(itertools.product([1, 999, 1000, 10**6], [(), ("kernel", "boosted")], [0, 1]))
+    one = {case for case in asked if auto_layers(*case) == 1}
+    assert one == {(1, ("kernel", "boosted"), 1), (999, ("kernel", "boosted"), 1)}
+    assert {auto_layers(*case) for case in asked} == {1, 2}
 
 
 def test_with_more_rows_more_estimates_are_hidden_and_half_of_them_at_most():

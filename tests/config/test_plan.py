@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from plans import plan_of
 from sklearn.feature_extraction.text import HashingVectorizer
+from transformers import LlamaConfig
 
 from llmreg import (
     GRPO,
@@ -62,7 +63,7 @@ def test_what_was_left_to_the_plan_has_a_reason_and_what_was_asked_for_has_none(
         adapters=Adapters(depth=2),
     )  # fmt: skip
     plan = _plan(rows, (SoftCE(), GRPO()), **asked)
-    assert plan.why == {}
+    assert plan.why == {"n_layers": "fewer than 1000 rows, no text columns, no estimates"}
     found = {name: value for name, (value, _) in _by_name(plan).items()}
     expected = {
         "number_input": "text", "estimates": "", "dropout": "0.3", "sft_batch_size": "7",
@@ -93,6 +94,17 @@ def test_texts_that_nothing_would_read_are_refused(params, said):
     with pytest.raises(ValueError, match=f"max_text_tokens=0 .*{said}.*text_features=True or a"):
         _plan(none.serialize(X), serializer=none, **params)
     assert _plan(none.serialize(X), serializer=none).reading.max_text_tokens == 0
+
+
+def test_the_shape_of_the_tiny_model_is_planned_and_no_other_ones(rows):
+    X = pd.DataFrame({"a": [f"old house number {i}" for i in range(N_ROWS)]})
+    texts = RowSerializer(column_kinds={"a": "text"}).fit(X).serialize(X)
+    said = "fewer than 1000 rows, text columns, estimates"
+    assert _by_name(_plan(texts))["n_layers"] == ("1", said)
+    assert [_plan(texts, estimates=None).n_layers, _plan(rows).n_layers] == [2, 2]
+    for model in ("owner/name", LlamaConfig()):
+        plan = _plan(texts, model=model)
+        assert plan.n_layers is None and "n_layers" not in plan.why
 
 
 def test_fresh_weights_read_sentences_as_vectors_alone_unless_tokens_are_asked_for():
@@ -189,12 +201,14 @@ def test_a_fitted_estimator_shows_what_was_done(table, quick_fit):
 
 def test_a_warm_start_shows_what_the_first_fit_settled(table, quick_fit):
     model = quick_fit(table.X, table.y, fit_method="ce", warm_start=True, dropout=0.1)
-    model.set_params(dropout=0.5, number_input="text", sft_epochs=2)
+    n_layers = model.plan_.n_layers
+    model.set_params(dropout=0.5, number_input="text", sft_epochs=2, estimates=None)
     with pytest.warns(UserWarning, match="warm_start=True goes on"):
         model.fit(table.X, table.y)
     assert model.plan_.reading.dropout == 0.1 and model.plan_.reading.number_input == "value"
     assert model.plan_.stages[0][1].epochs == 2
-    assert model.plan_.why["dropout"] == "settled by the first fit"
+    assert model.plan_.n_layers == n_layers == model.model_.lm.config.num_hidden_layers == 1
+    assert model.plan_.why["dropout"] == model.plan_.why["n_layers"] == "settled by the first fit"
 
 
 def test_without_held_out_rows_nothing_is_said_to_be_chosen_by_them(rows):

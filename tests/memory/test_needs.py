@@ -78,7 +78,7 @@ def real_model(estimator, X):
         torch.manual_seed(0)
         known = as_pretrained(estimator.model)
         if known is None:
-            base = fresh_base(estimator.model, plan.reading, rows, codec)
+            base = fresh_base(estimator.model, plan, rows, codec)
         else:
             base = pretrained_base(known, codec)
         prompts, encoded = fit_prompts(plan, base, rows, codec)

@@ -21,7 +21,7 @@ def _fitted(model="tiny", positions=None, **params):
     rows = serializer.fit(X).serialize(X)
     plan = plan_of(LLMRegressor(model, serializer=serializer, **params), rows, CODEC)
     if model == "tiny":
-        base = fresh_base(model, plan.reading, rows, CODEC)
+        base = fresh_base(model, plan, rows, CODEC)
     else:
         base = pretrained_base(as_pretrained(model), CODEC)
     if positions is not None:

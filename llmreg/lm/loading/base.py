@@ -37,13 +37,13 @@ class Base:
         return AutoModelForCausalLM.from_config(self.config)
 
 
-def fresh_base(model, reading, rows, codec):
+def fresh_base(model, plan, rows, codec):
     """A base without weights.
 
     Parameters
     ----------
     model : "tiny" or transformers.PretrainedConfig
-    reading : llmreg.config.plan.Reading
+    plan : llmreg.config.plan.Plan
     rows : llmreg.tables.rows.SerializedRows
     codec : fitted codec
 
@@ -54,10 +54,11 @@ def fresh_base(model, reading, rows, codec):
     from llmreg.lm.tiny import tiny_config
     from llmreg.prompts.tiny_tokenizer import symbol_names, train_tokenizer
 
+    reading = plan.reading
     texts = token_texts(rows, reading.number_input, reading.max_text_tokens, reading.vector_texts)
     tokenizer = train_tokenizer(texts, symbols=codec.symbols)
     if model == "tiny":
-        config = tiny_config(len(tokenizer))
+        config = tiny_config(len(tokenizer), num_hidden_layers=plan.n_layers)
     else:
         config = copy.deepcopy(model)
         config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id

@@ -14,10 +14,10 @@ X = pd.DataFrame({"size": np.arange(30.0)})
 CODEC = DigitCodec(10, 2).fit(np.arange(30.0))
 
 
-def _fresh(model):
+def _fresh(model, X=X):
     rows = RowSerializer().fit(X).serialize(X)
     plan = plan_of(LLMRegressor(model), rows, CODEC)
-    return fresh_base(model, plan.reading, rows, CODEC)
+    return fresh_base(model, plan, rows, CODEC)
 
 
 def test_tiny_is_known_and_fresh_each_time():
@@ -29,6 +29,11 @@ def test_tiny_is_known_and_fresh_each_time():
     assert weights[0].shape == weights[1].shape and not torch.equal(*weights)
     spelled = base.tokenizer.convert_ids_to_tokens(base.symbol_ids.tolist())
     assert spelled == list(CODEC.symbols)
+
+
+def test_tiny_has_as_many_layers_as_are_planned():
+    words = pd.DataFrame({"says": [f"row number {i} of many" for i in range(30)]})
+    assert [_fresh("tiny", table).config.num_hidden_layers for table in (X, words)] == [2, 1]
 
 
 def test_a_configuration_keeps_its_shape_and_gets_the_vocabulary():
