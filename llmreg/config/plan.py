@@ -373,7 +373,7 @@ def _reasons(params, plan, has_text, scale_scores):
     n_rows, kind = plan.n_train, f"{plan.weights} weights"
     n_rows += 0 if plan.held_out_given else plan.n_held_out
     of_rows = f"{kind}, {plan.n_train} training rows"
-    few = "fewer" if plan.n_train < FEW_ROWS else "no fewer"
+    few = _fewer(plan.n_train, FEW_ROWS)
     texts = f"{'' if has_text else 'no '}text columns"
     judged = "least CRPS on held-out rows"
     if plan.n_held_out < MIN_ROWS_TO_CALIBRATE:
@@ -386,7 +386,7 @@ def _reasons(params, plan, has_text, scale_scores):
         f"kernel on at most {MOST_ROWS_FOR_KERNEL}; none of texts beyond {MANY_ROWS})",
         "dropout": f"{kind}, {n_rows} rows, {texts}",
         "validation_fraction": f"{kind}, {n_rows} rows (fresh: none below {FRESH_MIN_ROWS})",
-        "batch_size": f"{kind}, {few} than {FEW_ROWS} training rows, {texts}",
+        "batch_size": f"{kind}, {few} training rows, {texts}",
         "weight_decay": of_rows,
         "sft_epochs": f"{of_rows}, {texts}",
         "align_epochs": of_rows if plan.pretrained else "a third of the first stage's",
@@ -418,13 +418,17 @@ def _reasons(params, plan, has_text, scale_scores):
     ):
         shown["adapters"] = f"depth: {kind}"
     if plan.n_layers is not None:
-        fewer = "fewer" if plan.n_train < ROWS_FOR_TWO_LAYERS else "no fewer"
-        estimates = "estimates" if plan.reading.estimates else "no estimates"
-        shown["n_layers"] = f"{fewer} than {ROWS_FOR_TWO_LAYERS} rows, {texts}, {estimates}"
+        enough = _fewer(plan.n_train, ROWS_FOR_TWO_LAYERS)
+        estimates = f"{'' if plan.reading.estimates else 'no '}estimates"
+        shown["n_layers"] = f"{enough} training rows, {texts}, {estimates}"
     if scale_scores:
         scores = ", ".join(f"{scale} {score:.4g}" for scale, score in scale_scores.items())
         shown["codec_scale"] = f"held-out rows (the smaller the better): {scores}"
     return shown
+
+
+def _fewer(n_rows, bound):
+    return f"{'fewer' if n_rows < bound else 'no fewer'} than {bound}"
 
 
 # Parameters that appear in the plan under other names.

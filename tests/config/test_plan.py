@@ -63,7 +63,7 @@ def test_what_was_left_to_the_plan_has_a_reason_and_what_was_asked_for_has_none(
         adapters=Adapters(depth=2),
     )  # fmt: skip
     plan = _plan(rows, (SoftCE(), GRPO()), **asked)
-    assert plan.why == {"n_layers": "fewer than 1000 rows, no text columns, no estimates"}
+    assert plan.why == {"n_layers": "fewer than 1000 training rows, no text columns, no estimates"}
     found = {name: value for name, (value, _) in _by_name(plan).items()}
     expected = {
         "number_input": "text", "estimates": "", "dropout": "0.3", "sft_batch_size": "7",
@@ -99,7 +99,7 @@ def test_texts_that_nothing_would_read_are_refused(params, said):
 def test_the_shape_of_the_tiny_model_is_planned_and_no_other_ones(rows):
     X = pd.DataFrame({"a": [f"old house number {i}" for i in range(N_ROWS)]})
     texts = RowSerializer(column_kinds={"a": "text"}).fit(X).serialize(X)
-    said = "fewer than 1000 rows, text columns, estimates"
+    said = "fewer than 1000 training rows, text columns, estimates"
     assert _by_name(_plan(texts))["n_layers"] == ("1", said)
     assert [_plan(texts, estimates=None).n_layers, _plan(rows).n_layers] == [2, 2]
     for model in ("owner/name", LlamaConfig()):
