@@ -179,11 +179,13 @@ def auto_estimates(estimates, n_rows, pretrained, texts=False):
     return (*linear, *kernel, "boosted")
 
 
-def auto_layers(n_rows, estimates, texts=False):
+def auto_layers(n_rows, estimates, texts=False, both_ways=False):
     """Layers of the model "tiny": one where few rows have ``texts`` and what cells mean together is
     told by estimates. It learns as much as two, in 0.6 of the time
-    (docs/appendix/ablations.md)."""
-    return 1 if n_rows < ROWS_FOR_TWO_LAYERS and texts and estimates else 2
+    (docs/appendix/ablations.md). Tokens that see those after them tell of it to a second layer
+    alone, so prompts that are read ``both_ways`` need two."""
+    few = n_rows < ROWS_FOR_TWO_LAYERS
+    return 1 if few and texts and estimates and not both_ways else 2
 
 
 def auto_adapters(adapters, pretrained):

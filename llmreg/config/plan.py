@@ -298,7 +298,8 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
         adapters=auto_adapters(params["adapters"], pretrained),
         n_estimators=params["n_estimators"], methods=methods, stages=tuple(stages),
         predicting=_predicting(params, methods), seed=seed, why={},
-        n_layers=auto_layers(n_train, reading.estimates, has_text) if tiny else None,
+        n_layers=auto_layers(n_train, reading.estimates, has_text, _both_ways(methods))
+        if tiny else None,
     )  # fmt: skip
     found.why.update(_reasons(params, found, has_text, scale_scores))
     return found
@@ -420,11 +421,16 @@ def _reasons(params, plan, has_text, scale_scores):
     if plan.n_layers is not None:
         enough = _fewer(plan.n_train, ROWS_FOR_TWO_LAYERS)
         estimates = f"{'' if plan.reading.estimates else 'no '}estimates"
-        shown["n_layers"] = f"{enough} training rows, {texts}, {estimates}"
+        read = ", prompts read both ways" if _both_ways(plan.methods) else ""
+        shown["n_layers"] = f"{enough} training rows, {texts}, {estimates}{read}"
     if scale_scores:
         scores = ", ".join(f"{scale} {score:.4g}" for scale, score in scale_scores.items())
         shown["codec_scale"] = f"held-out rows (the smaller the better): {scores}"
     return shown
+
+
+def _both_ways(methods):
+    return any(method.bidirectional for method in methods if method is not None)
 
 
 def _fewer(n_rows, bound):

@@ -286,6 +286,7 @@ def test_few_rows_with_texts_and_estimates_are_read_by_one_layer():
     one = {case for case in asked if auto_layers(*case) == 1}
     assert one == {(1, ("kernel", "boosted"), 1), (999, ("kernel", "boosted"), 1)}
     assert {auto_layers(*case) for case in asked} == {1, 2}
+    assert {auto_layers(*case, both_ways=True) for case in asked} == {2}
 
 
 def test_with_more_rows_more_estimates_are_hidden_and_half_of_them_at_most():

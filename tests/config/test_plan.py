@@ -11,6 +11,7 @@ from transformers import LlamaConfig
 
 from llmreg import (
     GRPO,
+    RAFT,
     Adapters,
     Device,
     DigitCodec,
@@ -102,6 +103,9 @@ def test_the_shape_of_the_tiny_model_is_planned_and_no_other_ones(rows):
     said = "fewer than 1000 training rows, text columns, estimates"
     assert _by_name(_plan(texts))["n_layers"] == ("1", said)
     assert [_plan(texts, estimates=None).n_layers, _plan(rows).n_layers] == [2, 2]
+    # Of one layer the answer sees all tokens as they came in, whichever these have seen.
+    both_ways = _by_name(_plan(texts, (SoftCE(), RAFT(bidirectional=True))))
+    assert both_ways["n_layers"] == ("2", said + ", prompts read both ways")
     for model in ("owner/name", LlamaConfig()):
         plan = _plan(texts, model=model)
         assert plan.n_layers is None and "n_layers" not in plan.why
