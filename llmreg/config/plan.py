@@ -29,7 +29,7 @@ from llmreg.config.defaults import (
 from llmreg.config.device import as_device
 from llmreg.config.optimizer import as_optimizer
 from llmreg.config.pretrained_model import as_pretrained
-from llmreg.prompts.asking import instruction_for
+from llmreg.prompts.asking import both_ways, instruction_for
 from llmreg.prompts.token_texts import is_spelled
 
 __all__ = ["Computing", "Plan", "Predicting", "Reading", "StageSettings", "resolve"]
@@ -298,7 +298,7 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
         adapters=auto_adapters(params["adapters"], pretrained),
         n_estimators=params["n_estimators"], methods=methods, stages=tuple(stages),
         predicting=_predicting(params, methods), seed=seed, why={},
-        n_layers=auto_layers(n_train, reading.estimates, has_text, _both_ways(methods))
+        n_layers=auto_layers(n_train, reading.estimates, has_text, both_ways(methods))
         if tiny else None,
     )  # fmt: skip
     found.why.update(_reasons(params, found, has_text, scale_scores))
@@ -421,16 +421,12 @@ def _reasons(params, plan, has_text, scale_scores):
     if plan.n_layers is not None:
         enough = _fewer(plan.n_train, ROWS_FOR_TWO_LAYERS)
         estimates = f"{'' if plan.reading.estimates else 'no '}estimates"
-        read = ", prompts read both ways" if _both_ways(plan.methods) else ""
+        read = ", prompts read both ways" if both_ways(plan.methods) else ""
         shown["n_layers"] = f"{enough} training rows, {texts}, {estimates}{read}"
     if scale_scores:
         scores = ", ".join(f"{scale} {score:.4g}" for scale, score in scale_scores.items())
         shown["codec_scale"] = f"held-out rows (the smaller the better): {scores}"
     return shown
-
-
-def _both_ways(methods):
-    return any(method.bidirectional for method in methods if method is not None)
 
 
 def _fewer(n_rows, bound):

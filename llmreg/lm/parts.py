@@ -6,6 +6,8 @@ objects know; here are the torch modules that hold their weights, and what build
 
 from torch import nn
 
+from llmreg.prompts.asking import both_ways
+
 __all__ = ["PLACES", "HeadModule", "PartModule", "check_parts", "give_parts", "restore_parts"]
 
 
@@ -93,7 +95,7 @@ def give_parts(model, tokenizer, methods, mean=0.0, std=1.0):
     modules = _built(_recipes(model, methods, mean, std))
     for module in modules.values():
         module.part.start(module, model, tokenizer)
-    model.put_parts(modules, _both_ways(methods))
+    model.put_parts(modules, both_ways(methods))
 
 
 def check_parts(model, methods):
@@ -107,7 +109,7 @@ def check_parts(model, methods):
         If parts are missing, too many, or of another kind.
     """
     scale = next(((part.mean, part.std) for part in model.parts.values()), (0.0, 1.0))
-    wanted = _named(_recipes(model, methods, *scale), _both_ways(methods))
+    wanted = _named(_recipes(model, methods, *scale), both_ways(methods))
     found = {place: module.recipe for place, module in model.parts.items()}
     found = _named(found, model.bidirectional)
     if wanted != found:
@@ -150,10 +152,6 @@ def _recipes(model, methods, mean, std):
     scale = {"mean": float(mean), "std": float(std)}
     return {place: {"part": parts[place], "sizes": sizes, **scale} for place in PLACES
             if place in parts}  # fmt: skip
-
-
-def _both_ways(methods):
-    return any(method.bidirectional for method in methods if method is not None)
 
 
 def _named(recipes, bidirectional):

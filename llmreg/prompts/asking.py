@@ -1,8 +1,14 @@
-"""What a pretrained model is told to do, and the texts that its number may follow."""
+"""How a model is asked: in which directions it reads, what it is told to do if it is pretrained,
+and the texts that its number may follow."""
 
 import math
 
-__all__ = ["instruction_for", "prefills_for"]
+__all__ = ["both_ways", "instruction_for", "prefills_for"]
+
+
+def both_ways(methods):
+    """Whether tokens of prompts see those after them, too: one of the methods, or None, asks it."""
+    return any(method.bidirectional for method in methods if method is not None)
 
 
 def instruction_for(target, codec):

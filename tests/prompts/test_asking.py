@@ -4,8 +4,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmreg import DecimalCodec, DigitCodec, GridCodec, LLMRegressor, PretrainedModel, RowSerializer
-from llmreg.prompts.asking import instruction_for, prefills_for
+from llmreg import (
+    RAFT,
+    DecimalCodec,
+    DigitCodec,
+    GridCodec,
+    LLMRegressor,
+    PretrainedModel,
+    RowSerializer,
+    SoftCE,
+)
+from llmreg.prompts.asking import both_ways, instruction_for, prefills_for
+
+
+def test_prompts_are_read_both_ways_if_any_method_asks_for_it():
+    asked = RAFT(bidirectional=True)
+    assert both_ways((SoftCE(), asked)) and both_ways((asked, None))
+    assert not both_ways((SoftCE(), RAFT())) and not both_ways((SoftCE(), None))
 
 
 @pytest.mark.parametrize(
