@@ -243,7 +243,7 @@ CLASSES = {
         ),
         "methods": each(tuple, maybe(_method)), "seed": SEED, "why": each(dict, text),
         "stages": each(tuple, lambda pair: len(pair) == 2 and _method(pair[0])
-                       and a("StageSettings")(pair[1])), "n_layers": maybe(SMALL),
+                       and a("StageSettings")(pair[1])),
     }),
     "Reading": _class("llmreg.config.plan", {
         "text_features": lambda value: flag(value) or _transformer(value),
