@@ -29,7 +29,15 @@ from benchmarks.suite.measure import figures
 from benchmarks.suite.tables import find_tables, load_table, split_table
 from llmreg import DigitCodec, GridCodec, LLMRegressor, RowSerializer, SoftCE
 from llmreg.config import defaults, plan
-from llmreg.estimates import boosted_trees, kernel_ridge, likeness, row_features
+from llmreg.estimates import (
+    boosted_trees,
+    kernel_ridge,
+    likeness,
+    row_features,
+    scaling,
+    stacking,
+    written_numbers,
+)
 from llmreg.numbers import calibration
 from llmreg.prompts import cell_encoder, tiny_tokenizer
 from llmreg.prompts.cell_encoder import NumberEmbedding
@@ -106,6 +114,9 @@ CONSTANTS = {
     "with_texts": (defaults, "_with_texts"),
     "few_trees": (boosted_trees, "FEW"),
     "layers": (plan, "auto_layers"),
+    "ranks": (scaling, "ALIKE"),
+    "steepest": (stacking, "STEEPEST"),
+    "written": (written_numbers, "LEAST_SHARE"),
     "prior_deviation": (calibration, "PRIOR_DEVIATION"),
     "tokenizer": (tiny_tokenizer, "train_tokenizer"),
 }
@@ -140,6 +151,8 @@ VARIANTS = {
     "any gain": {"least_gain": 0.0},
     "long cycle": {"with_texts": lambda n_rows: {}},  # of the learning rate
     "two layers": {"layers": lambda *asked: 2},
+    "no ranks": {"ranks": -np.inf},
+    "estimates as wide in all rows": {"steepest": 0.0},
     "20 epochs": {"sft_epochs": 20},
     "20 epochs, patience 4": {"sft_epochs": 20, "patience": 4},
     # Of tables with texts.
@@ -147,6 +160,7 @@ VARIANTS = {
     "all texts compared": {"alike": -np.inf},
     "lengths of texts not told": {"sizes": lambda field: np.zeros((len(field.text), 0))},
     "texts alike": {"counts": ()},
+    "numbers in texts not read": {"written": np.inf},
     "words of length 1 alone": {"emphases": _without_unscaled},
     "64 text tokens": {"serializer": RowSerializer(max_text_tokens=64)},  # of sentences, too
     "16 text tokens": {"serializer": RowSerializer(max_text_tokens=16)},

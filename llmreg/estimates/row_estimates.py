@@ -16,7 +16,14 @@ from sklearn.model_selection import KFold
 from llmreg.estimates.boosted_trees import BoostedTrees
 from llmreg.estimates.kernel_ridge import TunedKernelRidge
 from llmreg.estimates.row_features import RowFeatures
-from llmreg.estimates.stacking import Estimate, Spread, fit_spread, stacking_weights
+from llmreg.estimates.stacking import (
+    Estimate,
+    Spread,
+    Widths,
+    fit_spread,
+    stacking_weights,
+    width_signs,
+)
 from llmreg.tables.rows import Field
 
 __all__ = ["KINDS", "RowEstimates"]
@@ -57,6 +64,8 @@ class RowEstimates(BaseEstimator):
     spread_ : tuple of float
         :class:`llmreg.estimates.stacking.Spread` of its errors, in standard deviations of the
         targets.
+    widths_ : tuple of ndarray
+        :class:`llmreg.estimates.stacking.Widths`: in which rows errors are larger.
     """
 
     def __init__(self, kinds, codec, mean, std, random_state):
@@ -115,7 +124,11 @@ class RowEstimates(BaseEstimator):
             estimates[kind] = self._held_out(regressor, design, z, weight, n_folds)
         estimates = self._within_reach(estimates)
         self.weights_ = stacking_weights(estimates, z, weight)
-        self.spread_ = tuple(fit_spread(z - estimates @ self.weights_, weight))
+        signs = width_signs(estimates, self.weights_)
+        if coarse:  # as wide in all rows, which is what scales of the target are compared by
+            signs = np.zeros_like(signs)
+        spread, widths = fit_spread(z - estimates @ self.weights_, weight, signs)
+        self.spread_, self.widths_ = tuple(spread), tuple(widths)
         return estimates
 
     def extend_training(self, rows, y, weight):
@@ -191,7 +204,8 @@ class RowEstimates(BaseEstimator):
 
     def _estimate(self, estimates):
         centre = self.mean + self.std * (estimates @ self.weights_)
-        return Estimate(centre, Spread(*self.spread_).times(self.std))
+        width = Widths(*self.widths_).of(width_signs(estimates, self.weights_))
+        return Estimate(centre, self.std * width, Spread(*self.spread_))
 
     def _with_field(self, rows, name, estimate):
         text = np.empty(len(estimate), dtype=object)

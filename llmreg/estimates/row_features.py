@@ -10,7 +10,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
 from llmreg.estimates.likeness import OPTIONS, SHORT, TextLikeness, text_columns
-from llmreg.estimates.scaling import NumberScaler, soften
+from llmreg.estimates.scaling import NormalScores, NumberScaler, soften
+from llmreg.estimates.written_numbers import WrittenNumbers
 from llmreg.tables.words import MANY, WORD, beginnings, n_words, typical
 
 __all__ = ["RowFeatures"]
@@ -22,8 +23,9 @@ N_COMPONENTS = 30  # that trees read of a text column
 class RowFeatures(TransformerMixin, BaseEstimator):
     """Matrices of serialised rows, one for each kind of regressor.
 
-    Numbers are those of the cells, and how alike two texts of a row are. "linear" has numbers
-    standardised, and pulled in where they are far out, with flags for gaps, a column per level,
+    Numbers are those of the cells, those that are written in texts and names of categories, and how
+    alike two texts of a row are. "linear" has numbers standardised, and pulled in where they are
+    far out, by their ranks where these tell more, flags for gaps, a column per level,
     TF-IDF of words, pairs of words and (in short texts) pieces of words, scaled to length 1, and
     the vectors of texts that have some, with a variance of 1 for each text column; it is sparse if
     it is wide. "kernel" has the same and TF-IDF that is not scaled, which grows with the text: a
@@ -39,6 +41,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     likeness_ : TextLikeness
+    written_ : WrittenNumbers
     blocks_ : list of lists of int
         Of numbers, categories, words scaled and as they are, and vectors of texts, how many columns
         of "kernel" belong to one number or flag, to one category, or to one text.
@@ -55,9 +58,10 @@ class RowFeatures(TransformerMixin, BaseEstimator):
 
     def fit_transform(self, rows, y=None):
         """The same, and the matrices of :meth:`transform`."""
-        self.likeness_ = TextLikeness().fit(rows)
+        self.likeness_, self.written_ = TextLikeness().fit(rows), WrittenNumbers().fit(rows)
         raw, levels = self._numbers(rows), _levels(rows)
         self.scaler_ = NumberScaler().fit(raw, sample_weight=rows.weight)
+        self.ranks_ = NormalScores().fit(self._standardised(raw), sample_weight=rows.weight)
         self.gaps_ = np.isnan(raw).any(0)
         counted = [np.unique(column, return_counts=True) for column in levels.T]
         self.levels_ = [dict(zip(seen, range(len(seen)), strict=True)) for seen, _ in counted]
@@ -72,7 +76,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         vectors = self._scaled_vectors(rows)
         n_words = [sum(part.shape[1] for part in parts) for _, parts in fitted]
         n_vectors = [0 if t.vectors is None else t.vectors.shape[1] for t in text_columns(rows)]
-        n_numbers = 1 + raw.shape[1] + int(self.gaps_.sum())
+        n_numbers = 1 + raw.shape[1] + len(self.ranks_.columns_) + int(self.gaps_.sum())
         n_levels = list(map(_n_columns, self.frequent_))
         self.blocks_ = [[1] * n_numbers, n_levels, n_words, n_words, n_vectors]
         self.components_ = []
@@ -88,7 +92,11 @@ class RowFeatures(TransformerMixin, BaseEstimator):
     def _numbers(self, rows):
         """What has a size, (n_rows, n_numbers)."""
         parts = [field.numbers for field in rows.fields if field.numbers is not None]
-        return np.concatenate([*parts, self.likeness_.transform(rows)], axis=1)
+        parts += [part.transform(rows) for part in (self.likeness_, self.written_)]
+        return np.concatenate(parts, axis=1)
+
+    def _standardised(self, raw):
+        return soften(self.scaler_.transform(raw))
 
     def _fitted_components(self, counts):
         count = min(N_COMPONENTS, min(counts.shape) - 1)
@@ -132,9 +140,9 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         }
 
     def _wide(self, rows, raw, texts):
-        z = soften(np.nan_to_num(self.scaler_.transform(raw)))
+        z, gaps = self._standardised(raw), np.isnan(raw[:, self.gaps_]).astype(float)
         # The first column, of zeros, is for tables that have nothing to be read.
-        numbers = [np.zeros((len(z), 1)), z, np.isnan(raw[:, self.gaps_]).astype(float)]
+        numbers = [np.zeros((len(z), 1)), np.nan_to_num(z), self.ranks_.transform(z), gaps]
         levels = list(map(_one_hot, self._codes(rows), self.frequent_))
         parts = map(sparse.csr_matrix, [*numbers, *levels, *texts])
         matrix = sparse.hstack(list(parts), format="csr")

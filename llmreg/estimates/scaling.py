@@ -1,13 +1,18 @@
-"""Numbers in standard deviations from their column's mean, whatever their size."""
+"""Numbers in standard deviations from their column's mean, whatever their size; and by rank."""
 
 import numpy as np
+from scipy.special import ndtri
 from sklearn.base import BaseEstimator, TransformerMixin
 
-__all__ = ["NumberScaler", "soften", "weighted_quantiles"]
+__all__ = ["NormalScores", "NumberScaler", "soften", "weighted_quantiles"]
 
 FAR = 4.0  # standard deviations within which values are left as they are
 FARTHEST = 100.0  # and beyond which they say no more
 LARGEST = np.finfo(np.float64).max
+LEVELS = np.linspace(0, 1, 201)
+OUTERMOST = 0.0025  # share of values that are taken to lie beyond an end: half a level
+LEAST_VALUES = 10  # of a column, from which on its ranks are worth telling
+ALIKE = 0.98  # correlation of ranks and sizes from which on one of them does
 
 
 class NumberScaler(TransformerMixin, BaseEstimator):
@@ -42,6 +47,51 @@ class NumberScaler(TransformerMixin, BaseEstimator):
         """The standardised numbers, float64; infinite where one is beyond all floats away."""
         with np.errstate(over="ignore"):
             return np.clip(raw - self.mean_, -LARGEST, LARGEST) / self.scale_
+
+
+class NormalScores(TransformerMixin, BaseEstimator):
+    """How many of the training values are smaller: normal scores of columns of numbers.
+
+    Of numbers over orders of magnitude sizes tell the few large ones apart, ranks all others. Only
+    of columns that take many values, and whose scores are not their sizes over again.
+
+    Attributes
+    ----------
+    columns_ : list of int
+        Of which there are scores.
+    knots_, scores_ : list of ndarray
+        Their distinct quantiles, ascending, and the scores at these.
+    """
+
+    def fit(self, z, y=None, sample_weight=None):
+        """Learn from standardised columns (n_rows, n_columns) with NaN for gaps."""
+        self.columns_, self.knots_, self.scores_ = [], [], []
+        for place, column in enumerate(z.T):
+            known = ~np.isnan(column)
+            if len(np.unique(column[known])) < LEAST_VALUES:
+                continue
+            knots, scores = _scores(weighted_quantiles(column, LEVELS, sample_weight))
+            both = column[known], np.interp(column[known], knots, scores)
+            weight = None if sample_weight is None else sample_weight[known]
+            (size, shared), (_, rank) = np.cov(*both, aweights=weight)
+            if shared < ALIKE * np.sqrt(size * rank):
+                self.columns_.append(place)
+                self.knots_.append(knots)
+                self.scores_.append(scores)
+        return self
+
+    def transform(self, z):
+        """Scores (n_rows, n_kept), between those of the smallest and largest value; 0 for gaps."""
+        kept = zip(self.columns_, self.knots_, self.scores_, strict=True)
+        found = [np.interp(z[:, place], knots, scores) for place, knots, scores in kept]
+        return np.nan_to_num(np.stack(found, axis=1)) if found else np.zeros((len(z), 0))
+
+
+def _scores(quantiles):
+    """Distinct quantiles and their normal scores; of those that are equal, of their middle."""
+    knots, first, counts = np.unique(quantiles, return_index=True, return_counts=True)
+    middle = (LEVELS[first] + LEVELS[first + counts - 1]) / 2
+    return knots, ndtri(np.clip(middle, OUTERMOST, 1 - OUTERMOST))
 
 
 def soften(z):

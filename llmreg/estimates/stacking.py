@@ -1,7 +1,8 @@
 """What several regressors together say of a number: one estimate, and how far off it tends to be.
 
-Estimates of rows that their regressors have not seen tell both: how much to believe whom (Breiman
-1996, "Stacked regressions", Machine Learning 24), and how large the errors are that remain.
+Estimates of rows that their regressors have not seen tell all: how much to believe whom (Breiman
+1996, "Stacked regressions", Machine Learning 24), how large the errors are that remain, and in
+which rows they are larger than in others.
 """
 
 from dataclasses import dataclass, replace
@@ -11,10 +12,14 @@ import numpy as np
 from scipy.optimize import minimize, nnls
 from scipy.special import expit
 
-__all__ = ["Estimate", "Spread", "fit_spread", "stacking_weights"]
+__all__ = ["Estimate", "Spread", "Widths", "fit_spread", "stacking_weights", "width_signs"]
 
 LEAST_SCALE = 1e-3  # of a logistic, in the units of the errors: finer than digits tell apart
 LEAST_SHARE, MOST_SHARE = 0.01, 0.5
+NEAR = 0.025  # deviation of estimates of a row from which on they differ
+# Standard deviations, beyond which a sign says no more; of a slope, which is about 0 before
+# errors are seen; and the largest slope.
+FAR, SLOPE, STEEPEST = 3.0, 0.3, 1.5
 
 
 class Spread(NamedTuple):
@@ -24,25 +29,37 @@ class Spread(NamedTuple):
     wide: float
     share: float  # of the wide one
 
-    def times(self, unit):
-        """The same in other units."""
-        return Spread(self.narrow * unit, self.wide * unit, self.share)
+
+class Widths(NamedTuple):
+    """How much wider errors are in some rows: exp(slopes · standardised signs of the row)."""
+
+    mean: np.ndarray  # (n_signs,) of the signs
+    deviation: np.ndarray
+    slope: np.ndarray
+
+    def of(self, signs):
+        """How wide errors of rows are, (n,), about 1, by signs (n, n_signs)."""
+        z = np.clip((signs - self.mean) / self.deviation, -FAR, FAR)
+        return np.exp(np.clip(z @ self.slope, -FAR, FAR))
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A distribution for each of some rows: :class:`Spread` around a number of its own."""
+    """A distribution for each of some rows: :class:`Spread`, so many times as wide, around a number
+    of its own."""
 
     centre: object  # (n,) ndarray or Tensor, on the codec's axis
-    spread: Spread  # in its units
+    width: object  # (n,), in its units
+    spread: Spread  # in widths
 
     def take(self, rows):
         """These rows only."""
-        return replace(self, centre=self.centre[rows])
+        return replace(self, centre=self.centre[rows], width=self.width[rows])
 
     def followed_by(self, others):
         """These rows and then others."""
-        return replace(self, centre=np.append(self.centre, others.centre))
+        centre, width = np.append(self.centre, others.centre), np.append(self.width, others.width)
+        return replace(self, centre=centre, width=width)
 
 
 def stacking_weights(estimates, y, weight):
@@ -72,41 +89,89 @@ def stacking_weights(estimates, y, weight):
     return nnls(estimates * root[:, None], y * root)[0]
 
 
-def fit_spread(errors, weight):
-    """The likeliest :class:`Spread` of errors.
+def width_signs(estimates, weights):
+    """What may tell of a row how large the error of its estimate is.
+
+    Parameters
+    ----------
+    estimates : ndarray of shape (n, K)
+    weights : ndarray of shape (K,)
+        See :func:`stacking_weights`.
+
+    Returns
+    -------
+    ndarray of shape (n, 3), or (n, 2) with K = 1
+        Their sum, its square, and the logarithm of how much they differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from llmreg.estimates.stacking import width_signs
+    >>> width_signs(np.array([[1.0, 1.0], [2.0, 4.0]]), np.array([0.5, 0.5])).round(1)
+    array([[ 1. ,  1. , -3.7],
+           [ 3. ,  9. ,  0. ]])
+    """
+    centre = estimates @ weights
+    signs = [centre, centre**2]
+    if len(weights) > 1:
+        signs.append(np.log(estimates.std(1) + NEAR))
+    return np.stack(signs, axis=1)
+
+
+def fit_spread(errors, weight, signs):
+    """The likeliest :class:`Spread` of errors, and :class:`Widths` of rows.
+
+    Slopes are shrunk: they are as likely as a normal distribution of deviation 0.3 has them.
 
     Parameters
     ----------
     errors : ndarray of shape (n,)
         In standard deviations of the targets.
     weight : ndarray of shape (n,)
+    signs : ndarray of shape (n, n_signs)
+        See :func:`width_signs`; a constant one tells nothing.
 
     Returns
     -------
     Spread
         With scales of 0.001 at least, and a share of the wide one of 1 to 50 %.
+    Widths
 
     Examples
     --------
     >>> import numpy as np
     >>> from llmreg.estimates.stacking import fit_spread
-    >>> errors = np.random.RandomState(0).logistic(scale=0.2, size=2000)
+    >>> random = np.random.RandomState(0)
+    >>> signs = random.randn(2000, 1)
+    >>> errors = random.logistic(scale=0.2 * np.exp(signs[:, 0] / 2))
     >>> errors[:200] *= 10
-    >>> narrow, wide, share = fit_spread(errors, np.ones(2000))
-    >>> round(narrow, 1), round(wide), round(share, 1)
-    (0.2, 2, 0.1)
+    >>> spread, widths = fit_spread(errors, np.ones(2000), signs)
+    >>> [round(float(part), 1) for part in (*spread, *widths.slope)]
+    [0.2, 2.1, 0.1, 0.5]
     """
-    spread = np.sqrt(np.average(errors**2, weights=weight))
+    deviation = signs.std(0)
+    deviation = np.where(deviation > 0, deviation, 1.0)
+    unsloped = Widths(signs.mean(0), deviation, np.zeros(signs.shape[1]))
+
+    def parts(free):
+        return _spread_of(free[:3]), unsloped._replace(slope=free[3:])
 
     def loss(free):
-        return -np.average(_log_density(errors, _spread_of(free)), weights=weight)
+        spread, widths = parts(free)
+        width = widths.of(signs)
+        density = _log_density(errors / width, spread) - np.log(width)
+        shrinkage = (widths.slope @ widths.slope) / SLOPE**2 / 2 / weight.sum()
+        return shrinkage - np.average(density, weights=weight)
 
-    start = [np.log(max(spread / 2, LEAST_SCALE)), 0.5, -1.0]
-    return _spread_of(minimize(loss, start, method="Nelder-Mead").x)
+    size = np.sqrt(np.average(errors**2, weights=weight))
+    start = [np.log(max(size / 2, LEAST_SCALE)), 0.5, -1.0, *unsloped.slope]
+    bounds = [(np.log(LEAST_SCALE), np.log(1 / LEAST_SCALE)), (-8, 8), (-8, 8)]
+    bounds += [(-STEEPEST, STEEPEST)] * signs.shape[1]
+    return parts(minimize(loss, start, method="L-BFGS-B", bounds=bounds).x)
 
 
 def _spread_of(free):
-    """Any three numbers as a legal spread."""
+    """Three numbers as a legal spread."""
     narrow = max(float(np.exp(free[0])), LEAST_SCALE)
     share = LEAST_SHARE + (MOST_SHARE - LEAST_SHARE) * float(expit(free[2]))
     return Spread(narrow, narrow * (1 + float(np.exp(free[1]))), share)

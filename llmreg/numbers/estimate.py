@@ -19,12 +19,12 @@ IMPOSSIBLE = -1e30  # as in step_log_probs
 
 
 def estimate_on(estimate, device):
-    """An estimate whose centres are a tensor on a device, as precise as number trees are there.
+    """An estimate with tensors on a device, as precise as number trees are there.
 
     Parameters
     ----------
     estimate : llmreg.estimates.stacking.Estimate or None
-        With an ndarray; None stays None.
+        With ndarrays; None stays None.
     device : torch.device or str
     """
     if estimate is None:
@@ -32,7 +32,10 @@ def estimate_on(estimate, device):
     device = torch.device(device)
     # Not every device has float64.
     dtype = torch.float32 if device.type == "mps" else torch.float64
-    return replace(estimate, centre=torch.as_tensor(estimate.centre).to(device, dtype))
+    centre, width = (
+        torch.as_tensor(part).to(device, dtype) for part in (estimate.centre, estimate.width)
+    )
+    return replace(estimate, centre=centre, width=width)
 
 
 def interval_log_mass(estimate, spans):
@@ -41,7 +44,7 @@ def interval_log_mass(estimate, spans):
     Parameters
     ----------
     estimate : llmreg.estimates.stacking.Estimate of B rows
-        With a centre (B,) as a tensor.
+        With tensors (B,).
     spans : Tensor of shape (B, ..., 2) or (1, ..., 2)
         Lower and upper ends, in the estimate's units.
 
@@ -55,13 +58,14 @@ def interval_log_mass(estimate, spans):
     >>> import torch
     >>> from llmreg.numbers.estimate import interval_log_mass
     >>> from llmreg.estimates.stacking import Estimate, Spread
-    >>> estimate = Estimate(torch.tensor([10.0]), Spread(1.0, 3.0, 0.1))
+    >>> estimate = Estimate(torch.tensor([10.0]), torch.ones(1), Spread(1.0, 3.0, 0.1))
     >>> spans = torch.tensor([[[-99.0, 10.0], [10.0, 11.0]]])
     >>> [round(p, 3) for p in interval_log_mass(estimate, spans).exp()[0].tolist()]
     [0.5, 0.216]
     """
     narrow, wide, share = estimate.spread
-    offset = spans - estimate.centre.view(-1, *[1] * (spans.dim() - 1))
+    by_row = -1, *[1] * (spans.dim() - 1)
+    offset = (spans - estimate.centre.view(by_row)) / estimate.width.view(by_row)
     # Ends that are infinitely many scales away have no difference.
     offset = offset.clamp(-FARTHEST * narrow, FARTHEST * narrow)
     most = _logistic_log_mass(offset / narrow) + math.log1p(-share)
@@ -83,7 +87,7 @@ def estimate_steps(estimate, tree, nodes):
     Parameters
     ----------
     estimate : llmreg.estimates.stacking.Estimate of B rows
-        With a centre (B,) as a tensor.
+        With tensors (B,).
     tree : llmreg.numbers.tree.NumberTree
     nodes : LongTensor of shape (K,) or (B, K)
         Open ones; -1 is padding.

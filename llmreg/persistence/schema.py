@@ -286,18 +286,22 @@ CLASSES = {
         "transformers_": each(list, _transformer)}),
     "TextEncoder": _class("llmreg.config.text_encoder", {"n_features_out_": SMALL}),
     "NumberScaler": _class("llmreg.estimates.scaling", {"mean_": FLOATS, "scale_": FLOATS}),
+    "NormalScores": _class("llmreg.estimates.scaling", {
+        "columns_": each(list, WHOLE), **dict.fromkeys(("knots_", "scores_"), each(list, FLOATS))}),
     "RowEstimates": _class("llmreg.estimates.row_estimates", {
-        "codec": lambda value: a(*_codecs())(value),
+        "codec": lambda value: a(*_codecs())(value), "weights_": FLOATS,
         "range_": each(tuple, FINITE), "features_": a("RowFeatures"),
         "regressors_": each(dict, a("Ridge", "TunedKernelRidge", "BoostedTrees")),
-        "weights_": FLOATS, "spread_": each(tuple, number(0, 1e308)),
+        "spread_": each(tuple, number(0, 1e308)), "widths_": each(tuple, FLOATS),
     }),
     "RowFeatures": _class("llmreg.estimates.row_features", {
         "scaler_": a("NumberScaler"), "gaps_": array("b"), "levels_": each(list, each(dict, WHOLE)),
         "frequent_": each(list, array("b")), "components_": each(list, maybe(a("TruncatedSVD"))),
         "counters_": each(list, each(list, a("TfidfVectorizer"))), "centres_": each(list, FLOATS),
-        "spreads_": each(list, FINITE), "likeness_": a("TextLikeness"),
-        "blocks_": maybe(each(list, each(list, WHOLE)))}),
+        "spreads_": each(list, FINITE), "likeness_": a("TextLikeness"), "ranks_": a("NormalScores"),
+        "blocks_": maybe(each(list, each(list, WHOLE))), "written_": a("WrittenNumbers")}),
+    "WrittenNumbers": _class("llmreg.estimates.written_numbers", {
+        "kept_": each(list, each(tuple, WHOLE))}),
     "TextLikeness": _class("llmreg.estimates.likeness", {
         "pairs_": each(list, each(tuple, WHOLE)), "common_": maybe(a("TfidfVectorizer"))}),
     "TunedKernelRidge": _class("llmreg.estimates.kernel_ridge", {
@@ -308,22 +312,19 @@ CLASSES = {
     "BoostedTrees": _class("llmreg.estimates.boosted_trees", {
         **dict.fromkeys(("feature_", "left_", "right_"), array("i", 2)),
         **dict.fromkeys(("threshold_", "value_"), array("f", 2)), "gap_left_": array("b", 2),
-        "depth_": WHOLE, "baseline_": FINITE,
-    }, _fitted_trees),
+        "depth_": WHOLE, "baseline_": FINITE}, _fitted_trees),
     "DigitCodec": _class("llmreg.codecs.digits", CODEC | {
         "heaps_": lambda value: FLOATS(value) and len(value) == 2,
         "scale_": one_of("minmax", "log", "symlog", "quantile"), "centre_": FINITE,
         "unit_": number(1e-320, 1e308),
     }, _digits),
     "ScientificCodec": _class("llmreg.codecs.scientific", CODEC | {
-        "exponents_": array("i"), "negative_": flag, "positive_": flag,
-    }, _magnitudes),
+        "exponents_": array("i"), "negative_": flag, "positive_": flag}, _magnitudes),
     "GridCodec": _class("llmreg.codecs.grids", CODEC | {
-        "texts_": each(list, text), "characters_": text, "ragged_": flag, "even_": flag,
-    }, _spellings),
+        "texts_": each(list, text), "characters_": text,
+        **dict.fromkeys(("ragged_", "even_"), flag)}, _spellings),
     "DecimalCodec": _class("llmreg.codecs.decimals", CODEC | {
-        "first_": number(-(2**53), 2**53, whole=True), "exact_": flag,
-    }, _ends_and_values),
+        "first_": number(-(2**53), 2**53, whole=True), "exact_": flag}, _ends_and_values),
     "GridHead": _class("llmreg.methods.vocabulary_shares"),
     "HistogramHead": _class("llmreg.methods.histogram"),
     "LeafShift": _class("llmreg.methods.learnable_raft"),
@@ -352,8 +353,7 @@ SOURCE = {
     "model_kwargs": maybe(lambda value: type(value) is dict),
 }  # fmt: skip
 PART = {
-    "part": lambda value: isinstance(value, Part), "sizes": sizes, "mean": FINITE,
-    "std": FINITE,
+    "part": lambda value: isinstance(value, Part), "sizes": sizes, "mean": FINITE, "std": FINITE,
 }  # fmt: skip
 # The model beside its weights: llmreg.lm.stored.describe, and what saving adds.
 MODEL = {

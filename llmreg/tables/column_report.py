@@ -104,7 +104,8 @@ def _is_name(plan, distinct, n_present):
     if len(distinct) < max(n_present, MANY_ROWS) or plan.kind == "datetime":
         return False
     if plan.kind == "number":
-        gapless = distinct.max() - distinct.min() == len(distinct) - 1
+        # In halves: the distance of two floats may be beyond all of them.
+        gapless = distinct.max() / 2 - distinct.min() / 2 == (len(distinct) - 1) / 2
         return gapless and plan.whole and not plan.quantity and not plan.unit
     return not any(len(text.split()) > 1 for text in distinct)
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm, rankdata
 
-from llmreg.estimates.scaling import NumberScaler, soften, weighted_quantiles
+from llmreg.estimates.scaling import NormalScores, NumberScaler, soften, weighted_quantiles
 
 
 def test_columns_are_standardised_and_gaps_stay():
@@ -67,3 +68,43 @@ def test_weighted_quantiles_are_those_of_rows_that_stand_for_many():
     np.testing.assert_allclose(found, repeated, atol=0.05)
     assert found[[0, -1]].tolist() == [np.nanmin(column), np.nanmax(column)]
     assert np.abs(found - np.nanquantile(column, levels)).max() > 0.3
+
+
+# -- ranks -------------------------------------------------------------------------------------
+
+
+def test_ranks_are_normal_scores_of_sizes_over_orders_of_magnitude():
+    z = NumberScaler().fit_transform(np.exp(3 * np.random.RandomState(0).randn(2000, 1)))
+    scores = NormalScores().fit(z)
+    found = scores.transform(z)[:, 0]
+    np.testing.assert_array_equal(np.argsort(found), np.argsort(z[:, 0]))
+    expected = norm.ppf((rankdata(z[:, 0]) - 0.5) / len(z))
+    middle = np.abs(expected) < 2
+    np.testing.assert_allclose(found[middle], expected[middle], atol=0.05)
+    # As far out as those that are farthest out, and no farther.
+    ends = scores.transform(np.array([[-9.0], [1e9]]))[:, 0]
+    assert ends.tolist() == [found.min(), found.max()] and -3 < ends[0] < -2.7 < 2.7 < ends[1] < 3
+
+
+def test_ranks_are_kept_where_they_tell_more_than_sizes():
+    rng = np.random.RandomState(0)
+    bell, tail, few = rng.randn(500), rng.standard_cauchy(500), rng.choice([1.0, 2, 900], 500)
+    z = np.column_stack([bell, tail, few, np.full(500, np.nan), np.zeros(500)])
+    assert NormalScores().fit(z).columns_ == [1]
+    assert NormalScores().fit(z[:, :1]).transform(z[:, :1]).shape == (500, 0)
+
+
+def test_gaps_are_in_the_middle_and_equal_numbers_have_one_rank():
+    z = np.r_[np.zeros(100), np.geomspace(1, 1e6, 100), [np.nan]][:, None]
+    found = NormalScores().fit(z).transform(z)[:, 0]
+    assert found[-1] == 0 and np.ptp(found[:100]) == 0
+    assert found[0] == pytest.approx(norm.ppf(0.25), abs=0.01)
+    assert found[150] == pytest.approx(norm.ppf(0.75), abs=0.02)
+
+
+def test_ranks_count_rows_by_their_weight():
+    rng = np.random.RandomState(0)
+    z, weight = np.exp(2 * rng.randn(400, 1)), rng.choice([1, 3], 400)
+    weighted = NormalScores().fit(z, sample_weight=weight / 5)
+    repeated = NormalScores().fit(np.repeat(z, weight, axis=0))
+    np.testing.assert_allclose(weighted.transform(z), repeated.transform(z), atol=0.15)

@@ -6,7 +6,18 @@ from scipy.integrate import quad
 from scipy.optimize import minimize
 from scipy.stats import logistic
 
-from llmreg.estimates.stacking import LEAST_SCALE, Estimate, Spread, fit_spread, stacking_weights
+from llmreg.estimates.stacking import (
+    LEAST_SCALE,
+    STEEPEST,
+    Estimate,
+    Spread,
+    Widths,
+    fit_spread,
+    stacking_weights,
+    width_signs,
+)
+
+NO_SIGNS = np.zeros((1, 0))
 
 
 def _two(n=4000, noise=(0.3, 0.6), seed=0):
@@ -47,7 +58,7 @@ def test_what_knows_nothing_does_not_count():
 def test_the_spread_of_errors_is_found_again(spread):
     rng = np.random.RandomState(0)
     scale = np.where(rng.rand(50_000) < spread.share, spread.wide, spread.narrow)
-    found = fit_spread(scale * rng.logistic(size=50_000), np.ones(50_000))
+    found, _ = fit_spread(scale * rng.logistic(size=50_000), np.ones(50_000), NO_SIGNS)
     np.testing.assert_allclose(found, spread, rtol=0.1)
 
 
@@ -61,7 +72,7 @@ def test_no_spread_nearby_is_likelier():
         density += share * logistic.pdf(errors, scale=wide)
         return -np.average(np.log(density), weights=weight)
 
-    found = fit_spread(errors, weight)
+    found, _ = fit_spread(errors, weight, NO_SIGNS)
     for i in range(3):
         for factor in (0.97, 1.03):
             other = np.array(found)
@@ -71,14 +82,70 @@ def test_no_spread_nearby_is_likelier():
 
 def test_errors_of_nothing_have_a_least_spread():
     for errors in (np.zeros(10), np.zeros(1)):
-        found = fit_spread(errors, np.ones(len(errors)))
-        assert found.narrow == LEAST_SCALE and found.narrow <= found.wide < np.inf
+        found, _ = fit_spread(errors, np.ones(len(errors)), NO_SIGNS)
+        assert found.narrow == pytest.approx(LEAST_SCALE)
+        assert found.narrow <= found.wide < np.inf
 
 
-def test_units_and_rows():
-    estimate = Estimate(np.arange(4.0), Spread(1.0, 2.0, 0.1).times(10))
-    assert estimate.spread == (10.0, 20.0, 0.1)
-    assert estimate.take(np.array([2, 0])).centre.tolist() == [2.0, 0.0]
+@pytest.mark.parametrize("slope", [-0.8, 0.0, 0.5])
+def test_signs_that_tell_of_larger_errors_are_found(slope):
+    rng = np.random.RandomState(0)
+    signs = 10 + 4 * rng.randn(20_000, 2)
+    told = slope * np.clip((signs[:, 0] - 10) / 4, -3, 3)
+    errors = 0.3 * np.exp(told) * rng.logistic(size=len(signs))
+    spread, widths = fit_spread(errors, np.ones(len(signs)), signs)
+    np.testing.assert_allclose(widths.slope, [slope, 0], atol=0.03)
+    assert spread.narrow == pytest.approx(0.3, rel=0.05)
+    np.testing.assert_allclose(widths.of(signs), np.exp(told), rtol=0.15)
+
+
+def test_few_rows_hardly_move_the_slopes():
+    rng = np.random.RandomState(0)
+    signs = rng.randn(4000, 1)
+    errors = np.exp(signs[:, 0]) * rng.logistic(size=len(signs))
+    slopes = [fit_spread(errors[:n], np.ones(n), signs[:n])[1].slope[0] for n in (3, 30, 4000)]
+    assert 0 < slopes[0] < 0.5 and slopes[0] < slopes[1] < 1.1
+    assert slopes[2] == pytest.approx(1, abs=0.05)
+
+
+def test_rows_count_for_slopes_by_their_weight():
+    rng = np.random.RandomState(0)
+    signs, size = rng.randn(2000, 1), np.repeat([1.0, -1.0], 1000)
+    errors = np.exp(0.5 * size * signs[:, 0]) * rng.logistic(size=2000)
+    slopes = [
+        fit_spread(errors, np.where(size > 0, w, 2 - w), signs)[1].slope[0]
+        for w in (1.99, 1.0, 0.01)
+    ]
+    np.testing.assert_allclose(slopes, [0.5, 0, -0.5], atol=0.06)
+
+
+def test_widths_are_bounded_and_constant_signs_tell_nothing():
+    rng = np.random.RandomState(0)
+    signs = np.column_stack([np.full(500, 7.0), rng.randn(500)])
+    errors = np.exp(9 * signs[:, 1]) * rng.logistic(size=500)
+    _, widths = fit_spread(errors, np.ones(500), signs)
+    assert widths.slope[0] == 0 and widths.slope[1] == STEEPEST
+    assert widths.of(np.array([[1e9, 1e9], [-1e9, -1e9]])).tolist() == pytest.approx(
+        [np.exp(3), np.exp(-3)]
+    )
+
+
+def test_signs_are_size_and_difference():
+    found = width_signs(np.array([[1.0, -1.0], [0.5, 0.5]]), np.array([1.0, 0.5]))
+    np.testing.assert_allclose(found, [[0.5, 0.25, np.log(1.025)], [0.75, 0.5625, np.log(0.025)]])
+    assert width_signs(np.ones((4, 1)), np.ones(1)).shape == (4, 2)
+
+
+def test_rows_of_an_estimate():
+    estimate = Estimate(np.arange(4.0), np.arange(4.0) + 1, Spread(1.0, 2.0, 0.1))
+    some = estimate.take(np.array([2, 0])).followed_by(estimate.take(np.array([3])))
+    assert some.centre.tolist() == [2.0, 0.0, 3.0] and some.width.tolist() == [3.0, 1.0, 4.0]
+    assert some.spread is estimate.spread
+
+
+def test_widths_of_no_slope_are_one():
+    widths = Widths(np.ones(2), np.ones(2), np.zeros(2))
+    assert widths.of(np.random.RandomState(0).randn(3, 2)).tolist() == [1.0] * 3
 
 
 def test_the_density_is_one():

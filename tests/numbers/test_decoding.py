@@ -321,7 +321,8 @@ def _with_estimate(batch, codec):
     """The batch with an estimate of each row, a tenth of the codec's range wide."""
     unit = float(np.ptp(codec.edges_)) or 1.0
     centre = codec.edges_[0] + unit * torch.tensor([0.13, 0.41, 0.97], dtype=torch.float64)
-    return replace(batch, estimate=Estimate(centre, Spread(0.03 * unit, 0.1 * unit, 0.1)))
+    width = torch.full_like(centre, unit)
+    return replace(batch, estimate=Estimate(centre, width, Spread(0.03, 0.1, 0.1)))
 
 
 @pytest.mark.parametrize("weight", [0.3, 1.0])

@@ -25,7 +25,7 @@ def _mass(low, high, centre, spread=SPREAD):
 
 
 def _estimate(centres, spread=SPREAD):
-    return estimate_on(Estimate(np.array(centres, float), spread), "cpu")
+    return estimate_on(Estimate(np.array(centres, float), np.ones(len(centres)), spread), "cpu")
 
 
 def test_intervals_have_the_mass_of_a_mixture_of_logistics():
@@ -35,6 +35,17 @@ def test_intervals_have_the_mass_of_a_mixture_of_logistics():
     found = interval_log_mass(_estimate(centres), spans).exp().numpy()
     expected = [[_mass(*span, c) for span in pairwise(edges)] for c in centres]
     np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+def test_a_row_is_as_many_times_as_wide_as_its_width_says():
+    edges = np.array([-9.0, 0.5, 3.0, 8.0])
+    spans = torch.tensor(np.stack([edges[:-1], edges[1:]], 1)).unsqueeze(0)
+    rows = estimate_on(Estimate(np.array([0.3, 0.3]), np.array([0.5, 7.0]), SPREAD), "cpu")
+    found = interval_log_mass(rows, spans).exp().numpy()
+    for row, width in zip(found, (0.5, 7.0), strict=True):
+        spread = Spread(width * SPREAD.narrow, width * SPREAD.wide, SPREAD.share)
+        expected = [_mass(*span, 0.3, spread) for span in pairwise(edges)]
+        np.testing.assert_allclose(row, expected, rtol=1e-10)
 
 
 def test_far_away_and_in_no_width_it_stays_finite_and_in_order():
@@ -92,4 +103,5 @@ def test_an_end_with_a_heap_has_all_that_lies_beyond_it():
 
 def test_no_estimate_stays_none():
     assert estimate_on(None, "cpu") is None
-    assert estimate_on(Estimate(np.zeros(2), SPREAD), "cpu").centre.dtype == torch.float64
+    found = estimate_on(Estimate(np.zeros(2), np.ones(2), SPREAD), "cpu")
+    assert found.centre.dtype == found.width.dtype == torch.float64

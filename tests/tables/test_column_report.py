@@ -75,3 +75,10 @@ def test_other_rows_have_a_report_of_their_own_that_changes_nothing(serializer, 
 
 def test_unused_columns_are_left_out(table):
     assert list(RowSerializer(columns=["city", "row"]).fit(table).report_.index) == ["city", "row"]
+
+
+def test_numbers_farther_apart_than_any_float_are_described_without_a_word():
+    column = np.append(np.arange(40.0), [-1.7e308, 1.7e308])
+    with np.errstate(all="raise"):
+        report = RowSerializer().fit(pd.DataFrame({"size": column})).report_
+    assert report.loc["size", "kind"] == "number"
