@@ -10,8 +10,9 @@ from llmreg.tables.words import beginnings
 
 __all__ = ["WrittenNumbers", "first_and_largest"]
 
-# A sign where it can be no hyphen, groups of three digits, a fraction.
-NUMBER = re.compile(r"(?:(?<!\w)[-−])?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+GROUPS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?!\d)")  # 1,234,567
+# A sign where it can be no hyphen, and a fraction behind a point or a comma.
+NUMBER = re.compile(r"(?:(?<!\w)[-−])?\d+(?:[.,]\d+)?")
 LARGEST = 1e12  # what is beyond is a name
 LEAST_SHARE = 0.1  # of the cells that must have a number
 
@@ -56,7 +57,8 @@ def first_and_largest(text):
     Returns
     -------
     tuple of two floats
-        NaN without a number. Those of 1e12 and more are names, and left out.
+        NaN without a number. Those of 1e12 and more are names, and left out. A comma stands between
+        groups of three digits, or before a fraction.
 
     Examples
     --------
@@ -64,7 +66,8 @@ def first_and_largest(text):
     >>> first_and_largest("2-pack, 1,200 g at -4.5 °C"), first_and_largest("none")
     ((2.0, 1200.0), (nan, nan))
     """
-    written = (found.replace(",", "").replace("−", "-") for found in NUMBER.findall(text))
+    text = GROUPS.sub(lambda found: found[0].replace(",", ""), text)
+    written = (found.replace(",", ".").replace("−", "-") for found in NUMBER.findall(text))
     numbers = [value for value in map(float, written) if abs(value) < LARGEST]
     return (numbers[0], max(numbers)) if numbers else (np.nan, np.nan)
 
