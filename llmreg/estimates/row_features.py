@@ -25,10 +25,10 @@ class RowFeatures(TransformerMixin, BaseEstimator):
 
     Numbers are those of the cells, those that are written in texts and names of categories, and how
     alike two texts of a row are. "linear" has numbers standardised, and pulled in where they are
-    far out, with flags for gaps, a column per level, TF-IDF of words, pairs of words and (in short
-    texts) pieces of words, scaled to length 1, and the vectors of texts that have some, with a
-    variance of 1 for each text column; it is sparse if it is wide. "kernel" has the same, the ranks
-    of numbers where these tell more, and TF-IDF that is not scaled, which grows with the text: a
+    far out, the ranks of numbers where these tell more, flags for gaps, a column per level, TF-IDF
+    of words, pairs of words and (in short texts) pieces of words, scaled to length 1, and the
+    vectors of texts that have some, with a variance of 1 for each text column; it is sparse if it
+    is wide. "kernel" has the same and TF-IDF that is not scaled, which grows with the text: a
     molecule's weight is the sum of its atoms'. "boosted" has numbers as they are with NaN for gaps,
     a code per category, how long texts are, and components of the scaled TF-IDF and of the vectors.
 
@@ -137,17 +137,14 @@ class RowFeatures(TransformerMixin, BaseEstimator):
             "kernel": [*words, *chain(*counts), *vectors],
         }  # fmt: skip
         return {
-            kind: self._narrow(rows, raw, texts[kind])
-            if kind == "boosted"
-            else self._wide(rows, raw, texts[kind], ranked=kind == "kernel")
+            kind: (self._narrow if kind == "boosted" else self._wide)(rows, raw, texts[kind])
             for kind in self.kinds
         }
 
-    def _wide(self, rows, raw, texts, ranked):
+    def _wide(self, rows, raw, texts):
         z, gaps = self._standardised(raw), np.isnan(raw[:, self.gaps_]).astype(float)
-        ranks = self.ranks_.transform(z) if ranked else z[:, :0]
         # The first column, of zeros, is for tables that have nothing to be read.
-        numbers = [np.zeros((len(z), 1)), np.nan_to_num(z), ranks, gaps]
+        numbers = [np.zeros((len(z), 1)), np.nan_to_num(z), self.ranks_.transform(z), gaps]
         levels = list(map(_one_hot, self._codes(rows), self.frequent_))
         parts = map(sparse.csr_matrix, [*numbers, *levels, *texts])
         matrix = sparse.hstack(list(parts), format="csr")

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 from scipy.spatial.distance import cdist
+from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
@@ -30,6 +31,9 @@ WORDS = ("red", "green", "blue", "sturdy", "old")
 def few_trees(monkeypatch):
     """Two hundred trees in each of ten folds would take twice the time."""
     monkeypatch.setitem(FEW, "max_iter", 100)
+
+
+UNITS = {"a": 1, "b": 50, "c": 0.1}
 
 
 def _table(n=120, seed=0):
@@ -76,7 +80,9 @@ def test_they_read_numbers_gaps_categories_and_words(kind):
 
 def test_of_numbers_alone_the_linear_one_is_ridge_regression():
     rng = np.random.RandomState(0)
-    X, y = pd.DataFrame(rng.randn(60, 3) * [1, 50, 0.1], columns=list("abc")), rng.randn(60)
+    bell = norm.ppf((np.arange(60) + 0.5) / 60)  # whose ranks say nothing else
+    X = pd.DataFrame({name: unit * rng.permutation(bell) for name, unit in UNITS.items()})
+    y = rng.randn(60)
     y = y + 2 * X["a"].to_numpy()
     estimates, _ = _fitted(X, y)
     z = (X - X.mean()) / X.std(ddof=0)
