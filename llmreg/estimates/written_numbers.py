@@ -1,18 +1,14 @@
 """Numbers that stand in texts and in names of categories: "Ages 6+", "500 g", "2021 Toyota"."""
 
-import re
-
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from llmreg.tables.number_texts import numbers_within
 from llmreg.tables.words import beginnings
 
 __all__ = ["WrittenNumbers", "first_and_largest"]
 
-GROUPS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?!\d)")  # 1,234,567
-# A sign where it can be no hyphen, and a fraction behind a point or a comma.
-NUMBER = re.compile(r"(?:(?<!\w)[-−])?\d+(?:[.,]\d+)?")
 LARGEST = 1e12  # what is beyond is a name
 LEAST_SHARE = 0.1  # of the cells that must have a number
 
@@ -57,8 +53,7 @@ def first_and_largest(text):
     Returns
     -------
     tuple of two floats
-        NaN without a number. Those of 1e12 and more are names, and left out. A comma stands between
-        groups of three digits, or before a fraction.
+        NaN without a number. Those of 1e12 and more are names, and left out.
 
     Examples
     --------
@@ -66,9 +61,7 @@ def first_and_largest(text):
     >>> first_and_largest("2-pack, 1,200 g at -4.5 °C"), first_and_largest("none")
     ((2.0, 1200.0), (nan, nan))
     """
-    text = GROUPS.sub(lambda found: found[0].replace(",", ""), text)
-    written = (found.replace(",", ".").replace("−", "-") for found in NUMBER.findall(text))
-    numbers = [value for value in map(float, written) if abs(value) < LARGEST]
+    numbers = [value for value in numbers_within(text) if abs(value) < LARGEST]
     return (numbers[0], max(numbers)) if numbers else (np.nan, np.nan)
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from llmreg.tables.cell_values import is_missing_word
 
-__all__ = ["NEARLY_ALL", "Doubt", "NumberStyle", "find_style", "read_number"]
+__all__ = ["NEARLY_ALL", "Doubt", "NumberStyle", "find_style", "numbers_within", "read_number"]
 
 NEARLY_ALL = 0.95  # the share of a column's cells that must agree on how they are written
 LOOK_ALIKE = 0.9  # the share from which a column that is not read deserves a word of advice
@@ -42,6 +42,9 @@ _NUMBER = re.compile(
     r"(?P<inner>\()?(?P<core>[.,]?\d(?:[\d.,' ]*\d)?\.?)(?P<power>[eE][+-]?\d+)?(?(inner)\))"
     rf"\s*(?P<after>{_UNIT})?\s*(?(bracket)\))"
 )
+# Not a hyphen, and no full stop.
+_WITHIN = re.compile(r"(?:(?<!\w)-)?(?:(?<![\w.,])[.,])?\d(?:[\d.,']*\d)?")
+_SPACED = re.compile(r"(?<=\d)[\u00a0\u202f\u2009](?=\d{3})")
 _SIMPLE = re.compile(r"\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?\s*([AaPp]\.?[Mm]\.?)?", re.ASCII)
 _DURATION = re.compile(r"-?\d+ days?,? [+-]?\d{1,2}:\d\d:\d\d(?:\.\d+)?", re.ASCII)
@@ -223,6 +226,38 @@ def _are_simple(cells):
     )
 
 
+def numbers_within(text):
+    """Numbers that stand among words: "500 g, pack of 12".
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    list of float
+        In order. Points and commas part thousands or fractions, as each number by itself says, and
+        "1,234" has thousands; where they do neither ("1.2.3") each run of digits is a number. Those
+        of more than 60 characters are names, and left out.
+
+    Examples
+    --------
+    >>> from llmreg.tables.number_texts import numbers_within
+    >>> numbers_within("2-pack of 0,75 l at -4.5 °C, 1,200 g")
+    [2.0, 0.75, -4.5, 1200.0]
+    """
+    plain = text if text.isascii() else _SPACED.sub("'", text).translate(_PLAIN)
+    numbers = []
+    for written in _WITHIN.findall(plain):
+        if len(written) > LONGEST:
+            continue
+        parts = _Parts(written[0] == "-", "", written.removeprefix("-"), "")
+        decimal = _decides(parts) or "."
+        value = _value(parts, decimal, ",."[decimal == ","])
+        numbers += re.findall(r"\d+", parts.core) if value is None else [value]
+    return list(map(float, numbers))
+
+
 def _same_unit(unit, expected):
     """A bare number is in the column's unit; a column without one may gain a currency."""
     return unit in ("", expected) or (not expected and _is_currency(unit))
@@ -273,6 +308,7 @@ def _is_currency(unit):
 @lru_cache
 def _pattern(decimal, thousands):
     groups = rf"|\d{{1,3}}(?:[{thousands}]\d{{3}})+" if thousands else ""
+    groups += r"|\d{1,2}(?:,\d{2})+,\d{3}" if thousands == "," else ""  # 1,00,000: Indian
     return re.compile(rf"(?:\d+{groups})?(?:[{decimal}]\d*)?")
 
 

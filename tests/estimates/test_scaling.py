@@ -108,3 +108,10 @@ def test_ranks_count_rows_by_their_weight():
     weighted = NormalScores().fit(z, sample_weight=weight / 5)
     repeated = NormalScores().fit(np.repeat(z, weight, axis=0))
     np.testing.assert_allclose(weighted.transform(z), repeated.transform(z), atol=0.15)
+
+
+def test_whether_ranks_tell_more_is_decided_by_rows_that_count():
+    z = np.r_[norm.ppf((np.arange(200) + 0.5) / 200), np.geomspace(3, 4000, 40)][:, None]
+    assert NormalScores().fit(z).columns_ == [0]
+    weight = np.repeat([1.0, 1e-9], [200, 40])
+    assert NormalScores().fit(z, sample_weight=weight).columns_ == []

@@ -1,8 +1,11 @@
 """Many rows' tokens: what they share, and which rows are the same."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+from llmreg.estimates.stacking import Estimate, Spread
 from llmreg.prompts.cells import CellValues
 from llmreg.prompts.encoding import SHORTEST_PREFIX, EncodedRows
 
@@ -54,3 +57,10 @@ def test_equal_rows_are_found_whatever_makes_others_differ():
     assert chosen.tolist() == [0, 2, 3, 4] and chosen[kind].tolist() == [0, 0, 2, 3, 4]
     missing = _rows([1], [1], [1], numbers=[np.nan, np.nan, 0.0])
     assert missing.distinct()[0].tolist() == [0, 2]
+
+
+def test_rows_of_which_estimates_differ_are_not_the_same():
+    centre, width = np.array([3.0, 3.0, 4.0, 3.0]), np.array([1.0, 2.0, 1.0, 1.0])
+    estimate = Estimate(centre, width, Spread(1.0, 2.0, 0.1))
+    rows = replace(_rows([1], [1], [1], [1]), estimate=estimate)
+    assert rows.distinct()[0].tolist() == [0, 1, 2]

@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from llmreg.tables.number_texts import NumberStyle, find_style, read_number
+from llmreg.tables.number_texts import NumberStyle, find_style, numbers_within, read_number
 
 
 def found(*cells, codes=True):
@@ -41,6 +41,11 @@ READ = {
     "spaces": (["1 234", "12 345 678", "5"], [1234, 12345678, 5]),
     "spaces that do not break": (["1\u00a0234,5", "12\u202f345,0"], [1234.5, 12345]),
     "apostrophes": (["1'234.50", "12’345", "5"], [1234.5, 12345, 5]),
+    "lakhs and crores": (
+        ["₹1,00,000", "₹12,50,000.50", "₹95,000", "₹3,45,67,890"],
+        [100000, 1250000.5, 95000, 34567890],
+    ),
+    "lakhs alone": (["1,00,000", "12,50,000", "10,00,000"], [100000, 1250000, 1000000]),
     "a unit": (["12 km", "3.5 km", "1,200 km"], [12, 3.5, 1200]),
     "a unit without a space": (["3.5kg", "2kg"], [3.5, 2]),
     "a unit with signs": (["10 mg/l", "2.5 mg/l"], [10, 2.5]),
@@ -176,4 +181,20 @@ def test_words_for_missing_are_nan(word):
 def test_a_long_cell_takes_no_longer_than_it_is(cell):
     started = clock.process_time()
     find_style(["1.5", cell], np.array([100, 1]))
+    numbers_within(cell)
     assert clock.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("2-pack of 0,75 l at −4.5 °C, 1,200 g", [2, 0.75, -4.5, 1200]), ("", []), ("none", []),
+        ("10-20", [10, 20]), ("1.2.3", [1, 2, 3]), ("3,4,5", [3, 4, 5]),
+        ("2021-05-03", [2021, 5, 3]),
+        ("1.234.567 or 1.234,5 or 1,234.5", [1234567, 1234.5, 1234.5]), ("1'234 .5", [1234, 0.5]),
+        ("₹1,00,000", [100000]), ("1\u202f234\u00a0567 m", [1234567]), ("the end is 7.", [7]),
+        ("x" + "9" * 70, []), ("1,2345 0,125", [1.2345, 0.125]),
+    ],
+)  # fmt: skip
+def test_numbers_among_words(text, numbers):
+    assert numbers_within(text) == numbers
