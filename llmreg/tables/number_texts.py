@@ -237,8 +237,8 @@ def numbers_within(text):
     -------
     list of float
         In order. Points and commas part thousands or fractions, as each number by itself says, and
-        "1,234" has thousands; where they do neither ("1.2.3") each run of digits is a number. Those
-        of more than 60 characters are names, and left out.
+        "1,234" has thousands; where they do neither, "1.2.3" is 1.2 and 3, "1,2,3" three numbers.
+        Those of more than 60 characters are names, and left out.
 
     Examples
     --------
@@ -254,7 +254,7 @@ def numbers_within(text):
         parts = _Parts(written[0] == "-", "", written.removeprefix("-"), "")
         decimal = _decides(parts) or "."
         value = _value(parts, decimal, ",."[decimal == ","])
-        numbers += re.findall(r"\d+", parts.core) if value is None else [value]
+        numbers += re.findall(r"\d+(?:\.\d+)?", parts.core) if value is None else [value]
     return list(map(float, numbers))
 
 
