@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from llmreg.tables.number_texts import numbers_within
+from llmreg.tables.numbers_in_words import numbers_within
 from llmreg.tables.words import beginnings
 
 __all__ = ["WrittenNumbers", "first_and_largest"]

@@ -17,6 +17,7 @@ __all__ = ["DATE_PARTS", "Moments", "clock_of", "date_numbers", "date_texts", "f
 DATE_PARTS = ("timestamp", "month", "day", "weekday", "hour")
 _DTYPE = "datetime64[us]"
 LAST_YEAR = 100_000  # beyond, microseconds may not hold
+LONGEST = 100  # characters of a date with its time
 MIN_COMPACT = 3  # distinct cells like "20210305" that are hardly all dates by chance
 
 _NAMES = "jan feb mar apr may jun jul aug sep oct nov dec".split()  # noqa: SIM905
@@ -125,7 +126,11 @@ def find_order(cells, counts, *, asked=False):
 
 def _looks_like_date(cell):
     cell = cell.strip()
-    return _is_nothing(cell) or any(pattern.fullmatch(cell) for pattern in _PATTERNS)
+    return _is_nothing(cell) or any(pattern.fullmatch(cell) for pattern in _patterns_for(cell))
+
+
+def _patterns_for(text):
+    return _PATTERNS if len(text) <= LONGEST else ()
 
 
 def _share(cells, counts, order):
@@ -180,7 +185,7 @@ def read_moment(cell, order):
 
 
 def _moment_of_text(text, order):
-    for pattern in _PATTERNS:
+    for pattern in _patterns_for(text):
         match = pattern.fullmatch(text)
         if match:
             try:

@@ -8,7 +8,7 @@ import operator
 import re
 from datetime import date, time, timedelta
 from decimal import Decimal
-from numbers import Number
+from numbers import Integral, Number, Rational
 
 import numpy as np
 import pandas as pd
@@ -125,6 +125,8 @@ def _reader(kind):
         return _string
     if issubclass(kind, Decimal):
         return _decimal
+    if issubclass(kind, Rational) and not issubclass(kind, Integral):
+        return _fraction
     return None if issubclass(kind, KEPT) else _text
 
 
@@ -134,6 +136,13 @@ def _string(name, cell):
 
 def _decimal(name, cell):
     return None if cell.is_nan() else cell  # signalling ones cannot even be compared
+
+
+def _fraction(name, cell):
+    try:
+        return float(cell)
+    except OverflowError:  # refused as infinite later
+        return cell
 
 
 def _text(name, cell):

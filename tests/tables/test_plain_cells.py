@@ -3,6 +3,7 @@
 import datetime
 import enum
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -103,6 +104,13 @@ def test_odd_cells_are_read_as_their_text(cell, plain):
     frame = read([[cell, "x"], [None, "y"]])
     assert frame.loc[0, "x0"] == plain and isinstance(frame.loc[0, "x0"], type(plain))
     assert frame["x0"].isna().tolist() == [False, True]
+
+
+def test_fractions_are_numbers():
+    column = read([[Fraction(1, 8)], [Fraction(21, 2)], [None]])["x0"]
+    assert column.dtype == float and column[:2].tolist() == [0.125, 10.5]
+    with pytest.raises(ValueError, match="infinity"):
+        read([[Fraction(10**400, 3)], [Fraction(1, 2)]])
 
 
 @pytest.mark.parametrize(

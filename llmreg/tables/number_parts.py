@@ -1,0 +1,211 @@
+"""One number in words, taken apart: sign, digits, unit, and the power of ten that multiplies."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+__all__ = [
+    "LONGEST", "MONEY", "ORDINALS", "POWER_WORD", "NumberParts", "decides", "is_currency",
+    "plain_signs", "power_of", "signed", "split", "value_of",
+]  # fmt: skip
+
+LONGEST = 60  # characters of what may be a number
+
+_PLAIN = str.maketrans(
+    {"−": "-", "–": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "’": "'", "٫": ".", "٬": ","}
+)
+_CODES = (
+    "USD EUR GBP CHF JPY CNY RMB INR AUD CAD NZD SEK NOK DKK PLN CZK HUF RON BGN RUB UAH TRY ILS "
+    "BRL MXN ARS CLP COP ZAR NGN EGP SAR AED KRW TWD HKD SGD THB IDR MYR PHP VND"
+)
+ORDINALS = frozenset(("st", "nd", "rd", "th"))
+MONEY = "$€£¥₹₽₩₺₫₴₦₪₱฿₡₲₵"
+_CURRENCY = rf"(?:[A-Z]{{0,3}}[{MONEY}]|" + "|".join(_CODES.split()) + r"|Rs\.?|Fr\.?|kr\.?|zł|Kč)"
+_UNIT = rf"(?:[^\W\d_]|[%‰°{MONEY}\"″′])[^\s()]{{0,14}}(?:[ ](?:[^\W\d_]|[{MONEY}])\S{{0,9}})?"
+# Behind the digits "12,-" and "12/-" end a price, and a minus behind two digits is bookkeepers'.
+_NUMBER = re.compile(
+    rf"(?P<bracket>\()?\s*(?P<sign>[+-])?\s*(?P<before>{_CURRENCY})?\s*(?P<sign2>[+-])?\s*"
+    r"(?P<inner>\()?(?P<core>[.,]?\d(?:[\d.,' ]*\d)?\.?)(?P<power>[eE][+-]?\d+)?(?(inner)\))"
+    r"(?:[.,/][-—]{1,2}|(?P<behind>(?<=[\d.,]\d)-(?=\s|$)))?"
+    rf"\s*(?P<after>{_UNIT})?\s*(?(bracket)\))"
+)
+# Powers of ten, by what stands behind the digits: "19M", "1.5 million", "2 crore".
+_POWERS = {
+    **dict.fromkeys(("k", "K", "thousand", "Tsd", "tsd"), 3),
+    **dict.fromkeys(("lakh", "Lakh", "lac", "Lac"), 5),
+    **dict.fromkeys(("M", "mn", "mln", "Mio", "mio", "million", "Million"), 6),
+    **dict.fromkeys(("crore", "Crore", "Cr", "cr"), 7),
+    **dict.fromkeys(("B", "bn", "Bn", "Mrd", "mrd", "billion", "Billion"), 9),
+    **dict.fromkeys(("万", "만"), 4), **dict.fromkeys(("億", "亿", "억"), 8),
+}  # fmt: skip
+_POWERS_OF_MONEY = {**_POWERS, "m": 6, "b": 9, "T": 12}  # elsewhere metres, bits and tonnes
+_LETTERS = [word for word in _POWERS_OF_MONEY if len(word) == 1]
+_WORDS = "|".join(word for word in _POWERS_OF_MONEY if len(word) > 1)
+# Letters behind a blank are units: "300 K".
+POWER_WORD = rf"(?:[{''.join(_LETTERS)}](?![a-zA-Z\d])| ?(?:{_WORDS})s?(?!\w))"
+_POWER = re.compile(rf"(?P<word>{POWER_WORD})\.?(?P<unit>.*)")
+
+
+@dataclass(frozen=True)
+class NumberParts:
+    """A number as it is written.
+
+    Parameters
+    ----------
+    negative : bool
+    unit : str
+        Currency and unit together.
+    core : str
+        Digits and the signs between them.
+    power : str
+        "", or such as "e6": written so, or as "M" or "million".
+    """
+
+    negative: bool
+    unit: str
+    core: str
+    power: str
+
+
+def plain_signs(text):
+    """The same with one kind of minus, blank, apostrophe, point and comma."""
+    return text if text.isascii() else text.translate(_PLAIN)
+
+
+def split(text):
+    """:class:`NumberParts` of a text that is a number and nothing else, or None.
+
+    Examples
+    --------
+    >>> from llmreg.tables.number_parts import split
+    >>> split("-$1.5 million")
+    NumberParts(negative=True, unit='$', core='1.5', power='e6')
+    """
+    if len(text) > LONGEST:
+        return None
+    text = plain_signs(text).strip()
+    match = _NUMBER.fullmatch(text)
+    if match is None or (match["sign"] and match["sign2"]):
+        return None
+    signs = (match["sign"], match["sign2"], match["behind"])
+    negative = "-" in signs or bool(match["bracket"] or match["inner"])
+    before, after, power = match["before"] or "", match["after"] or "", match["power"] or ""
+    if after and not power:
+        blank = " " * (text[match.start("after") - 1] == " ")
+        power, after = _power(blank + after, bool(before))
+    return NumberParts(negative, _unit(f"{before} {after}"), match["core"], power)
+
+
+def _power(behind, money):
+    """What "k", "M€" or " million USD" behind digits multiplies by, and what is left as a unit."""
+    match = _POWER.match(behind)
+    if match is None:
+        return "", behind
+    unit = match["unit"].strip()
+    power = power_of(match["word"], money or is_currency(unit.rstrip(".")))
+    return (power, unit) if power else ("", behind)
+
+
+def power_of(word, money):
+    """The power of ten that a word behind digits stands for, such as "e6", or "".
+
+    Parameters
+    ----------
+    word : str
+        Such as "M" or " million".
+    money : bool
+        Whether it is a sum: "$5m" are millions, "5m" are metres.
+
+    Returns
+    -------
+    str
+    """
+    word = word.strip()
+    powers = _POWERS_OF_MONEY if money else _POWERS
+    power = powers.get(word) or powers.get(word.removesuffix("s"))
+    return f"e{power}" if power else ""
+
+
+def _unit(unit):
+    """ "years." and "year" are the same unit."""
+    unit = unit.strip().rstrip(".")
+    return unit[:-1] if len(unit) > 2 and unit.endswith("s") else unit
+
+
+def is_currency(unit):
+    """Whether a unit is money."""
+    return re.fullmatch(_CURRENCY, unit) is not None
+
+
+@lru_cache
+def _pattern(decimal, thousands):
+    groups = rf"|\d{{1,3}}(?:[{thousands}]\d{{3}})+" if thousands else ""
+    groups += r"|\d{1,2}(?:,\d{2})+,\d{3}" if thousands == "," else ""  # 1,00,000: Indian
+    return re.compile(rf"(?:\d+{groups})?(?:[{decimal}]\d*)?")
+
+
+def value_of(parts, decimal, thousands):
+    """The number, or None where its signs are others.
+
+    Parameters
+    ----------
+    parts : NumberParts
+    decimal : {".", ","}
+        What stands before the fraction.
+    thousands : {"", ",", ".", "'", " "}
+        What stands between groups of three digits.
+
+    Returns
+    -------
+    int, float or None
+
+    Examples
+    --------
+    >>> from llmreg.tables.number_parts import split, value_of
+    >>> value_of(split("1.234,5"), ",", "."), value_of(split("1.234,5"), ".", ",")
+    (1234.5, None)
+    """
+    core = parts.core
+    for sign in ("", thousands, "'", " ", ",."[decimal == ","]):
+        if _pattern(decimal, sign).fullmatch(core):
+            break
+    else:
+        return None
+    # A cell that leaves no doubt may group its digits though no training cell did.
+    if sign in (".", ",") and sign != thousands and decides(parts) != decimal:
+        return None
+    digits = core.replace(sign, "") if sign else core
+    return signed(digits.replace(decimal, ".") + parts.power, parts.negative)
+
+
+def signed(digits, negative):
+    """Digits as Python writes them as a number: an int where they are whole."""
+    try:
+        number = int(digits)
+    except ValueError:
+        number = float(digits)
+    return -number if negative and number else number
+
+
+def decides(parts):
+    """The decimal sign of which a single number leaves no doubt, or "".
+
+    Examples
+    --------
+    >>> from llmreg.tables.number_parts import decides, split
+    >>> decides(split("1.234,5")), decides(split("1,234")), decides(split("$1,234"))
+    (',', '', '.')
+    """
+    core = parts.core
+    signs = [sign for sign in core if sign in ".,"]
+    if not signs:
+        return ""
+    if len(set(signs)) == 2:
+        return signs[-1] if signs.count(signs[-1]) == 1 else ""
+    if len(signs) > 1:
+        return "," if signs[0] == "." else "."
+    before, after = core.split(signs[0])
+    grouped = len(after) == 3 and 1 <= len(before) <= 3 and before[0] != "0" and not parts.power
+    if grouped and signs[0] == "," and is_currency(parts.unit):
+        return "."  # no currency has thousandths behind a comma
+    return "" if grouped else signs[0]

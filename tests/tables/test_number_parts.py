@@ -1,0 +1,58 @@
+"""Numbers in words, taken apart."""
+
+import pytest
+
+from llmreg.tables.number_parts import (
+    NumberParts,
+    decides,
+    is_currency,
+    plain_signs,
+    power_of,
+    signed,
+    split,
+    value_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("12", NumberParts(False, "", "12", "")),
+        (" -5,5 % ", NumberParts(True, "%", "5,5", "")),
+        ("USD 1,500", NumberParts(False, "USD", "1,500", "")),
+        ("$(3)", NumberParts(True, "$", "3", "")),
+        ("5 years", NumberParts(False, "year", "5", "")),
+        ("2e-3", NumberParts(False, "", "2", "e-3")),
+        ("5M USD", NumberParts(False, "USD", "5", "e6")),
+        ("12k€", NumberParts(False, "€", "12", "e3")),
+        ("5MB", NumberParts(False, "MB", "5", "")),
+        ("300 K", NumberParts(False, "K", "300", "")),
+        ("7.50-", NumberParts(True, "", "7.50", "")),
+        ("7-", None),  # "7 and more", or a grade
+        ("10-20", None), ("five", None), ("+-5", None), ("5 of 7", None), ("1" * 61, None),
+    ],
+)  # fmt: skip
+def test_split(text, parts):
+    assert split(text) == parts
+
+
+def test_powers_of_ten():
+    assert power_of(" million", False) == power_of("M", False) == power_of("m", True) == "e6"
+    assert power_of("crores", False) == "e7"
+    assert power_of("m", False) == power_of("T", False) == power_of("kg", True) == ""
+
+
+def test_signs():
+    assert plain_signs("−1\u00a0234’5") == "-1 234'5"
+    assert [decides(split(text)) for text in ("1,5", "1.5", "1,234", "€1,234", "1,2,3")] == [
+        ",", ".", "", ".", "."
+    ]  # fmt: skip
+    assert is_currency("US$") and is_currency("kr") and not is_currency("kg")
+
+
+def test_values():
+    assert value_of(split("1.234,5"), ",", ".") == 1234.5
+    assert value_of(split("1.234,5"), ".", "") is None
+    assert value_of(split("2 500k"), ".", "") == 2_500_000
+    assert signed("12", True) == -12 and isinstance(signed("12", True), int)
+    assert signed("0", True) == 0 and signed("1e2", False) == 100
