@@ -8,6 +8,7 @@ from pandas.api import types
 
 from llmreg.tables.cell_writing import read_column, unseen_cells
 from llmreg.tables.dates import find_order
+from llmreg.tables.quantities import MEASURES
 
 __all__ = ["as_frame", "describe_columns", "warn_unseen"]
 
@@ -70,9 +71,8 @@ def _read_as(plan, cells):
         (f", written as {cell!r:.60}" for cell in cells[:1] if isinstance(cell, str)), ""
     )
     if plan.kind == "number":
-        quantity = {"time": "time of day, in hours", "duration": "duration, in seconds"}
         unit = f" of {plan.unit}" if plan.unit else ""
-        return quantity.get(plan.quantity, "number") + unit + written
+        return MEASURES.get(plan.quantity, "number") + unit + written
     if plan.kind == "datetime":
         first = {"dmy": ", day first", "mdy": ", month first"}.get(plan.order[:3], "")
         zone = f" in {plan.zone}" if plan.zone else ""

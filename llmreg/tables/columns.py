@@ -44,8 +44,8 @@ class ColumnPlan:
         The same: what stands between groups of three digits.
     unit : str, default=""
         The same: the currency or unit of all its values.
-    quantity : {"", "time", "duration"}, default=""
-        Of a number: times of day are read in hours, durations in seconds.
+    quantity : {"", "time", "duration", "feet"}, default=""
+        Of a number: times of day are read in hours, durations in seconds, feet in inches.
     boolean : bool, default=False
         Of a number or category: all training values were true or false, however spelt.
     levels : tuple of str or None, default=None

@@ -13,7 +13,6 @@ from decimal import Decimal
 from numbers import Integral, Real
 
 import numpy as np
-import pandas as pd
 
 from llmreg.tables.cell_values import is_missing_word
 from llmreg.tables.number_parts import (
@@ -24,6 +23,7 @@ from llmreg.tables.number_parts import (
     split,
     value_of,
 )
+from llmreg.tables.quantities import QUANTITIES, quantity_of
 
 __all__ = ["NEARLY_ALL", "Doubt", "NumberStyle", "find_style", "read_number"]
 
@@ -33,8 +33,6 @@ FIRST_LOOK = 500  # distinct cells that rule out most columns of words
 FEW_UNITS = 5  # more endings than this are words, not units
 
 _SIMPLE = re.compile(r"\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
-_CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?\s*([AaPp]\.?[Mm]\.?)?", re.ASCII)
-_DURATION = re.compile(r"-?\d+ days?,? [+-]?\d{1,2}:\d\d:\d\d(?:\.\d+)?", re.ASCII)
 _PHONE = re.compile(r"1?[2-9]\d\d[2-9]\d{6}")  # of North America
 # In blanks as no number is, or in threes alone: "1 250 000" is a sum, "732 829 320" a firm.
 _GROUPED_NAME = re.compile(r"^\d{4,} |^\d{3} (?!.*000$)| \d{1,2}( |$)| \d{4,}")
@@ -53,8 +51,9 @@ class NumberStyle:
         What stands between groups of three digits; "": nothing did.
     unit : str, default=""
         The currency or unit that goes with every number.
-    quantity : {"", "time", "duration"}, default=""
-        "time": times of day, in hours; "duration": durations, in seconds.
+    quantity : {"", "time", "duration", "feet"}, default=""
+        "time": times of day, in hours; "duration": durations, in seconds; "feet": feet and inches,
+        in inches.
     """
 
     decimal: str = "."
@@ -99,11 +98,9 @@ def find_style(cells, counts, *, codes=True):
         Why not, where they nearly are.
     """
     first = cells[:FIRST_LOOK]
-    for pattern, quantity in ((_CLOCK, "time"), (_DURATION, "duration")):
-        if first and pattern.fullmatch(first[0].strip()):
-            style = NumberStyle(quantity=quantity)
-            if all(read_number(cell, style) is not None for cell in cells):
-                return style, None
+    quantity = quantity_of(cells)
+    if quantity:
+        return NumberStyle(quantity=quantity), None
     if sum(split(cell) is not None for cell in first) < len(first) / 2 or not first:
         return None, None
     if _are_simple(cells):
@@ -183,7 +180,7 @@ def _finite(value):
 
 
 def _read_text(text, style):
-    special = {"time": _clock, "duration": _duration}.get(style.quantity)
+    special = QUANTITIES.get(style.quantity)
     value = special(text.strip()) if special else None
     if value is not None:
         return value
@@ -209,25 +206,6 @@ def _are_simple(cells):
 def _same_unit(unit, expected):
     """A bare number is in the column's unit; a column without one may gain a currency."""
     return unit in ("", expected) or (not expected and is_currency(unit))
-
-
-def _clock(text):
-    match = _CLOCK.fullmatch(text)
-    if match is None:
-        return None
-    hour, minute, second, half = match.groups()
-    hour = int(hour)
-    if half:
-        if not 1 <= hour <= 12:
-            return None
-        hour = hour % 12 + (12 if half[0] in "pP" else 0)
-    return None if hour > 24 else hour + int(minute) / 60 + float(second or 0) / 3600
-
-
-def _duration(text):
-    if not _DURATION.fullmatch(text):
-        return None
-    return pd.Timedelta(text.replace(",", "")).total_seconds()
 
 
 def _agree(cells, parts, counts):
