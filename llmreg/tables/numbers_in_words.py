@@ -22,7 +22,8 @@ __all__ = ["numbers_within"]
 _WITHIN = re.compile(
     rf"(?P<minus>(?<![^\s(\[{{<>=~:,;/])-(?=[{MONEY}]?\.?\d))?(?:(?P<money>[{MONEY}])\s?)?"
     rf"(?P<core>(?:(?<![^\s(\[{{<>=~:+{MONEY}-])\.)?\d(?:[\d.,']*\d)?)"
-    rf"(?:(?P<power>[eE][+-]\d{{1,3}})(?!\w)|(?P<word>{POWER_WORD}))?"
+    rf"(?:(?P<power>[eE][+-]\d{{1,3}})(?!\w)|(?P<word>{POWER_WORD})"
+    rf"|(?= ?- ?[{MONEY}]?\d[\d.,]{{0,20}}(?P<later>{POWER_WORD})))?"  # "10-15k"
 )
 _UNIT = re.compile(r"[^\s\d]*")
 _SPACED = re.compile(r"(?<=\d)[\u00a0\u202f\u2009](?=\d{3})")
@@ -75,7 +76,7 @@ def _whole(text):
 
 
 def _read(match):
-    core, money, word = match["core"], match["money"] or "", match["word"] or ""
+    core, money, word = match["core"], match["money"] or "", match["word"] or match["later"] or ""
     named = match.string[: match.start()][-1:].isalpha()  # the name "N77K"
     sure = word not in ("M", "B") or money or "." in core or "," in core
     power = match["power"] or ("" if named or not sure else power_of(word, bool(money)))

@@ -20,6 +20,7 @@ _DURATION = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _ISO = re.compile(r"P(?:\d+D)?(?:T(?=\d)(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?)?", re.ASCII)
+_STOPWATCH = re.compile(r"(?:(\d{1,4}):(?=[0-5]\d:))?(\d{1,4}):([0-5]\d(?:\.\d+)?)", re.ASCII)
 _SECONDS = (86400, 3600, 60, 1)
 _FEET = re.compile(
     r"(\d{1,2}) ?(?:['’′]|ft\.?|feet)(?: ?(\d{1,2}(?:\.\d+)?) ?(?:[\"”″]|''|in\.?|inches)?)?"
@@ -30,6 +31,7 @@ def quantity_of(cells):
     """The name of what all cells are, "time", "duration" or "feet"; "" for anything else.
 
     Cells of a single part are numbers with a unit ("5 m", "3 h") unless one among them has several.
+    "4:13" is a time of day, and a duration beside "75:30" or "1:02:03".
 
     Parameters
     ----------
@@ -46,12 +48,18 @@ def quantity_of(cells):
     """
     for name, read in QUANTITIES.items():
         if all(read(cell.strip()) is not None for cell in cells) and any(map(_parted, cells)):
-            return name
+            return "duration" if name == "time" and _of_a_stopwatch(cells) else name
     return ""
 
 
 def _parted(cell):
     return len(re.findall(r"\d+", cell)) > 1
+
+
+def _of_a_stopwatch(cells):
+    """Whether "4:13" beside "1:02:03" has minutes in front, and no hours."""
+    parts = {cell.count(":") for cell in cells}
+    return len(parts) > 1 and not any(re.search(r"^\s*0\d|[AaPp]", cell) for cell in cells)
 
 
 def _clock(text):
@@ -72,6 +80,9 @@ def _duration(text):
     """Seconds."""
     if _OF_PANDAS.fullmatch(text):
         return pd.Timedelta(text.replace(",", "")).total_seconds()
+    if match := _STOPWATCH.fullmatch(text):
+        hours, minutes, seconds = match.groups()
+        return 3600.0 * int(hours or 0) + 60 * int(minutes) + float(seconds)
     if _ISO.fullmatch(text):
         text = text[1:].replace("T", "")
     match = _DURATION.fullmatch(text)

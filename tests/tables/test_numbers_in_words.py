@@ -76,7 +76,8 @@ def test_a_hyphen_is_a_minus_only_where_a_number_may_begin(text, numbers):
         ("3 million and 4 billions", [3e6, 4e9]), ("5 Tsd. Euro im Jahr", [5000]),
         ("a 5kg bag, 2Mbit", [5, 2]), ("3BR/2B home", [3, 2]), ("3M tape, 5M cable", [3, 5]),
         ("3M tape", [3]), ("19M", [19e6]), ("12M€", [12e6]), ("N77K and N8B", [77, 8]),
-        ("4.5B years", [4.5e9]), ("at 300 K or so", [300]),
+        ("4.5B years", [4.5e9]), ("10-15 Lakhs", [1e6, 1.5e6]), ("$50-60K (est.)", [50e3, 60e3]),
+        ("$53K-$91K", [53e3, 91e3]), ("10-15 kg", [10, 15]), ("at 300 K or so", [300]),
     ],
 )  # fmt: skip
 def test_thousands_and_millions_in_words_multiply(text, numbers):
