@@ -59,12 +59,15 @@ class NumberParts:
         Digits and the signs between them.
     power : str
         "", or such as "e6": written so, or as "M" or "million".
+    word : str, default=""
+        That "M" or "million".
     """
 
     negative: bool
     unit: str
     core: str
     power: str
+    word: str = ""
 
 
 def plain_signs(text):
@@ -79,7 +82,7 @@ def split(text):
     --------
     >>> from llmreg.tables.number_parts import split
     >>> split("-$1.5 million")
-    NumberParts(negative=True, unit='$', core='1.5', power='e6')
+    NumberParts(negative=True, unit='$', core='1.5', power='e6', word='million')
     """
     if len(text) > LONGEST:
         return None
@@ -90,20 +93,22 @@ def split(text):
     signs = (match["sign"], match["sign2"], match["behind"])
     negative = "-" in signs or bool(match["bracket"] or match["inner"])
     before, after, power = match["before"] or "", match["after"] or "", match["power"] or ""
+    word = ""
     if after and not power:
         blank = " " * (text[match.start("after") - 1] == " ")
-        power, after = _power(blank + after, bool(before))
-    return NumberParts(negative, _unit(f"{before} {after}"), match["core"], power)
+        power, word, after = _power(blank + after, bool(before))
+    return NumberParts(negative, _unit(f"{before} {after}"), match["core"], power, word)
 
 
 def _power(behind, money):
-    """What "k", "M€" or " million USD" behind digits multiplies by, and what is left as a unit."""
+    """What "k", "M€" or " million USD" behind digits multiplies by, the word that says so, and what
+    is left as a unit."""
     match = _POWER.match(behind)
     if match is None:
-        return "", behind
+        return "", "", behind
     unit = match["unit"].strip()
     power = power_of(match["word"], money or is_currency(unit.rstrip(".")))
-    return (power, unit) if power else ("", behind)
+    return (power, match["word"].strip(), unit) if power else ("", "", behind)
 
 
 def power_of(word, money):

@@ -7,7 +7,7 @@ this cannot be told; :func:`read_number` then reads each cell by itself.
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time, timedelta
 from decimal import Decimal
 from numbers import Integral, Real
@@ -189,6 +189,10 @@ def _read_text(text, style):
 
 
 def _read_parts(parts, style):
+    if parts.word and not parts.unit and style.unit and not is_currency(style.unit):
+        if parts.word != style.unit:  # "310M" among "372 MB"
+            return None
+        parts = replace(parts, power="")  # "310K" among "372 K"
     if not _same_unit(parts.unit, style.unit):
         return None
     return _finite(value_of(parts, style.decimal, style.thousands))
@@ -228,10 +232,10 @@ def _agree(cells, parts, counts):
 
 
 def _agreed_unit(cells, parts, counts):
-    weights = Counter()
+    weights, found = Counter(), {part.unit for part in parts}
     for part, count in zip(parts, counts.tolist(), strict=True):
         if part.unit or part.core.strip("0.,' "):  # a zero needs no unit
-            weights[part.unit] += count
+            weights[part.unit or (part.word if part.word in found else "")] += count
     if not weights:
         return "", None
     unit, weight = weights.most_common(1)[0]

@@ -28,7 +28,10 @@ _WITHIN = re.compile(
 _UNIT = re.compile(r"[^\s\d]*")
 _SPACED = re.compile(r"(?<=\d)[\u00a0\u202f\u2009](?=\d{3})")
 _END = r"-?[\d.]+(?:[eE][+-]?\d+)?"
-_INTERVAL = re.compile(rf"([\[{{(]{_END}),({_END}[\]}}])|([\[{{]{_END}),({_END}\))")
+_INTERVAL = re.compile(
+    rf"([\[{{(]{_END}),({_END}[\]}}])|([\[{{]{_END}),({_END}\))"
+    rf"|(\({_END}),(?!\d{{3}}\))({_END}\))"  # "(1,234)" is one number
+)
 
 
 def numbers_within(text):
@@ -56,11 +59,11 @@ def numbers_within(text):
     >>> numbers_within("12 000 km"), numbers_within("$1.5M from 20k users")
     ([12000.0], [1500000.0, 20000.0])
     """
-    number = _whole(text)
+    plain = plain_signs(text if text.isascii() else _SPACED.sub("'", text))
+    plain = _INTERVAL.sub(r"\1\3\5, \2\4\6", plain)
+    number = _whole(plain)
     if number is not None:
         return [float(number)]
-    plain = plain_signs(text if text.isascii() else _SPACED.sub("'", text))
-    plain = _INTERVAL.sub(r"\1\3, \2\4", plain)
     found = _WITHIN.finditer(plain)
     return [n for match in found if len(match["core"]) <= LONGEST for n in _read(match)]
 
