@@ -4,15 +4,14 @@ One factorisation tells what each training row would be estimated as without it,
 estimates need no fit for each fold.
 """
 
-from hashlib import blake2b
 from itertools import chain, pairwise
 
 import numpy as np
-import pandas as pd
 from scipy import linalg, sparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics.pairwise import euclidean_distances
 
+from llmreg.estimates.copies import copies
 from llmreg.estimates.kernel_settings import (
     MIDDLE,
     N_PLAIN,
@@ -82,7 +81,7 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
         return self
 
     def fit_leave_one_out(self, X, z, sample_weight=None):
-        """The same; returns what is said of each training row without it and its equals, (n,)."""
+        """The same; returns what is said of each training row without it and its copies, (n,)."""
         X = sparse.csr_matrix(X)
         weight = np.ones(len(z)) if sample_weight is None else sample_weight
         X, z, weight, kind = _distinct(X, z, np.maximum(weight, LEAST_WEIGHT))
@@ -228,18 +227,11 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
 
 
 def _distinct(X, z, weight):
-    """Rows of which no two are equal, with their mean target and the sum of their weights; and
-    which of them each row is, (n,).
+    """Rows without their :func:`copies`, targets, and the sums of their weights; and which of them
+    each row is, (n,).
 
-    The fit is the same; but an equal row would give away the target of one that is left out.
+    The fit is the same; but a copy would give away the target of one that is left out.
     """
-    X.sum_duplicates()
-    parts = pairwise(X.indptr)
-    keys = [
-        blake2b(X.indices[i:j].tobytes() + X.data[i:j].tobytes(), digest_size=16).digest()
-        for i, j in parts
-    ]
-    kind = pd.factorize(np.array(keys, object))[0]
+    kind = copies(X, z)
     first = np.unique(kind, return_index=True)[1]
-    total = np.bincount(kind, weight)
-    return X[first], np.bincount(kind, weight * z) / total, total, kind
+    return X[first], z[first], np.bincount(kind, weight), kind

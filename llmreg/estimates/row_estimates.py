@@ -14,6 +14,7 @@ from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import KFold
 
 from llmreg.estimates.boosted_trees import BoostedTrees
+from llmreg.estimates.copies import copies
 from llmreg.estimates.kernel_ridge import TunedKernelRidge
 from llmreg.estimates.row_features import RowFeatures
 from llmreg.estimates.stacking import (
@@ -171,21 +172,23 @@ class RowEstimates(BaseEstimator):
         """Estimates (n,) of rows by regressors that were fitted without them.
 
         Kernel ridge regression leaves out one row each, and is fitted afterwards; of others
-        clones are fitted, without a fold each.
+        clones are fitted, without a fold each. Copies of a row are left out together.
         """
         if isinstance(regressor, TunedKernelRidge):
             return regressor.fit_leave_one_out(design, z, weight)
-        if len(z) < 2:
+        kind = copies(design, z)
+        n_kinds = kind.max() + 1
+        if n_kinds < 2:
             return np.zeros(len(z))
         n_folds = n_folds or (N_FOLDS if len(z) <= MANY_ROWS else FEWER_FOLDS)
-        n_folds = min(n_folds, len(z))
-        folds = KFold(n_folds, shuffle=True, random_state=self.random_state)
+        folds = KFold(min(n_folds, n_kinds), shuffle=True, random_state=self.random_state)
         estimate = np.empty(len(z))
         # Not cross_val_predict: it would hand the folds to the joblib backend that this fit may
         # itself run on, and let another fit begin in this process meanwhile.
-        for seen, held_out in folds.split(z):
-            fitted = clone(regressor).fit(design[seen], z[seen], sample_weight=weight[seen])
-            estimate[held_out] = fitted.predict(design[held_out])
+        for _, fold in folds.split(np.arange(n_kinds)):
+            out = np.isin(kind, fold)
+            fitted = clone(regressor).fit(design[~out], z[~out], sample_weight=weight[~out])
+            estimate[out] = fitted.predict(design[out])
         return estimate
 
     def _within_reach(self, estimates):

@@ -194,7 +194,7 @@ def test_nothing_to_read_gives_the_mean():
     assert model.predict(np.zeros((0, 1))).shape == (0,)
 
 
-def test_a_row_twice_is_a_row_of_twice_the_weight_and_its_equal_gives_nothing_away():
+def test_a_row_twice_is_a_row_of_twice_the_weight_and_its_copy_gives_nothing_away():
     X, z, weight = _rows(40)
     z -= np.average(z, weights=weight)
     once, often = _model(3), _model(3)
@@ -205,11 +205,17 @@ def test_a_row_twice_is_a_row_of_twice_the_weight_and_its_equal_gives_nothing_aw
     np.testing.assert_allclose(often.predict(X), once.predict(X), atol=1e-8)
 
 
-def test_equal_rows_with_other_targets_count_by_their_mean():
-    X, z, _ = _rows(40)
-    twins = _model(3).fit(np.vstack([X, X]), np.append(z + 1, z - 1))
-    single = _model(3).fit(X, z, np.full(40, 2.0))
-    np.testing.assert_allclose(twins.predict(X), single.predict(X), atol=1e-8)
+def test_equal_rows_with_other_targets_are_measurements_of_which_new_rows_have_their_like():
+    random = np.random.RandomState(0)
+    level, effect = random.randint(20, size=400), random.randn(20)
+    X = np.eye(20)[level]
+    z = effect[level] + 0.5 * random.randn(400)
+    model = TunedKernelRidge([[], [20]], 0)
+    unseen = model.fit_leave_one_out(X, z)
+    new = random.randint(20, size=2000)
+    truth = effect[new] + 0.5 * random.randn(2000)
+    assert r2_score(truth, model.predict(np.eye(20)[new])) > 0.7
+    assert r2_score(z, unseen) > 0.7
 
 
 def test_predictions_do_not_depend_on_how_many_rows_are_asked_for(monkeypatch):
@@ -223,8 +229,8 @@ def test_predictions_do_not_depend_on_how_many_rows_are_asked_for(monkeypatch):
 
 def test_of_many_rows_some_are_fitted_on_and_all_are_told_what_is_said_without_them(monkeypatch):
     X, z, weight = _rows(200)
-    X = np.vstack([X, X[:50]])  # equals, which are left out together
-    z, weight = np.append(z, z[:50] + 0.5), np.append(weight, weight[:50])
+    X = np.vstack([X, X[:50]])  # copies, which are left out together
+    z, weight = np.append(z, z[:50]), np.append(weight, weight[:50])
     monkeypatch.setattr("llmreg.estimates.kernel_ridge.MOST_ROWS", 90)
     model = _model(3)
     unseen = model.fit_leave_one_out(X, z, weight)

@@ -1,0 +1,34 @@
+"""Rows that are there more than once."""
+
+import numpy as np
+import pandas as pd
+from numpy.testing import assert_array_equal
+from scipy import sparse
+
+from llmreg import LLMRegressor
+from llmreg.estimates.copies import copies
+
+
+def test_copies_are_equal_in_all_columns_and_the_target():
+    X = np.array([[1.0, 0, np.nan], [1, 0, 2], [1, 0, np.nan], [1, 0, 2], [0, 1, 2]])
+    z = np.array([3.0, 4, 3, 5, 4])
+    assert_array_equal(copies(X, z), [0, 1, 0, 2, 3])
+    assert_array_equal(copies(sparse.csr_matrix(X), z), [0, 1, 0, 2, 3])
+    assert_array_equal(copies(X[:, :0], z), [0, 1, 0, 2, 1])
+
+
+def test_distinct_rows_are_numbered_as_they_come():
+    assert_array_equal(copies(np.arange(5.0)[:, None], np.zeros(5)), range(5))
+
+
+def test_rows_that_are_there_twice_are_no_reason_to_believe_trees():
+    """A twin in another fold tells a tree the answer, and its errors seem smaller than they are."""
+    random = np.random.RandomState(0)
+    X = pd.DataFrame(random.rand(1200, 4), columns=list("abcd"))
+    y = (2 * X["a"] + X["b"] - X["c"] + 0.5 * random.randn(1200)).to_numpy()
+    twice = random.permutation(np.tile(np.arange(200), 2))
+    model = LLMRegressor(fit_method="soft_ce", sft_epochs=1, random_state=0)
+    model.fit(X.iloc[twice], y[twice])
+    model.estimate_weight_, model.temperature_ = 1.0, 1.0
+    low, high = model.predict_interval(X[200:], coverage=0.9).T
+    assert 0.85 < np.mean((low <= y[200:]) & (y[200:] <= high)) < 0.95
