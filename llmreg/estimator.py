@@ -123,8 +123,9 @@ class LLMRegressor(
     temperature_scaling : bool or "auto", default="auto"
         Whether predicted distributions are widened or narrowed by a temperature that minimises the
         CRPS of (at most 2,000) validation rows, which also chose the epoch; found after the weight
-        of the estimates. It moves all decodings but "greedy". Fewer than 30 validation rows leave
-        it at 1, with a warning if this is True. "auto": True, but for ``fit_method="zero_shot"``.
+        of the estimates. It moves all decodings but "greedy". It is 1 where the gain is within
+        chance, and with fewer than 30 validation rows, which is said if this is True. "auto": True,
+        but for ``fit_method="zero_shot"``.
     tree_tolerance : float, default=0.001
         Largest error of the mean, in standard deviations of the training targets, that may be
         traded for speed: parts of the number tree that cannot move the mean by more are not

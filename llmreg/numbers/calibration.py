@@ -27,6 +27,7 @@ __all__ = [
     "calibrated",
     "check_temperature",
     "check_weight",
+    "clearly_less",
     "pooled",
     "steady_decoding",
     "tempered",
@@ -161,6 +162,39 @@ def best_temperature(score):
     found = minimize_scalar(relative, bounds=bounds, method="bounded", options={"xatol": PRECISION})
     gain, log_temperature = max((1 - scores[best], grid[best]), (1 - found.fun, found.x))
     return float(np.exp(log_temperature)) if gain > LEAST_GAIN else 1.0
+
+
+def clearly_less(before, after, share, errors=1.0):
+    """Whether scores of rows are less than before, by more than chance.
+
+    Parameters
+    ----------
+    before, after : ndarray of shape (n,)
+        Of the same rows.
+    share : ndarray of shape (n,)
+        How much each row counts; sums to 1.
+    errors : float, default=1.0
+        The mean difference must be over so many of its standard errors.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from llmreg.numbers.calibration import clearly_less
+    >>> share, gain = np.full(4, 0.25), np.array([3.0, 2.0, 3.0, 2.0])
+    >>> clearly_less(gain, np.zeros(4), share)
+    True
+    >>> clearly_less(np.array([1.0, 1.0, 1.0, -2.0]), np.zeros(4), share)  # as one row has it
+    False
+    """
+    gain = before - after
+    gain = gain / (np.abs(gain).max(initial=0.0) or 1.0)  # whose squares are no larger than 1
+    mean = gain @ share
+    error = np.sqrt(((gain - mean) ** 2 @ share) * (share @ share))
+    return bool(mean > errors * error)
 
 
 def best_weight(score, n_rows, temperatures=TEMPERATURES):

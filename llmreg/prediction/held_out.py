@@ -11,6 +11,7 @@ from llmreg.numbers.calibration import (
     Calibration,
     best_temperature,
     best_weight,
+    clearly_less,
     steady_decoding,
 )
 from llmreg.prediction.distributions import calibrated_distribution, has_spread, on_axis, outputs
@@ -20,6 +21,9 @@ __all__ = ["calibrate", "calibration_rows", "fitted_calibration", "fitted_decodi
 MAX_ROWS = 2000
 MAX_CELLS = 2**21  # log-probabilities that are kept, unless that were fewer than 100 rows'
 ENOUGH_ROWS = 100
+# Standard errors by which a temperature must be better than none where most targets are one number
+# and the axis is not y itself: few rows tell how probable the others are, which make the mean.
+ERRORS_OF_FEW = 2.0
 EQUAL_SAY = 0.5  # of the language model and the estimates, where no rows tell who is better
 
 
@@ -87,10 +91,18 @@ def fitted_calibration(model, encoded, y, weight, *, scales, asked, estimate_wei
     share = _settled_weight(estimate_weight, encoded.estimate, len(y))
     if not scales and share is not None:
         return Calibration(1.0, share)
-    score, n_rows = _score(model, encoded, y, weight)
+    scores, count = _scores(model, encoded, y, weight)
+
+    def score(weight, temperature):
+        return scores(weight, temperature) @ count
+
     if share is None:
+        n_rows = 1 / (count @ count)  # as many as unequal weights are worth
         share = best_weight(score, n_rows, TEMPERATURES if scales else (1.0,))
     temperature = best_temperature(lambda t: score(share, t)) if scales else 1.0
+    errors = 1.0 if model.codec.linear or _commonest(y, weight) < 0.5 else ERRORS_OF_FEW
+    if not clearly_less(scores(share, 1.0), scores(share, temperature), count, errors):
+        temperature = 1.0
     return Calibration(temperature, share)
 
 
@@ -142,18 +154,23 @@ def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked):
     return "median" if asked == "auto" else found
 
 
-def _score(model, encoded, y, weight):
-    """The mean CRPS of rows by weight and temperature, and how many rows it is the mean of."""
+def _scores(model, encoded, y, weight):
+    """The CRPS of rows by weight and temperature, and how much each row counts."""
     rows = calibration_rows(len(y), _cells_per_row(model))
     y, share = model.codec.to_axis(y[rows]), weight[rows] / weight[rows].sum()
     found, estimated = outputs(model, encoded.take(rows))
 
-    def score(weight, temperature):
+    def scores(weight, temperature):
         calibration = Calibration(temperature, weight)
         distributions = calibrated_distribution(model, found, estimated, calibration)
-        return on_axis(distributions, model.codec).crps(y) @ share
+        return on_axis(distributions, model.codec).crps(y)
 
-    return score, 1 / (share**2).sum()  # as many as unequal weights are worth
+    return scores, share
+
+
+def _commonest(y, weight):
+    """The share of the number that most targets are."""
+    return np.bincount(np.unique(y, return_inverse=True)[1], weight).max() / weight.sum()
 
 
 def _settled_weight(asked, estimate, n_rows):

@@ -12,6 +12,7 @@ from llmreg.numbers.calibration import (
     calibrated,
     check_temperature,
     check_weight,
+    clearly_less,
     pooled,
     tempered,
 )
@@ -63,6 +64,24 @@ def test_the_deepest_of_several_valleys_is_found():
 @pytest.mark.parametrize("unit", [1e-300, 1.0, 1e300])
 def test_units_of_the_score_do_not_matter(unit):
     assert best_temperature(lambda t: unit * (1 + np.log(t / 2) ** 2)) == pytest.approx(2, rel=0.01)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1.0, 1e300])
+def test_a_gain_is_clear_where_the_t_ratio_says_so(unit):
+    random = np.random.RandomState(0)
+    for n, gain in ((20, 0.3), (80, 0.1), (80, 0.5), (400, 0.1)):
+        before, after = random.randn(n) + gain, random.randn(n)
+        ratio = (before - after).mean() / (before - after).std() * np.sqrt(n)
+        share = np.full(n, 1 / n)
+        for errors in (0.5, 1.0, 2.0):
+            found = clearly_less(unit * before, unit * after, share, errors)
+            assert found == (ratio > errors)
+
+
+def test_a_row_of_weight_two_is_no_two_rows():
+    gain, share = np.array([1.0, 1.0, -0.8]), np.array([0.5, 0.25, 0.25])
+    assert clearly_less(gain, 0 * gain, share) == (np.sqrt(0.6075 * 0.375) < 0.55)
+    assert not clearly_less(np.zeros(3), np.zeros(3), share)
 
 
 def test_without_a_gain_nothing_changes():

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from types import SimpleNamespace
 
 import noisy_toy
 import numpy as np
@@ -54,6 +55,32 @@ def test_the_temperature_minimises_the_crps_of_the_validation_rows(validation):
 
     best = crps(model.temperature_)
     assert all(best <= crps(t) * (1 + 1e-6) for t in np.geomspace(0.2, 5, 12))
+
+
+@pytest.mark.parametrize(
+    ("linear", "zeros", "gain", "found"),
+    [
+        (True, 0.0, 1.5, 0.5), (True, 0.9, 1.5, 0.5), (True, 0.0, 0.5, 1.0),
+        (False, 0.0, 1.5, 0.5), (False, 0.9, 1.5, 1.0), (False, 0.9, 2.5, 0.5),
+    ],
+)  # fmt: skip
+def test_a_temperature_of_few_rows_is_none(linear, zeros, gain, found, monkeypatch):
+    """``gain`` in standard errors; sharper distributions take what is seldom out of the mean."""
+    rows = np.random.RandomState(0).randn(100)
+    rows = (rows - rows.mean()) / rows.std() / 10  # whose mean has a standard error of 0.01
+
+    def scores(weight, temperature):
+        return 1 - (gain / 100 + rows) * np.exp(-50 * np.log(temperature / 0.5) ** 2)
+
+    monkeypatch.setattr(held_out, "_obstacle", lambda *_: None)
+    monkeypatch.setattr(held_out, "_scores", lambda *_: (scores, np.full(100, 0.01)))
+    model = SimpleNamespace(codec=SimpleNamespace(linear=linear))
+    y = np.where(np.arange(100) < 100 * zeros, 0.0, np.arange(100))
+    encoded = SimpleNamespace(estimate=None)
+    calibration = held_out.fitted_calibration(
+        model, encoded, y, np.ones(100), scales=True, asked=False, estimate_weight=0.0
+    )
+    assert calibration.temperature == pytest.approx(found, rel=0.01)
 
 
 def test_sharper_outputs_get_a_higher_temperature(validation, monkeypatch):
