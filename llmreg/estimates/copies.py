@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-__all__ = ["copies"]
+__all__ = ["copies", "row_copies"]
 
 
 def copies(X, z):
@@ -42,3 +42,20 @@ def copies(X, z):
         for row, target in zip(bytes_of, z, strict=True)
     ]
     return pd.factorize(np.array(keys, object))[0]
+
+
+def row_copies(rows, y):
+    """The same of rows as they are written.
+
+    Parameters
+    ----------
+    rows : llmreg.tables.rows.SerializedRows of n rows
+    y : ndarray of shape (n,)
+
+    Returns
+    -------
+    ndarray of int of shape (n,)
+    """
+    cells = pd.DataFrame({place: field.text for place, field in enumerate(rows.fields)})
+    cells["y"] = y
+    return cells.groupby(list(cells), sort=False, dropna=False).ngroup().to_numpy()

@@ -34,6 +34,7 @@ ROOT = Path(__file__).parents[2]
         ["studies.defaults", "diabetes"],
         ["studies.equal_time", "--data", "auto-mpg", "--splits", "1", "--epochs", "1",
          "--max-rows", "100"],
+        ["studies.hard_targets", "--try", "90 % zeros", "twice", "--seeds", "1"],
         ["studies.sampling", "--tables", "auto-mpg", "--rows", "100", "--seeds", "1", "--epochs",
          "1"],
         ["studies.gradients", "--repeats", "2", "--epochs", "1"],

@@ -5,8 +5,8 @@ import pandas as pd
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from llmreg import LLMRegressor
-from llmreg.estimates.copies import copies
+from llmreg import LLMRegressor, RowSerializer
+from llmreg.estimates.copies import copies, row_copies
 
 
 def test_copies_are_equal_in_all_columns_and_the_target():
@@ -19,6 +19,28 @@ def test_copies_are_equal_in_all_columns_and_the_target():
 
 def test_distinct_rows_are_numbered_as_they_come():
     assert_array_equal(copies(np.arange(5.0)[:, None], np.zeros(5)), range(5))
+
+
+def test_copies_of_a_table_are_equal_as_written_and_in_the_target():
+    X = pd.DataFrame(
+        {"a": [1.0, 2.0, 1.0, 1.0, None, None], "b": ["x y", "x", "x y", "x y", "z", "z"]}
+    )
+    rows = RowSerializer().fit(X).serialize(X)
+    assert_array_equal(row_copies(rows, np.array([1.0, 2, 1, 3, 4, 4])), [0, 1, 0, 2, 3, 3])
+
+
+def test_copies_are_validated_together():
+    X = pd.DataFrame({"a": np.arange(200.0), "b": list("xyzw") * 50})
+    twice = np.random.RandomState(0).permutation(np.tile(np.arange(200), 2))
+    model = LLMRegressor(fit_method="soft_ce", sft_epochs=1, estimates=None, random_state=0)
+    model.fit(X.iloc[twice], np.arange(200.0)[twice])
+    train, held_out = model.plan_.split(twice)
+    assert not set(twice[train]) & set(twice[held_out])
+    assert (len(train), len(held_out)) == (model.plan_.n_train, model.plan_.n_held_out) == (340, 60)
+    plain = model.plan_.split()
+    assert (len(plain[0]), len(plain[1])) == (340, 60)
+    one = model.plan_.split(np.zeros(400, int))  # all are copies of one row
+    assert (len(one[0]), len(one[1])) == (340, 60)
 
 
 def test_rows_that_are_there_twice_are_no_reason_to_believe_trees():
