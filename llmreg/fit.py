@@ -10,7 +10,7 @@ from llmreg.config.device import as_device
 from llmreg.config.devices import computing_of, training_device
 from llmreg.config.plan import resolve
 from llmreg.config.pretrained_model import as_pretrained
-from llmreg.estimates.copies import row_copies
+from llmreg.estimates.copies import copies
 from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.estimates.target_scale import axis_moments, fit_codec, within_reach
 from llmreg.integrations.autologging import unlogged
@@ -94,7 +94,7 @@ def fit_model(
         plan = resolve(params, methods, rows, serializer, codec, scores, computing, seed, n_val)
 
         # 4. The split: rows that train, and rows that judge; copies of a row on one side.
-        plan, train, held_out = plan.divided(row_copies(rows, y))
+        plan, train, held_out = plan.divided(copies(rows, y))
 
         if new:
             # 5. The user's vectors of texts; what regressors say of rows that they have not seen.

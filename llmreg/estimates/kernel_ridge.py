@@ -11,7 +11,6 @@ from scipy import linalg, sparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics.pairwise import euclidean_distances
 
-from llmreg.estimates.copies import copies
 from llmreg.estimates.kernel_settings import (
     MIDDLE,
     N_PLAIN,
@@ -80,11 +79,12 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
         self.fit_leave_one_out(X, z, sample_weight)
         return self
 
-    def fit_leave_one_out(self, X, z, sample_weight=None):
-        """The same; returns what is said of each training row without it and its copies, (n,)."""
-        X = sparse.csr_matrix(X)
+    def fit_leave_one_out(self, X, z, sample_weight=None, alike=None):
+        """The same; returns what is said of each training row without it and those that
+        :func:`llmreg.estimates.copies.copies` says are alike, (n,)."""
+        X, alike = sparse.csr_matrix(X), np.arange(len(z)) if alike is None else alike
         weight = np.ones(len(z)) if sample_weight is None else sample_weight
-        X, z, weight, kind = _distinct(X, z, np.maximum(weight, LEAST_WEIGHT))
+        X, z, weight = _distinct(X, z, np.maximum(weight, LEAST_WEIGHT), alike)
         some = np.random.RandomState(self.random_state).permutation(len(z))[:MOST_ROWS]
         part = some[:MOST_TO_CHOOSE]
         self._choose(X[part], self._block_scales(X), z[part], weight[part])
@@ -96,7 +96,7 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
         for start in range(0, len(others), ROWS_AT_ONCE):
             part = others[start : start + ROWS_AT_ONCE]
             said[part] = self.predict(X[part])
-        return said[kind]
+        return said[alike]
 
     def predict(self, X):
         """Estimates (m,) of rows."""
@@ -226,12 +226,10 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
         return np.exp(far, out=far)
 
 
-def _distinct(X, z, weight):
-    """Rows without their :func:`copies`, targets, and the sums of their weights; and which of them
-    each row is, (n,).
+def _distinct(X, z, weight, alike):
+    """Rows without their copies, targets, and the sums of their weights.
 
     The fit is the same; but a copy would give away the target of one that is left out.
     """
-    kind = copies(X, z)
-    first = np.unique(kind, return_index=True)[1]
-    return X[first], z[first], np.bincount(kind, weight), kind
+    first = np.unique(alike, return_index=True)[1]
+    return X[first], z[first], np.bincount(alike, weight)

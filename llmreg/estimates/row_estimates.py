@@ -91,14 +91,14 @@ class RowEstimates(BaseEstimator):
         """
         self.features_ = RowFeatures(self.kinds, self.random_state)
         designs = self.features_.fit_transform(rows)
-        estimates = self._stacked(designs, y, weight)
+        estimates = self._stacked(designs, y, weight, copies(rows, y))
         z, weight = self._standardised(y), weight / weight.mean()
         for kind, design in designs.items():
             if kind != "kernel":  # which is fitted since it was stacked
                 self.regressors_[kind].fit(design, z, sample_weight=weight)
         return self._extended(rows, estimates)
 
-    def held_out_estimate(self, designs, y, weight):
+    def held_out_estimate(self, designs, y, weight, alike):
         """About what regressors say of rows that they have not seen, by fewer folds and trees;
         nothing else is fitted.
 
@@ -107,14 +107,16 @@ class RowEstimates(BaseEstimator):
         designs : dict of str to matrix
             Of :class:`RowFeatures`, by kind.
         y, weight : ndarray of shape (n,)
+        alike : ndarray of int of shape (n,)
+            Of :func:`llmreg.estimates.copies.copies`.
 
         Returns
         -------
         Estimate
         """
-        return self._estimate(self._stacked(designs, y, weight, coarse=True))
+        return self._estimate(self._stacked(designs, y, weight, alike, coarse=True))
 
-    def _stacked(self, designs, y, weight, coarse=False):
+    def _stacked(self, designs, y, weight, alike, coarse=False):
         """Choose regressors, and learn from held-out estimates (n, n_kinds) how good they are."""
         z, weight = self._standardised(y), weight / weight.mean()
         self.range_ = float(z.min()), float(z.max())
@@ -122,7 +124,7 @@ class RowEstimates(BaseEstimator):
         for kind, design in designs.items():
             regressor = self.regressors_[kind] = self._chosen(kind, design, z, weight, coarse)
             n_folds = COARSE_FOLDS if coarse else None
-            estimates[kind] = self._held_out(regressor, design, z, weight, n_folds)
+            estimates[kind] = self._held_out(regressor, design, z, weight, alike, n_folds)
         estimates = self._within_reach(estimates)
         self.weights_ = stacking_weights(estimates, z, weight)
         signs = width_signs(estimates, self.weights_)
@@ -134,9 +136,9 @@ class RowEstimates(BaseEstimator):
 
     def extend_training(self, rows, y, weight):
         """Extend further training rows as :meth:`fit_extend` does, and stay as fitted."""
-        z, weight = self._standardised(y), weight / weight.mean()
+        z, weight, alike = self._standardised(y), weight / weight.mean(), copies(rows, y)
         held_out = {
-            kind: self._held_out(clone(self.regressors_[kind]), design, z, weight)
+            kind: self._held_out(clone(self.regressors_[kind]), design, z, weight, alike)
             for kind, design in self.features_.transform(rows).items()
         }
         return self._extended(rows, self._within_reach(held_out))
@@ -168,16 +170,15 @@ class RowEstimates(BaseEstimator):
         some_weight = np.maximum(weight[some], LIGHTEST)
         return Ridge(RidgeCV(PENALTIES).fit(design[some], z[some], some_weight).alpha_)
 
-    def _held_out(self, regressor, design, z, weight, n_folds=None):
+    def _held_out(self, regressor, design, z, weight, alike, n_folds=None):
         """Estimates (n,) of rows by regressors that were fitted without them.
 
         Kernel ridge regression leaves out one row each, and is fitted afterwards; of others
         clones are fitted, without a fold each. Copies of a row are left out together.
         """
         if isinstance(regressor, TunedKernelRidge):
-            return regressor.fit_leave_one_out(design, z, weight)
-        kind = copies(design, z)
-        n_kinds = kind.max() + 1
+            return regressor.fit_leave_one_out(design, z, weight, alike)
+        n_kinds = alike.max() + 1
         if n_kinds < 2:
             return np.zeros(len(z))
         n_folds = n_folds or (N_FOLDS if len(z) <= MANY_ROWS else FEWER_FOLDS)
@@ -186,7 +187,7 @@ class RowEstimates(BaseEstimator):
         # Not cross_val_predict: it would hand the folds to the joblib backend that this fit may
         # itself run on, and let another fit begin in this process meanwhile.
         for _, fold in folds.split(np.arange(n_kinds)):
-            out = np.isin(kind, fold)
+            out = np.isin(alike, fold)
             fitted = clone(regressor).fit(design[~out], z[~out], sample_weight=weight[~out])
             estimate[out] = fitted.predict(design[out])
         return estimate

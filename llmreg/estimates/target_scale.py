@@ -7,6 +7,7 @@ from sklearn.base import clone
 
 from llmreg.codecs.digits import BENT, CROWDED, DigitCodec
 from llmreg.codecs.grids import GridCodec
+from llmreg.estimates.copies import copies
 from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.estimates.row_features import RowFeatures
 from llmreg.tables.weights import entry_counts
@@ -114,18 +115,19 @@ def choose_scale(codec, rows, y, weight, seed):
     scores : dict of str to float
         By scale, the smaller the better; empty if the targets alone decided.
     """
-    copies = np.repeat(y, entry_counts(weight))
-    if len(y) < ENOUGH_ROWS or not _has_long_tail(copies):
-        return clone(codec).fit(copies).scale_, {}
+    entries = np.repeat(y, entry_counts(weight))
+    if len(y) < ENOUGH_ROWS or not _has_long_tail(entries):
+        return clone(codec).fit(entries).scale_, {}
     coarse = {"base": 10, "n_digits": 2}  # as fine as the choice needs
-    codecs = [clone(codec).set_params(scale=s, **coarse).fit(copies) for s in ("minmax", *BENT)]
-    crowding = np.array([one.crowding(copies) for one in codecs])
+    codecs = [clone(codec).set_params(scale=s, **coarse).fit(entries) for s in ("minmax", *BENT)]
+    crowding = np.array([one.crowding(entries) for one in codecs])
     fine = crowding <= max(CROWDED, crowding.min())
     codecs = [one for one, is_fine in zip(codecs, fine, strict=True) if is_fine]
     some = np.sort(np.random.RandomState(seed).permutation(len(y))[:MOST_ROWS])
     y, weight = y[some], weight[some]
-    designs = RowFeatures(KINDS, seed).fit_transform(rows.take(some))
-    scores = {one.scale_: _score(one, designs, y, weight, seed) for one in codecs}
+    rows = rows.take(some)
+    designs, alike = RowFeatures(KINDS, seed).fit_transform(rows), copies(rows, y)
+    scores = {one.scale_: _score(one, designs, y, weight, alike, seed) for one in codecs}
     best = next(iter(scores))
     for scale, score in scores.items():
         if score < (1 - CLEARLY) * scores[best]:
@@ -138,7 +140,7 @@ def _has_long_tail(y):
     return bool(y.max() / 2 - y.min() / 2 > LONG_TAIL * (high / 2 - low / 2))
 
 
-def _score(codec, designs, y, weight, seed):
+def _score(codec, designs, y, weight, alike, seed):
     import torch
 
     from llmreg.numbers.decoding import tree_distribution
@@ -146,7 +148,7 @@ def _score(codec, designs, y, weight, seed):
     from llmreg.numbers.tree import NumberTree
 
     estimates = RowEstimates(KINDS, codec, *axis_moments(codec, y, weight), seed)
-    estimate = estimates.held_out_estimate(designs, y, weight)
+    estimate = estimates.held_out_estimate(designs, y, weight, alike)
     tree = NumberTree.from_codec(codec)
     steps = estimate_steps(estimate_on(estimate, "cpu"), tree, torch.arange(tree.n_open))
     found = tree_distribution(tree, steps)

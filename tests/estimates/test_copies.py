@@ -2,31 +2,37 @@
 
 import numpy as np
 import pandas as pd
-from numpy.testing import assert_array_equal
-from scipy import sparse
 
 from llmreg import LLMRegressor, RowSerializer
-from llmreg.estimates.copies import copies, row_copies
+from llmreg.estimates.copies import copies
 
 
-def test_copies_are_equal_in_all_columns_and_the_target():
-    X = np.array([[1.0, 0, np.nan], [1, 0, 2], [1, 0, np.nan], [1, 0, 2], [0, 1, 2]])
-    z = np.array([3.0, 4, 3, 5, 4])
-    assert_array_equal(copies(X, z), [0, 1, 0, 2, 3])
-    assert_array_equal(copies(sparse.csr_matrix(X), z), [0, 1, 0, 2, 3])
-    assert_array_equal(copies(X[:, :0], z), [0, 1, 0, 2, 1])
-
-
-def test_distinct_rows_are_numbered_as_they_come():
-    assert_array_equal(copies(np.arange(5.0)[:, None], np.zeros(5)), range(5))
+def _copies(X, y):
+    return copies(RowSerializer().fit(X).serialize(X), np.array(y, float)).tolist()
 
 
 def test_copies_of_a_table_are_equal_as_written_and_in_the_target():
-    X = pd.DataFrame(
-        {"a": [1.0, 2.0, 1.0, 1.0, None, None], "b": ["x y", "x", "x y", "x y", "z", "z"]}
-    )
-    rows = RowSerializer().fit(X).serialize(X)
-    assert_array_equal(row_copies(rows, np.array([1.0, 2, 1, 3, 4, 4])), [0, 1, 0, 2, 3, 3])
+    X = pd.DataFrame({"a": [1.0, 2, 1, 1, None, None], "b": ["x y", "x", "x y", "x y", "z", "z"]})
+    assert _copies(X, [1, 2, 1, 3, 4, 4]) == [0, 1, 0, 2, 3, 3]
+    assert _copies(X, range(6)) == [0, 1, 2, 3, 4, 5]
+
+
+def test_rows_that_are_bound_to_repeat_are_no_copies():
+    few = pd.DataFrame({"a": list("xxyyxy"), "b": [1, 2, 1, 2, 1, 1]})  # of four combinations
+    assert _copies(few, [1, 2, 3, 4, 1, 3]) == [0, 1, 2, 3, 4, 5]
+    goods = pd.DataFrame({"name": [f"good {n}" for n in range(5)], "size": range(5)})
+    assert _copies(goods.iloc[[0, 1, 2, 3, 4, 0]], [0, 1, 2, 3, 4, 0]) == [0, 1, 2, 3, 4, 0]
+    often = np.repeat(np.arange(5), 6)  # a price list of 25 combinations, and thirty sales
+    assert _copies(goods.iloc[often], often) == list(range(30))
+
+
+def test_a_price_list_is_learnt():
+    goods = pd.DataFrame({"name": [f"good {n}" for n in range(12)], "size": list("abcd") * 3})
+    prices, sold = np.random.RandomState(0).randint(1, 100, 12), np.repeat(np.arange(12), 20)
+    model = LLMRegressor(fit_method="soft_ce", sft_epochs=2, random_state=0)
+    model.fit(goods.iloc[sold], prices[sold])
+    model.estimate_weight_ = 1.0
+    assert model.score(goods, prices) > 0.99
 
 
 def test_copies_are_validated_together():

@@ -1,6 +1,7 @@
 """Kernel ridge regression: blocks, weights, what it chooses, and rows that it has not seen."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from scipy.spatial.distance import cdist
@@ -200,7 +201,8 @@ def test_a_row_twice_is_a_row_of_twice_the_weight_and_its_copy_gives_nothing_awa
     once, often = _model(3), _model(3)
     unseen = once.fit_leave_one_out(X, z, weight)
     copies = np.random.RandomState(0).permutation(np.repeat(np.arange(40), weight.astype(int)))
-    repeated = often.fit_leave_one_out(X[copies], z[copies])
+    alike = pd.factorize(copies)[0]
+    repeated = often.fit_leave_one_out(X[copies], z[copies], alike=alike)
     np.testing.assert_allclose(repeated, unseen[copies], atol=1e-8)
     np.testing.assert_allclose(often.predict(X), once.predict(X), atol=1e-8)
 
@@ -231,9 +233,10 @@ def test_of_many_rows_some_are_fitted_on_and_all_are_told_what_is_said_without_t
     X, z, weight = _rows(200)
     X = np.vstack([X, X[:50]])  # copies, which are left out together
     z, weight = np.append(z, z[:50]), np.append(weight, weight[:50])
+    alike = np.append(np.arange(200), np.arange(50))
     monkeypatch.setattr("llmreg.estimates.kernel_ridge.MOST_ROWS", 90)
     model = _model(3)
-    unseen = model.fit_leave_one_out(X, z, weight)
+    unseen = model.fit_leave_one_out(X, z, weight, alike)
     assert len(model.dual_) == 90
     known = (np.abs(X[:, None] * model.factors_ - model._known().toarray()) < 1e-12).all(2).any(1)
     assert 90 < known.sum() < 180

@@ -394,7 +394,7 @@ def test_scales_are_compared_by_fewer_folds_and_trees_than_rows_are_extended(mon
     monkeypatch.setattr(
         BoostedTrees, "_keep", lambda self, trees: (grown.append(len(trees)), keep(self, trees))
     )
-    found = estimates.held_out_estimate(designs, y, weight)
+    found = estimates.held_out_estimate(designs, y, weight, np.arange(len(y)))
     coarse = found.centre
     assert np.ptp(found.width) == 0  # scales are compared by one width for all rows
     assert grown == [50] * 4  # few_trees: of 100
