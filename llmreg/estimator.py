@@ -101,9 +101,9 @@ class LLMRegressor(
         most 4,000 rows), gradient-boosted trees, or trees beside the kernel's ("both"; beyond 4,000
         rows the linear one stands beside them, beyond 16,000 rows with texts in the kernel's
         place). In training these are estimates by regressors that have not seen the row. None
-        leaves the language model to itself. "auto": None for pretrained models; for fresh weights
-        "both", or "linear" if there are fewer than 100 rows. Their say in the predictions is
-        ``estimate_weight``'s matter.
+        leaves the language model to itself. "auto": "both", or "linear" if there are fewer than 100
+        rows; None for pretrained models of 1,000 rows and more, and for models that are not
+        trained. Their say in the predictions is ``estimate_weight``'s matter.
     estimate_weight : float in [0, 1] or "auto", default="auto"
         What the estimates count in a prediction beside the language model: the distribution of y
         around what they say together is pooled with the model's after training, the probability of

@@ -76,7 +76,8 @@ def estimator(names, model, seed):
     """The estimator that names joined by "+" stand for."""
     names = names.split("+")
     asked = "tiny" if "fresh" in names else PretrainedModel(real_model(model))
-    found = LLMRegressor(asked, "raft", random_state=seed)
+    alone = "auto" if asked == "tiny" else None  # whatever the number of rows
+    found = LLMRegressor(asked, "raft", estimates=alone, random_state=seed)
     for name in names:
         key, _, value = name.partition("=")
         if key == "passes":

@@ -18,6 +18,7 @@ MIN_ROWS_TO_CALIBRATE = 30  # fewer say little about the width of a distribution
 # Fresh weights learn more from another 15 % of so few rows than 30 of them could tell.
 FRESH_MIN_ROWS = 200
 MIN_ROWS_FOR_TREES = 100
+ROWS_THAT_TEACH = 1000  # pretrained weights; fewer tell them less than estimates do
 MANY_ROWS = 16_000  # beyond: fewer epochs, which are long
 FEW_ROWS = 1500  # below: smaller steps and batches, more rows set aside
 ROWS_FOR_TWO_LAYERS = 1000  # with texts; of more rows a second layer learns something further
@@ -157,19 +158,21 @@ def auto_dropout(dropout, n_rows, pretrained, texts=False):
     return _auto(dropout, 0.0 if pretrained else fresh)
 
 
-def auto_estimates(estimates, n_rows, pretrained, texts=False):
+def auto_estimates(estimates, n_rows, pretrained, texts=False, trains=True):
     """Kinds of :class:`llmreg.estimates.row_estimates.RowEstimates`; () for none.
 
-    By default pretrained models do without, since they know what rows mean; and fresh weights do
-    without trees on fewer than 100 rows, of which trees say little. "both" has trees beside a
-    kernel ridge regression. That is fitted on at most 4,000 rows: where there are more, a linear
-    one, which learns slopes and words from all, stands beside them; and in place of the kernel
-    where there are ``texts`` and more than 16,000 rows, whose likeness to 4,000 takes long and
-    tells nothing further (docs/appendix/ablations.md).
+    By default pretrained models do without from 1,000 rows on: fewer teach them less than estimates
+    tell (docs/appendix/pretrained.md). So do models that are not trained; and there are no trees on
+    fewer than 100 rows, of which trees say little. "both" has trees beside a kernel ridge
+    regression. That is fitted on at most 4,000 rows: where there are more, a linear one, which
+    learns slopes and words from all, stands beside them; and in place of the kernel where there are
+    ``texts`` and more than 16,000 rows, whose likeness to 4,000 takes long and tells nothing
+    further (docs/appendix/ablations.md).
     """
     if estimates == "auto":
         estimates = "both" if n_rows >= MIN_ROWS_FOR_TREES else "linear"
-        estimates = None if pretrained else estimates
+        if not trains or (pretrained and n_rows >= ROWS_THAT_TEACH):
+            estimates = None
     if estimates is None:
         return ()
     if estimates != "both":

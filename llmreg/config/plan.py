@@ -16,6 +16,7 @@ from llmreg.config.defaults import (
     MIN_ROWS_TO_CALIBRATE,
     MOST_ROWS_FOR_KERNEL,
     ROWS_FOR_TWO_LAYERS,
+    ROWS_THAT_TEACH,
     auto_adapters,
     auto_dropout,
     auto_estimates,
@@ -290,7 +291,7 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
     fraction = auto_validation(params["validation_fraction"], n_rows, pretrained)
     n_held_out = int(np.ceil(fraction * n_rows))
     n_train = n_rows - n_held_out if n_val is None else n_rows
-    reading = _reading(params, rows, pretrained, has_text)
+    reading = _reading(params, rows, pretrained, has_text, methods[0].stage != "none")
     spelled = any(
         is_spelled(field, "value", reading.max_text_tokens, reading.vector_texts)
         for field in rows.fields
@@ -342,7 +343,7 @@ def _instruction(model, serializer, codec):
     return instruction_for(serializer.target_name_, codec) if written else ""
 
 
-def _reading(params, rows, pretrained, has_text):
+def _reading(params, rows, pretrained, has_text, trains):
     n_rows = rows.n_rows
     number_input, texts = params["number_input"], params["text_features"]
     if number_input == "auto":
@@ -364,7 +365,7 @@ def _reading(params, rows, pretrained, has_text):
         vector_texts=vector_texts,
         max_prompt_tokens=params["max_prompt_tokens"], chat_template=params["chat_template"],
         instruction=params["instruction"], prefill=params["prefill"],
-        estimates=auto_estimates(params["estimates"], n_rows, pretrained, has_text),
+        estimates=auto_estimates(params["estimates"], n_rows, pretrained, has_text, trains),
         dropout=auto_dropout(params["dropout"], n_rows, pretrained, has_text),
         estimate_dropout=estimate_dropout(n_rows),
     )  # fmt: skip
@@ -399,7 +400,8 @@ def _reasons(params, plan, has_text, scale_scores):
         "text_features": kind,
         "max_text_tokens": f"{kind}; sentences that TF-IDF reads are vectors alone",
         "estimates": f"{kind}, {n_rows} rows (trees from {MIN_ROWS_FOR_TREES}, "
-        f"kernel on at most {MOST_ROWS_FOR_KERNEL}; none of texts beyond {MANY_ROWS})",
+        f"kernel on at most {MOST_ROWS_FOR_KERNEL}; none of texts beyond {MANY_ROWS}; pretrained: "
+        f"none from {ROWS_THAT_TEACH})",
         "dropout": f"{kind}, {n_rows} rows, {texts}",
         "validation_fraction": f"{kind}, {n_rows} rows (fresh: none below {FRESH_MIN_ROWS})",
         "batch_size": f"{kind}, {few} training rows, {texts}",

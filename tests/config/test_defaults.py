@@ -271,14 +271,22 @@ def test_estimates_that_are_asked_for_are_made(pretrained):
     assert auto_estimates("both", 10, pretrained) == ("kernel", "boosted")
 
 
-def test_fresh_weights_read_trees_from_100_rows_on_and_pretrained_models_no_estimates():
+def test_weights_read_trees_from_100_rows_on_and_pretrained_ones_nothing_from_1000_on():
     assert auto_estimates("auto", 99, False) == ("linear",)
     assert auto_estimates("auto", 100, False) == ("kernel", "boosted")
     assert auto_estimates("auto", 4000, False) == ("kernel", "boosted")
     assert auto_estimates("auto", 4001, False, texts=True) == ("linear", "kernel", "boosted")
     assert auto_estimates("auto", 16_001, False, texts=True) == ("linear", "boosted")
     assert auto_estimates("auto", 10**6, False) == ("linear", "kernel", "boosted")
-    assert {auto_estimates("auto", n_rows, True) for n_rows in ROWS} == {()}
+    assert {auto_estimates("auto", n_rows, True) for n_rows in (1000, 10**6)} == {()}
+    assert auto_estimates("auto", 99, True) == ("linear",)
+    assert auto_estimates("auto", 999, True, texts=True) == ("kernel", "boosted")
+
+
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_a_model_that_is_not_trained_reads_no_estimates_unless_asked(pretrained):
+    assert {auto_estimates("auto", n_rows, pretrained, trains=False) for n_rows in ROWS} == {()}
+    assert auto_estimates("linear", 10, pretrained, trains=False) == ("linear",)
 
 
 def test_few_rows_with_texts_and_estimates_are_read_by_one_layer():

@@ -146,7 +146,8 @@ def test_fresh_and_pretrained_weights_are_read_and_trained_differently(rows):
     assert (fresh.weights, known.weights) == ("fresh", "pretrained")
     assert (fresh.reading.number_input, known.reading.number_input) == ("value", "text")
     assert (fresh.reading.text_features, known.reading.text_features) == (True, False)
-    assert (fresh.reading.estimates, known.reading.estimates) == (("kernel", "boosted"), ())
+    assert fresh.reading.estimates == known.reading.estimates == ("kernel", "boosted")
+    assert _plan(rows, (ZeroShot(), None), model="owner/name").reading.estimates == ()
     assert known.stages[0][1].by_length and not fresh.stages[0][1].by_length
     assert (fresh.computing.prediction, known.computing.prediction) == ("float64", "float32")
     assert known.reading.chat_template

@@ -134,7 +134,7 @@ def test_epoch_zero_is_what_a_stage_starts_from(table, quick_fit):
 def test_epoch_zero_of_pretrained_weights_is_what_they_say_untrained(
     table, quick_fit, pretrained_folder
 ):
-    params = dict(model=pretrained_folder, validation_fraction=0.3, fit_method="ce")
+    params = dict(model=pretrained_folder, validation_fraction=0.3, fit_method="ce", estimates=None)
     history = quick_fit(table.X, table.y, **params).history_
     assert history["epoch"].tolist() == [0, 1] and history["kept"].tolist() == [False, True]
     untrained = quick_fit(table.X, table.y, sft_epochs=0, **params)

@@ -62,7 +62,8 @@ def texts(n_words, n_rows=24):
 
 
 def regressor(model="tiny", method="ce", **params):
-    params = dict(validation_fraction=None, dropout=0.0, text_features=False) | params
+    alone = dict(text_features=False, estimates=None if as_pretrained(model) else "auto")
+    params = dict(validation_fraction=None, dropout=0.0) | alone | params
     return LLMRegressor(model, method, sft_method="ce", **dict(device="cpu") | params)
 
 
