@@ -28,8 +28,10 @@ def copies(rows, y):
         Numbered as they come first; 0, 1, 2, ... where there are no copies.
     """
     cells = pd.DataFrame({place: field.text for place, field in enumerate(rows.fields)})
-    n_combinations = np.prod(cells.nunique(dropna=False).to_numpy(float))
+    # A logarithm: of a thousand columns there are more combinations than floats reach.
+    combinations = np.log(cells.nunique(dropna=False).to_numpy(float)).sum()
     cells["y"] = y
     kind = cells.groupby(list(cells), sort=False, dropna=False).ngroup().to_numpy()
-    expected = n_combinations <= len(y) or len(y) > MOST_ALIKE * (kind.max(initial=0) + 1)
+    few = combinations < np.log(len(y) + 0.5)
+    expected = few or len(y) > MOST_ALIKE * (kind.max(initial=0) + 1)
     return np.arange(len(y)) if expected else kind

@@ -12,9 +12,8 @@ QUICK = dict(fit_method="ce", sft_epochs=1, random_state=0, validation_fraction=
 
 @pytest.fixture(scope="module")
 def pretrained(pretrained_folder, table):
-    return LLMRegressor(pretrained_folder, number_input="text+value", **QUICK).fit(
-        table.X[:8], table.y[:8]
-    )
+    model = LLMRegressor(pretrained_folder, number_input="text+value", estimates=None, **QUICK)
+    return model.fit(table.X[:8], table.y[:8])
 
 
 def test_fresh_weights_read_cells(pipeline, table):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from llmreg import LLMRegressor, RowSerializer
 from llmreg.estimates.copies import copies
@@ -24,6 +25,12 @@ def test_rows_that_are_bound_to_repeat_are_no_copies():
     assert _copies(goods.iloc[[0, 1, 2, 3, 4, 0]], [0, 1, 2, 3, 4, 0]) == [0, 1, 2, 3, 4, 0]
     often = np.repeat(np.arange(5), 6)  # a price list of 25 combinations, and thirty sales
     assert _copies(goods.iloc[often], often) == list(range(30))
+
+
+@pytest.mark.filterwarnings("error")
+def test_of_many_columns_there_are_endless_combinations():
+    X = pd.DataFrame(np.random.RandomState(0).rand(10, 500)).add_prefix("c")
+    assert _copies(X.iloc[[*range(10), 3]], [*range(10), 3]) == [*range(10), 3]
 
 
 def test_a_price_list_is_learnt():
