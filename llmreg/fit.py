@@ -10,7 +10,6 @@ from llmreg.config.device import as_device
 from llmreg.config.devices import computing_of, training_device
 from llmreg.config.plan import resolve
 from llmreg.config.pretrained_model import as_pretrained
-from llmreg.estimates.copies import copies
 from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.estimates.target_scale import axis_moments, fit_codec, within_reach
 from llmreg.integrations.autologging import unlogged
@@ -25,6 +24,7 @@ from llmreg.prediction.held_out import calibrate
 from llmreg.prediction.interim import interim
 from llmreg.prediction.validation import validator
 from llmreg.prompts.fitting import fit_prompts, show_examples
+from llmreg.tables.copies import copy_groups
 from llmreg.tables.text_vectors import fit_text_vectors
 from llmreg.training.checkpoints import check_folder
 from llmreg.training.members import train_members
@@ -94,7 +94,7 @@ def fit_model(
         plan = resolve(params, methods, rows, serializer, codec, scores, computing, seed, n_val)
 
         # 4. The split: rows that train, and rows that judge; copies of a row on one side.
-        plan, train, held_out = plan.divided(copies(rows, y))
+        plan, train, held_out = plan.divided(copy_groups(rows, y))
 
         if new:
             # 5. The user's vectors of texts; what regressors say of rows that they have not seen.

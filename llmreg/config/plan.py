@@ -170,29 +170,29 @@ class Plan:
         """bool: whether there is a stage of training, be it of no epochs."""
         return all(method is None or method.stage != "none" for method in self.methods)
 
-    def split(self, copies=None):
+    def split(self, groups=None):
         """Rows to train on and rows held out, both ascending; always the same for one plan.
 
         Parameters
         ----------
-        copies : ndarray of int of shape (n,) or None, default=None
-            Which distinct row each is: those that are equal stay together. None: all differ.
+        groups : ndarray of int of shape (n,) or None, default=None
+            Of :func:`llmreg.tables.copies.copy_groups`: rows of a group stay together. None: each
+            row is its own.
         """
         rows = np.arange(self.n_train + self.n_held_out)
         if self.held_out_given or not self.n_held_out:
             return rows[: self.n_train], rows[self.n_train :]
-        from sklearn.model_selection import train_test_split
+        from sklearn.model_selection import GroupShuffleSplit
 
-        kinds = rows if copies is None or not copies.any() else copies
-        n_kinds = kinds.max() + 1
-        n_out = min(max(1, round(self.n_held_out * n_kinds / len(rows))), n_kinds - 1)
-        out = train_test_split(np.arange(n_kinds), test_size=n_out, random_state=self.seed)[1]
-        held_out = np.isin(kinds, out)
-        return rows[~held_out], rows[held_out]
+        groups = rows if groups is None or not groups.any() else groups
+        n_groups = groups.max() + 1
+        n_out = min(max(1, round(self.n_held_out * n_groups / len(rows))), n_groups - 1)
+        splitter = GroupShuffleSplit(1, test_size=n_out, random_state=self.seed)
+        return next(splitter.split(rows, groups=groups))
 
-    def divided(self, copies):
+    def divided(self, groups):
         """The plan with the numbers of rows of its :meth:`split`, and both parts of it."""
-        train, held_out = self.split(copies)
+        train, held_out = self.split(groups)
         return replace(self, n_train=len(train), n_held_out=len(held_out)), train, held_out
 
     def settled(self, decoding, temperature, estimate_weight):

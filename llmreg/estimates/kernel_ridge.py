@@ -79,12 +79,12 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
         self.fit_leave_one_out(X, z, sample_weight)
         return self
 
-    def fit_leave_one_out(self, X, z, sample_weight=None, alike=None):
-        """The same; returns what is said of each training row without it and those that
-        :func:`llmreg.estimates.copies.copies` says are alike, (n,)."""
-        X, alike = sparse.csr_matrix(X), np.arange(len(z)) if alike is None else alike
+    def fit_leave_one_out(self, X, z, sample_weight=None, groups=None):
+        """The same; returns what is said of each training row without it and its ``groups``' other
+        rows, (n,): see :func:`llmreg.tables.copies.copy_groups`."""
+        X, groups = sparse.csr_matrix(X), np.arange(len(z)) if groups is None else groups
         weight = np.ones(len(z)) if sample_weight is None else sample_weight
-        X, z, weight = _distinct(X, z, np.maximum(weight, LEAST_WEIGHT), alike)
+        X, z, weight = _distinct(X, z, np.maximum(weight, LEAST_WEIGHT), groups)
         some = np.random.RandomState(self.random_state).permutation(len(z))[:MOST_ROWS]
         part = some[:MOST_TO_CHOOSE]
         self._choose(X[part], self._block_scales(X), z[part], weight[part])
@@ -96,7 +96,7 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
         for start in range(0, len(others), ROWS_AT_ONCE):
             part = others[start : start + ROWS_AT_ONCE]
             said[part] = self.predict(X[part])
-        return said[alike]
+        return said[groups]
 
     def predict(self, X):
         """Estimates (m,) of rows."""
@@ -188,8 +188,8 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
         columns = X[:, mine].toarray() * self.factors_[mine]
         if np.count_nonzero(columns.var(0)) < 2:
             return best
-        groups = list(chain(*self.blocks[:N_PLAIN]))
-        counts = relevance(columns, groups, best, plain + words, z, weight)
+        sizes = list(chain(*self.blocks[:N_PLAIN]))
+        counts = relevance(columns, sizes, best, plain + words, z, weight)
         plain = euclidean_distances(columns * np.sqrt(counts), squared=True) ** POWER
         other = best_settings(plain + words, z, weight)
         if other.error < best.error:
@@ -226,10 +226,10 @@ class TunedKernelRidge(RegressorMixin, BaseEstimator):
         return np.exp(far, out=far)
 
 
-def _distinct(X, z, weight, alike):
+def _distinct(X, z, weight, groups):
     """Rows without their copies, targets, and the sums of their weights.
 
     The fit is the same; but a copy would give away the target of one that is left out.
     """
-    first = np.unique(alike, return_index=True)[1]
-    return X[first], z[first], np.bincount(alike, weight)
+    first = np.unique(groups, return_index=True)[1]
+    return X[first], z[first], np.bincount(groups, weight)

@@ -14,7 +14,6 @@ from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import KFold
 
 from llmreg.estimates.boosted_trees import BoostedTrees
-from llmreg.estimates.copies import copies
 from llmreg.estimates.kernel_ridge import TunedKernelRidge
 from llmreg.estimates.row_features import RowFeatures
 from llmreg.estimates.stacking import (
@@ -25,6 +24,7 @@ from llmreg.estimates.stacking import (
     stacking_weights,
     width_signs,
 )
+from llmreg.tables.copies import copy_groups
 from llmreg.tables.rows import Field
 
 __all__ = ["KINDS", "RowEstimates"]
@@ -91,14 +91,14 @@ class RowEstimates(BaseEstimator):
         """
         self.features_ = RowFeatures(self.kinds, self.random_state)
         designs = self.features_.fit_transform(rows)
-        estimates = self._stacked(designs, y, weight, copies(rows, y))
+        estimates = self._stacked(designs, y, weight, copy_groups(rows, y))
         z, weight = self._standardised(y), weight / weight.mean()
         for kind, design in designs.items():
             if kind != "kernel":  # which is fitted since it was stacked
                 self.regressors_[kind].fit(design, z, sample_weight=weight)
         return self._extended(rows, estimates)
 
-    def held_out_estimate(self, designs, y, weight, alike):
+    def held_out_estimate(self, designs, y, weight, groups):
         """About what regressors say of rows that they have not seen, by fewer folds and trees;
         nothing else is fitted.
 
@@ -107,16 +107,16 @@ class RowEstimates(BaseEstimator):
         designs : dict of str to matrix
             Of :class:`RowFeatures`, by kind.
         y, weight : ndarray of shape (n,)
-        alike : ndarray of int of shape (n,)
-            Of :func:`llmreg.estimates.copies.copies`.
+        groups : ndarray of int of shape (n,)
+            Of :func:`llmreg.tables.copies.copy_groups`.
 
         Returns
         -------
         Estimate
         """
-        return self._estimate(self._stacked(designs, y, weight, alike, coarse=True))
+        return self._estimate(self._stacked(designs, y, weight, groups, coarse=True))
 
-    def _stacked(self, designs, y, weight, alike, coarse=False):
+    def _stacked(self, designs, y, weight, groups, coarse=False):
         """Choose regressors, and learn from held-out estimates (n, n_kinds) how good they are."""
         z, weight = self._standardised(y), weight / weight.mean()
         self.range_ = float(z.min()), float(z.max())
@@ -124,7 +124,7 @@ class RowEstimates(BaseEstimator):
         for kind, design in designs.items():
             regressor = self.regressors_[kind] = self._chosen(kind, design, z, weight, coarse)
             n_folds = COARSE_FOLDS if coarse else None
-            estimates[kind] = self._held_out(regressor, design, z, weight, alike, n_folds)
+            estimates[kind] = self._held_out(regressor, design, z, weight, groups, n_folds)
         estimates = self._within_reach(estimates)
         self.weights_ = stacking_weights(estimates, z, weight)
         signs = width_signs(estimates, self.weights_)
@@ -136,9 +136,9 @@ class RowEstimates(BaseEstimator):
 
     def extend_training(self, rows, y, weight):
         """Extend further training rows as :meth:`fit_extend` does, and stay as fitted."""
-        z, weight, alike = self._standardised(y), weight / weight.mean(), copies(rows, y)
+        z, weight, groups = self._standardised(y), weight / weight.mean(), copy_groups(rows, y)
         held_out = {
-            kind: self._held_out(clone(self.regressors_[kind]), design, z, weight, alike)
+            kind: self._held_out(clone(self.regressors_[kind]), design, z, weight, groups)
             for kind, design in self.features_.transform(rows).items()
         }
         return self._extended(rows, self._within_reach(held_out))
@@ -170,15 +170,15 @@ class RowEstimates(BaseEstimator):
         some_weight = np.maximum(weight[some], LIGHTEST)
         return Ridge(RidgeCV(PENALTIES).fit(design[some], z[some], some_weight).alpha_)
 
-    def _held_out(self, regressor, design, z, weight, alike, n_folds=None):
+    def _held_out(self, regressor, design, z, weight, groups, n_folds=None):
         """Estimates (n,) of rows by regressors that were fitted without them.
 
         Kernel ridge regression leaves out one row each, and is fitted afterwards; of others
         clones are fitted, without a fold each. Copies of a row are left out together.
         """
         if isinstance(regressor, TunedKernelRidge):
-            return regressor.fit_leave_one_out(design, z, weight, alike)
-        n_kinds = alike.max() + 1
+            return regressor.fit_leave_one_out(design, z, weight, groups)
+        n_kinds = groups.max() + 1
         if n_kinds < 2:
             return np.zeros(len(z))
         n_folds = n_folds or (N_FOLDS if len(z) <= MANY_ROWS else FEWER_FOLDS)
@@ -187,7 +187,7 @@ class RowEstimates(BaseEstimator):
         # Not cross_val_predict: it would hand the folds to the joblib backend that this fit may
         # itself run on, and let another fit begin in this process meanwhile.
         for _, fold in folds.split(np.arange(n_kinds)):
-            out = np.isin(alike, fold)
+            out = np.isin(groups, fold)
             fitted = clone(regressor).fit(design[~out], z[~out], sample_weight=weight[~out])
             estimate[out] = fitted.predict(design[out])
         return estimate

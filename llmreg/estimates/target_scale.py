@@ -7,9 +7,9 @@ from sklearn.base import clone
 
 from llmreg.codecs.digits import BENT, CROWDED, DigitCodec
 from llmreg.codecs.grids import GridCodec
-from llmreg.estimates.copies import copies
 from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.estimates.row_features import RowFeatures
+from llmreg.tables.copies import copy_groups
 from llmreg.tables.weights import entry_counts
 
 __all__ = ["axis_moments", "choose_scale", "fit_codec", "root_mean_square", "within_reach"]
@@ -126,8 +126,8 @@ def choose_scale(codec, rows, y, weight, seed):
     some = np.sort(np.random.RandomState(seed).permutation(len(y))[:MOST_ROWS])
     y, weight = y[some], weight[some]
     rows = rows.take(some)
-    designs, alike = RowFeatures(KINDS, seed).fit_transform(rows), copies(rows, y)
-    scores = {one.scale_: _score(one, designs, y, weight, alike, seed) for one in codecs}
+    designs, groups = RowFeatures(KINDS, seed).fit_transform(rows), copy_groups(rows, y)
+    scores = {one.scale_: _score(one, designs, y, weight, groups, seed) for one in codecs}
     best = next(iter(scores))
     for scale, score in scores.items():
         if score < (1 - CLEARLY) * scores[best]:
@@ -140,7 +140,7 @@ def _has_long_tail(y):
     return bool(y.max() / 2 - y.min() / 2 > LONG_TAIL * (high / 2 - low / 2))
 
 
-def _score(codec, designs, y, weight, alike, seed):
+def _score(codec, designs, y, weight, groups, seed):
     import torch
 
     from llmreg.numbers.decoding import tree_distribution
@@ -148,7 +148,7 @@ def _score(codec, designs, y, weight, alike, seed):
     from llmreg.numbers.tree import NumberTree
 
     estimates = RowEstimates(KINDS, codec, *axis_moments(codec, y, weight), seed)
-    estimate = estimates.held_out_estimate(designs, y, weight, alike)
+    estimate = estimates.held_out_estimate(designs, y, weight, groups)
     tree = NumberTree.from_codec(codec)
     steps = estimate_steps(estimate_on(estimate, "cpu"), tree, torch.arange(tree.n_open))
     found = tree_distribution(tree, steps)

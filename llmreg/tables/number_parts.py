@@ -29,20 +29,17 @@ _NUMBER = re.compile(
     r"(?:[.,/][-—]{1,2}|(?P<behind>(?<=[\d.,]\d)-(?=\s|$)))?"
     rf"\s*(?P<after>{_UNIT})?\s*(?(bracket)\))"
 )
-# Powers of ten, by what stands behind the digits: "19M", "1.5 million", "2 crore".
+# Powers of ten, by what stands behind the digits: "19M", "1.5 million", "2 Crores".
 _POWERS = {
-    **dict.fromkeys(("k", "K", "thousand", "Tsd", "tsd"), 3),
-    **dict.fromkeys(("lakh", "Lakh", "lac", "Lac"), 5),
-    **dict.fromkeys(("M", "mn", "mln", "Mio", "mio", "million", "Million"), 6),
-    **dict.fromkeys(("crore", "Crore", "Cr", "cr"), 7),
-    **dict.fromkeys(("B", "bn", "Bn", "Mrd", "mrd", "billion", "Billion"), 9),
-    **dict.fromkeys(("万", "만"), 4), **dict.fromkeys(("億", "亿", "억"), 8),
+    "k": 3, "K": 3, "M": 6, "B": 9, "万": 4, "만": 4, "億": 8, "亿": 8, "억": 8,
+    "thousand": 3, "tsd": 3, "lakh": 5, "lac": 5, "million": 6, "millionen": 6, "mio": 6, "mln": 6,
+    "mn": 6, "crore": 7, "cr": 7, "billion": 9, "bn": 9, "milliarden": 9, "mrd": 9, "trillion": 12,
 }  # fmt: skip
 _POWERS_OF_MONEY = {**_POWERS, "m": 6, "b": 9, "T": 12}  # elsewhere metres, bits and tonnes
 _LETTERS = [word for word in _POWERS_OF_MONEY if len(word) == 1]
 _WORDS = "|".join(word for word in _POWERS_OF_MONEY if len(word) > 1)
 # Letters behind a blank are units: "300 K".
-POWER_WORD = rf"(?:[{''.join(_LETTERS)}](?![a-zA-Z\d])| ?(?:{_WORDS})s?(?!\w))"
+POWER_WORD = rf"(?:[{''.join(_LETTERS)}](?![a-zA-Z\d])| ?(?i:{_WORDS})(?i:s?)(?!\w))"
 _POWER = re.compile(rf"(?P<word>{POWER_WORD})\.?(?P<unit>.*)")
 
 
@@ -126,6 +123,7 @@ def power_of(word, money):
     str
     """
     word = word.strip()
+    word = word.lower() if len(word) > 1 else word
     powers = _POWERS_OF_MONEY if money else _POWERS
     power = powers.get(word) or powers.get(word.removesuffix("s"))
     return f"e{power}" if power else ""

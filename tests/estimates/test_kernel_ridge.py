@@ -60,8 +60,8 @@ def test_columns_count_by_what_they_tell(monkeypatch):
     np.testing.assert_allclose(steps, steps.round(), atol=1e-9)
     known = r2_score(truth, model.predict(new))
     monkeypatch.setattr("llmreg.estimates.kernel_ridge.relevance", lambda X, *_: np.ones(8))
-    alike = _model(8).fit(X, z)
-    assert known > r2_score(truth, alike.predict(new)) + 0.05
+    groups = _model(8).fit(X, z)
+    assert known > r2_score(truth, groups.predict(new)) + 0.05
 
 
 def test_levels_of_a_category_count_the_same():
@@ -139,8 +139,8 @@ def test_a_text_that_says_nothing_counts_less_or_not_at_all(monkeypatch):
     assert all(part.max() < 0.6 * telling.min() for part in idle)
     known = r2_score(truth, model.predict(new))
     monkeypatch.setattr("llmreg.estimates.kernel_ridge.COUNTS", ())
-    alike = TunedKernelRidge(blocks, 0).fit(X, z)
-    assert known > r2_score(truth, alike.predict(new)) + 0.1
+    groups = TunedKernelRidge(blocks, 0).fit(X, z)
+    assert known > r2_score(truth, groups.predict(new)) + 0.1
 
 
 def test_of_the_counts_of_a_text_the_one_with_the_least_error_is_taken():
@@ -201,8 +201,8 @@ def test_a_row_twice_is_a_row_of_twice_the_weight_and_its_copy_gives_nothing_awa
     once, often = _model(3), _model(3)
     unseen = once.fit_leave_one_out(X, z, weight)
     copies = np.random.RandomState(0).permutation(np.repeat(np.arange(40), weight.astype(int)))
-    alike = pd.factorize(copies)[0]
-    repeated = often.fit_leave_one_out(X[copies], z[copies], alike=alike)
+    groups = pd.factorize(copies)[0]
+    repeated = often.fit_leave_one_out(X[copies], z[copies], groups=groups)
     np.testing.assert_allclose(repeated, unseen[copies], atol=1e-8)
     np.testing.assert_allclose(often.predict(X), once.predict(X), atol=1e-8)
 
@@ -233,10 +233,10 @@ def test_of_many_rows_some_are_fitted_on_and_all_are_told_what_is_said_without_t
     X, z, weight = _rows(200)
     X = np.vstack([X, X[:50]])  # copies, which are left out together
     z, weight = np.append(z, z[:50]), np.append(weight, weight[:50])
-    alike = np.append(np.arange(200), np.arange(50))
+    groups = np.append(np.arange(200), np.arange(50))
     monkeypatch.setattr("llmreg.estimates.kernel_ridge.MOST_ROWS", 90)
     model = _model(3)
-    unseen = model.fit_leave_one_out(X, z, weight, alike)
+    unseen = model.fit_leave_one_out(X, z, weight, groups)
     assert len(model.dual_) == 90
     known = (np.abs(X[:, None] * model.factors_ - model._known().toarray()) < 1e-12).all(2).any(1)
     assert 90 < known.sum() < 180

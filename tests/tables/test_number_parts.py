@@ -38,7 +38,8 @@ def test_split(text, parts):
 
 def test_powers_of_ten():
     assert power_of(" million", False) == power_of("M", False) == power_of("m", True) == "e6"
-    assert power_of("crores", False) == "e7"
+    assert power_of("crores", False) == power_of(" CRORE", False) == "e7"
+    assert power_of(" Billions", False) == power_of("bn", False) == "e9"
     assert power_of("m", False) == power_of("T", False) == power_of("kg", True) == ""
 
 

@@ -59,6 +59,8 @@ READ = {
     "times of day": (["14:30", "07:15:36", "2:30 PM", "12:00 am"], [14.5, 7.26, 14.5, 0]),
     "thousands and millions": (["4.7k", "201k", "19M", "872"], [4700, 201000, 19_000_000, 872]),
     "sums of millions": (["$5m", "$1.5 million", "$350,000"], [5e6, 1.5e6, 350000]),
+    "millions, shouted": (["1.5 MILLION", "2 Thousand", "3 Lakhs"], [1.5e6, 2000, 3e5]),
+    "millions in German": (["1,5 Millionen", "3 Milliarden"], [1.5e6, 3e9]),
     "millions of euros": (["1,5 Mio. €", "2 Mrd. €", "12k €"], [1.5e6, 2e9, 12000]),
     "lakhs in words": (["₹2 lakh", "₹1.5 Cr", "₹50,000"], [200000, 1.5e7, 50000]),
     "ten thousands": (["3万円", "12万円"], [30000, 120000]),

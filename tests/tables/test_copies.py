@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from llmreg import LLMRegressor, RowSerializer
-from llmreg.estimates.copies import copies
+from llmreg.tables.copies import copy_groups
 
 
 def _copies(X, y):
-    return copies(RowSerializer().fit(X).serialize(X), np.array(y, float)).tolist()
+    return copy_groups(RowSerializer().fit(X).serialize(X), np.array(y, float)).tolist()
 
 
 def test_copies_of_a_table_are_equal_as_written_and_in_the_target():
@@ -25,6 +25,12 @@ def test_rows_that_are_bound_to_repeat_are_no_copies():
     assert _copies(goods.iloc[[0, 1, 2, 3, 4, 0]], [0, 1, 2, 3, 4, 0]) == [0, 1, 2, 3, 4, 0]
     often = np.repeat(np.arange(5), 6)  # a price list of 25 combinations, and thirty sales
     assert _copies(goods.iloc[often], often) == list(range(30))
+
+
+def test_one_column_of_texts_or_numbers_has_endless_values():
+    twice = np.tile(np.arange(30), 2)
+    for values in ([f"text number {n} of many" for n in range(30)], np.arange(30) / 7):
+        assert _copies(pd.DataFrame({"a": values}).iloc[twice], twice) == twice.tolist()
 
 
 @pytest.mark.filterwarnings("error")
