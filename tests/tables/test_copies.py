@@ -25,6 +25,8 @@ def test_rows_that_are_bound_to_repeat_are_no_copies():
     assert _copies(goods.iloc[[0, 1, 2, 3, 4, 0]], [0, 1, 2, 3, 4, 0]) == [0, 1, 2, 3, 4, 0]
     often = np.repeat(np.arange(5), 6)  # a price list of 25 combinations, and thirty sales
     assert _copies(goods.iloc[often], often) == list(range(30))
+    detailed = goods.assign(weight=range(5), colour=list("abcde"))  # 625 combinations, five goods
+    assert _copies(detailed.iloc[often], often) == list(range(30))
 
 
 def test_one_column_of_texts_or_numbers_has_endless_values():
