@@ -106,8 +106,9 @@ class LLMRegressor(
         trained. Their say in the predictions is ``estimate_weight``'s matter.
     estimate_weight : float in [0, 1] or "auto", default="auto"
         What the estimates count in a prediction beside the language model: the distribution of y
-        around what they say together is pooled with the model's after training, the probability of
-        each next symbol ∝ p^(1 - w) · q^w. 0: the model, which has read them, decides alone; 1: the
+        around what they say together (in two parts, where targets heap up on an end of their range)
+        is pooled with the model's after training, the probability of each next symbol
+        ∝ p^(1 - w) · q^w. 0: the model, which has read them, decides alone; 1: the
         estimates do. "auto": as the CRPS of the validation rows says (few of them leave it near
         0.6), and 0.5 with fewer than 30 of these. Heads that predict one number are moved by this
         share of the way.

@@ -14,6 +14,7 @@ from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import KFold
 
 from llmreg.estimates.boosted_trees import BoostedTrees
+from llmreg.estimates.heaps import Heaps, OnEnds, fit_heaps, on_ends
 from llmreg.estimates.kernel_ridge import TunedKernelRidge
 from llmreg.estimates.row_features import RowFeatures
 from llmreg.estimates.stacking import (
@@ -67,6 +68,9 @@ class RowEstimates(BaseEstimator):
         targets.
     widths_ : tuple of ndarray
         :class:`llmreg.estimates.stacking.Widths`: in which rows errors are larger.
+    heaps_ : tuple of ndarray, or None
+        :class:`llmreg.estimates.heaps.Heaps`, where targets heap up on an end of their range:
+        which rows are there. Spread and widths are those of the others.
     """
 
     def __init__(self, kinds, codec, mean, std, random_state):
@@ -127,10 +131,15 @@ class RowEstimates(BaseEstimator):
             estimates[kind] = self._held_out(regressor, design, z, weight, groups, n_folds)
         estimates = self._within_reach(estimates)
         self.weights_ = stacking_weights(estimates, z, weight)
-        signs = width_signs(estimates, self.weights_)
+        centre, signs = estimates @ self.weights_, width_signs(estimates, self.weights_)
+        on_end = on_ends(y, weight)
+        self.heaps_, some = None, ~on_end.any(axis=1)
+        if on_end.any():
+            heaps = fit_heaps(on_end, z, centre, signs, weight)
+            self.heaps_, centre = tuple(heaps), heaps.between(centre)
         if coarse:  # as wide in all rows, which is what scales of the target are compared by
             signs = np.zeros_like(signs)
-        spread, widths = fit_spread(z - estimates @ self.weights_, weight, signs)
+        spread, widths = fit_spread((z - centre)[some], weight[some], signs[some])
         self.spread_, self.widths_ = tuple(spread), tuple(widths)
         return estimates
 
@@ -207,9 +216,13 @@ class RowEstimates(BaseEstimator):
         return replace(rows, estimate=self._estimate(estimates))
 
     def _estimate(self, estimates):
-        centre = self.mean + self.std * (estimates @ self.weights_)
-        width = Widths(*self.widths_).of(width_signs(estimates, self.weights_))
-        return Estimate(centre, self.std * width, Spread(*self.spread_))
+        centre, signs = estimates @ self.weights_, width_signs(estimates, self.weights_)
+        heaps, on_end = self.heaps_ and Heaps(*self.heaps_), None
+        if heaps:
+            centre = heaps.between(centre)
+            on_end = OnEnds(heaps.chance(signs), self.mean + self.std * heaps.ends)
+        width = self.std * Widths(*self.widths_).of(signs)
+        return Estimate(self.mean + self.std * centre, width, Spread(*self.spread_), on_end)
 
     def _with_field(self, rows, name, estimate):
         text = np.empty(len(estimate), dtype=object)

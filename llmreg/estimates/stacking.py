@@ -12,6 +12,8 @@ import numpy as np
 from scipy.optimize import minimize, nnls
 from scipy.special import expit
 
+from llmreg.estimates.heaps import OnEnds
+
 __all__ = ["Estimate", "Spread", "Widths", "fit_spread", "stacking_weights", "width_signs"]
 
 LEAST_SCALE = 1e-3  # of a logistic, in the units of the errors: finer than digits tell apart
@@ -46,20 +48,43 @@ class Widths(NamedTuple):
 @dataclass(frozen=True)
 class Estimate:
     """A distribution for each of some rows: :class:`Spread`, so many times as wide, around a number
-    of its own."""
+    of its own; and where targets heap up, how probable it is that the row is an end."""
 
-    centre: object  # (n,) ndarray or Tensor, on the codec's axis
+    centre: object  # (n,) ndarray or Tensor, on the codec's axis, of what is on no end
     width: object  # (n,), in its units
     spread: Spread  # in widths
+    heaps: OnEnds | None = None  # None: there are none
+
+    @property
+    def mean(self):
+        """(n,) on the codec's axis."""
+        if self.heaps is None:
+            return self.centre
+        chance, ends = self.heaps
+        found = (1 - chance.sum(1)) * self.centre
+        for k in (0, 1):
+            if np.isfinite(float(ends[k])):
+                found = found + chance[:, k] * ends[k]
+        return found
+
+    @property
+    def columns(self):
+        """list of (n, ...) arrays: all that tells rows apart."""
+        return [self.centre, self.width, *([] if self.heaps is None else [self.heaps.chance])]
 
     def take(self, rows):
         """These rows only."""
-        return replace(self, centre=self.centre[rows], width=self.width[rows])
+        heaps = self.heaps and self.heaps._replace(chance=self.heaps.chance[rows])
+        return replace(self, centre=self.centre[rows], width=self.width[rows], heaps=heaps)
 
     def followed_by(self, others):
-        """These rows and then others."""
+        """These rows and then others, of the same regressors."""
         centre, width = np.append(self.centre, others.centre), np.append(self.width, others.width)
-        return replace(self, centre=centre, width=width)
+        heaps = self.heaps
+        if heaps is not None:
+            chance = np.concatenate([heaps.chance, others.heaps.chance])
+            heaps = heaps._replace(chance=chance)
+        return replace(self, centre=centre, width=width, heaps=heaps)
 
 
 def stacking_weights(estimates, y, weight):

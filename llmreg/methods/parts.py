@@ -84,14 +84,14 @@ class Head(Part):
         return 1
 
     def estimate(self, module, estimate, tree):
-        """What simple regressors say, in the terms of :meth:`forward`: by default their centres.
+        """What simple regressors say, in the terms of :meth:`forward`: by default their means.
 
         Parameters
         ----------
         estimate : llmreg.estimates.stacking.Estimate of B rows
         tree : llmreg.numbers.tree.NumberTree
         """
-        return (estimate.centre - module.mean) / module.std
+        return (estimate.mean - module.mean) / module.std
 
     def distribution(self, module, output, tree):
         """The :class:`llmreg.NumericDistribution` of a :meth:`forward`'s output.

@@ -79,7 +79,7 @@ class GridHead(Head):
         return shares @ z.squeeze(0) - rest * (module.mean / module.std)
 
     def estimate(self, module, estimate, tree):
-        """Its log-probabilities (B, L) of the numbers' bins, or its centres."""
+        """Its log-probabilities (B, L) of the numbers' bins, or its means."""
         if not self.spreads:
             return super().estimate(module, estimate, tree)
         from llmreg.numbers.estimate import interval_log_mass

@@ -44,6 +44,7 @@ TEMPERATURES = np.geomspace(0.5, 2, 5)
 PRIOR_MEAN, PRIOR_DEVIATION = 0.65, 0.3
 UNSTEADY = 1.5
 IMPOSSIBLE = -1e29  # log-probabilities below stand for -inf
+NEVER = -1e30  # such a stand-in
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ class Calibration:
 UNTOUCHED = Calibration()
 
 
-def calibrated(log_probs, estimated, calibration):
+def calibrated(log_probs, estimated, calibration, apart=None):
     """:func:`pooled` with the estimates by their weight, then :func:`tempered`."""
-    together = pooled(log_probs, estimated, calibration.estimate_weight)
+    together = pooled(log_probs, estimated, calibration.estimate_weight, apart)
     return tempered(together, calibration.temperature)
 
 
@@ -88,11 +89,15 @@ def tempered(log_probs, temperature):
     return log_probs if temperature == 1 else (log_probs / temperature).log_softmax(-1)
 
 
-def pooled(log_probs, estimated, weight):
+def pooled(log_probs, estimated, weight, apart=None):
     """The logarithmic opinion pool of two distributions, ∝ p^(1 − w) · q^w.
 
     Genest & Zidek 1986, "Combining Probability Distributions", Statistical Science 1. Where both
     are bells, the pool is one as well, and their centres count by weight and precision.
+
+    What two bells that lie apart have in common is little. Beside a heap, which both are sure of,
+    nothing would be left of them. So the symbols on the way to a heap, each, and all others
+    together are pooled first, and the others among themselves.
 
     Parameters
     ----------
@@ -102,6 +107,8 @@ def pooled(log_probs, estimated, weight):
         Log-probabilities of the other distribution; None: there is none.
     weight : float in [0, 1]
         Of the estimates; 0 returns the very tensor.
+    apart : BoolTensor that broadcasts to (..., S), default=None
+        Symbols on the way to a heap. None: there are none.
 
     Returns
     -------
@@ -119,7 +126,14 @@ def pooled(log_probs, estimated, weight):
         return log_probs
     together = log_probs.lerp(estimated.to(log_probs), weight)
     # At weight 1 nothing is left of a stand-in.
-    return log_probs.where(log_probs < IMPOSSIBLE, together).log_softmax(-1)
+    together = log_probs.where(log_probs < IMPOSSIBLE, together)
+    if apart is not None:
+        mine, theirs, both = (
+            part.masked_fill(apart, NEVER).logsumexp(-1, keepdim=True)
+            for part in (log_probs, estimated.to(log_probs), together)
+        )
+        together = together.where(apart, together - both + mine.lerp(theirs, weight))
+    return together.log_softmax(-1)
 
 
 def best_temperature(score):

@@ -38,7 +38,9 @@ def calibrated_steps(steps, tree, nodes, estimate, calibration):
     estimated = None
     if estimate is not None and calibration.estimate_weight:
         estimated = estimate_steps(estimate, tree, nodes)
-    return calibrated(steps, estimated, calibration)
+    apart = tree.to_heaps
+    apart = apart if apart is None else apart[nodes.clamp(min=0)]
+    return calibrated(steps, estimated, calibration, apart)
 
 
 def tree_distribution(tree, steps, values=None):

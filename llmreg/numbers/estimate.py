@@ -32,10 +32,14 @@ def estimate_on(estimate, device):
     device = torch.device(device)
     # Not every device has float64.
     dtype = torch.float32 if device.type == "mps" else torch.float64
-    centre, width = (
-        torch.as_tensor(part).to(device, dtype) for part in (estimate.centre, estimate.width)
-    )
-    return replace(estimate, centre=centre, width=width)
+
+    def there(part):
+        return torch.as_tensor(part).to(device, dtype)
+
+    centre, width, heaps = there(estimate.centre), there(estimate.width), estimate.heaps
+    if heaps is not None:
+        heaps = heaps._replace(chance=there(heaps.chance), ends=there(heaps.ends))
+    return replace(estimate, centre=centre, width=width, heaps=heaps)
 
 
 def interval_log_mass(estimate, spans):
@@ -63,6 +67,24 @@ def interval_log_mass(estimate, spans):
     >>> [round(p, 3) for p in interval_log_mass(estimate, spans).exp()[0].tolist()]
     [0.5, 0.216]
     """
+    if estimate.heaps is None:
+        return _bell_log_mass(estimate, spans)
+    chance, ends = estimate.heaps
+    by_row = -1, *[1] * (spans.dim() - 2)
+    # The bell is of what lies between the ends.
+    whole = ends.view(*[1] * (spans.dim() - 1), 2)
+    found = _bell_log_mass(estimate, spans.clamp(*ends)) - _bell_log_mass(estimate, whole)
+    found = found + torch.log1p(-chance.sum(1)).view(by_row)
+    lower, upper = spans.unbind(-1)
+    low, high = ends
+    for k, holds in enumerate([(lower <= low) & (low < upper), (lower < high) & (high <= upper)]):
+        if ends[k].isfinite():
+            at = chance[:, k].log().view(by_row).expand_as(found)
+            found = torch.where(holds, torch.logaddexp(found, at), found)
+    return found.clamp(min=LEAST_LOG_MASS)
+
+
+def _bell_log_mass(estimate, spans):
     narrow, wide, share = estimate.spread
     by_row = -1, *[1] * (spans.dim() - 1)
     offset = (spans - estimate.centre.view(by_row)) / estimate.width.view(by_row)

@@ -151,6 +151,17 @@ class NumberTree:
         return torch.maximum(centre - lower, upper - centre)
 
     @cached_property
+    def to_heaps(self):
+        """BoolTensor of shape (M, S), or None: symbols on the way to an end of the range on which
+        targets heap up, if there is one."""
+        heaped = self.leaf_span.isinf().any(1)
+        if not heaped.any():
+            return None
+        found = torch.zeros_like(self.leaf, dtype=torch.bool)
+        found[self.path_nodes[heaped].long(), self.path_symbols[heaped].long()] = True
+        return found
+
+    @cached_property
     def leaf_cells(self):
         """LongTensor of shape (L, 1) or (L, 2): the cells of each leaf; -1 is none."""
         n_leaves = len(self.leaf_value)

@@ -293,6 +293,7 @@ CLASSES = {
         "range_": each(tuple, FINITE), "features_": a("RowFeatures"),
         "regressors_": each(dict, a("Ridge", "TunedKernelRidge", "BoostedTrees")),
         "spread_": each(tuple, number(0, 1e308)), "widths_": each(tuple, FLOATS),
+        "heaps_": maybe(each(tuple, FLOATS)),
     }),
     "RowFeatures": _class("llmreg.estimates.row_features", {
         "scaler_": a("NumberScaler"), "gaps_": array("b"), "levels_": each(list, each(dict, WHOLE)),

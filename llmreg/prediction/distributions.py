@@ -160,13 +160,19 @@ def _estimated(model, estimate):
     return estimate_steps(estimate, model.tree, nodes)
 
 
+def _apart(model):
+    """What of the model's output leads to a heap of targets; None if nothing does."""
+    heaped = model.tree.to_heaps if _head(model) is None else None
+    return heaped if heaped is None else heaped[: model.tree.n_open]
+
+
 def calibrated_distribution(model, output, estimated, calibration):
     """The distributions of rows, in the units of y, from :func:`outputs`."""
     if not has_spread(model):
         weight = 0.0 if estimated is None else calibration.estimate_weight
         output = output.lerp(estimated.to(output), weight) if weight else output
     else:
-        output = calibrated(output, estimated, calibration)
+        output = calibrated(output, estimated, calibration, _apart(model))
     if _head(model) is not None:
         found = model.head.distribution(output, model.tree)
         moves = model.head.on_axis and not model.codec.linear

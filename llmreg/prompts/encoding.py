@@ -93,7 +93,7 @@ class EncodedRows:
             ``rows[kind]`` are rows equal to all.
         """
         cells = [self.cells.numbers, self.cells.categories, self.cells.texts]
-        cells += [] if self.estimate is None else [self.estimate.centre, self.estimate.width]
+        cells += [] if self.estimate is None else self.estimate.columns
         width = [np.ascontiguousarray(part).reshape(len(self), -1) for part in cells]
         keys = np.empty(len(self), dtype=object)
         for row, (start, length) in enumerate(zip(self.starts, self.lengths, strict=True)):

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import sparse
 from scipy.spatial.distance import cdist
 from scipy.stats import norm
@@ -20,6 +21,9 @@ from llmreg.config.defaults import estimate_dropout
 from llmreg.estimates.boosted_trees import FEW, BoostedTrees
 from llmreg.estimates.row_estimates import KINDS, PENALTIES, RowEstimates
 from llmreg.estimates.target_scale import axis_moments
+from llmreg.numbers.decoding import tree_distribution
+from llmreg.numbers.estimate import estimate_on, estimate_steps
+from llmreg.numbers.tree import NumberTree
 from llmreg.persistence import record
 
 LINEAR = DigitCodec(scale="minmax").fit([0.0, 1.0])
@@ -311,6 +315,43 @@ def test_they_are_saved_without_pickle():
     restored = record.load(*record.dump(estimates, "estimates"))
     rows = _rows(X)
     np.testing.assert_array_equal(restored.extend(rows).to_text(), estimates.extend(rows).to_text())
+
+
+# -- targets that heap up ---------------------------------------------------------------------
+
+
+def _claims(n, seed):
+    """Four of five targets are 0, the more probably the smaller "risk" is; others about 100."""
+    rng = np.random.RandomState(seed)
+    risk = rng.randn(n)
+    happens = rng.rand(n) < 1 / (1 + np.exp(2 - 1.5 * risk))
+    return pd.DataFrame({"risk": risk}), np.where(happens, 100 * np.exp(0.5 * rng.randn(n)), 0.0)
+
+
+@pytest.mark.parametrize("scale", ["minmax", "log"])
+def test_zeros_are_as_probable_as_they_are_frequent(scale):
+    X, y = _claims(400, 0)
+    new, y_new = _claims(3000, 1)
+    codec = DigitCodec(scale=scale).fit(y)
+    weight = np.ones(len(y))
+    estimates = RowEstimates(("linear", "boosted"), codec, *axis_moments(codec, y, weight), 0)
+    estimates.fit_extend(_rows(X), y, weight)
+    restored = record.load(*record.dump(estimates, "estimates"))
+    chance, ends = restored.extend(_rows(new, X)).estimate.heaps
+    assert ends[0] == pytest.approx(codec.to_axis([0.0])[0]) and np.isinf(ends[1])
+    often = chance[:, 0] > np.median(chance[:, 0])
+    for some in (often, ~often):
+        assert chance[some, 0].mean() == pytest.approx((y_new[some] == 0).mean(), abs=0.05)
+    estimate = estimate_on(restored.extend(_rows(new, X)).estimate, "cpu")
+    tree = NumberTree.from_codec(codec)
+    found = tree_distribution(tree, estimate_steps(estimate, tree, torch.arange(tree.n_open)))
+    assert found.mean().sum() / y_new.sum() == pytest.approx(y.mean() / y_new.mean(), rel=0.1)
+
+
+def test_targets_without_a_heap_have_none():
+    X, y = _table()
+    estimates, _ = _fitted(X, y)
+    assert estimates.heaps_ is None and estimates.extend(_rows(X)).estimate.heaps is None
 
 
 # -- in the estimator -------------------------------------------------------------------------

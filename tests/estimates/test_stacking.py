@@ -1,11 +1,14 @@
 """One estimate from several, and the spread of its errors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.optimize import minimize
 from scipy.stats import logistic
 
+from llmreg.estimates.heaps import OnEnds
 from llmreg.estimates.stacking import (
     LEAST_SCALE,
     STEEPEST,
@@ -141,6 +144,28 @@ def test_rows_of_an_estimate():
     some = estimate.take(np.array([2, 0])).followed_by(estimate.take(np.array([3])))
     assert some.centre.tolist() == [2.0, 0.0, 3.0] and some.width.tolist() == [3.0, 1.0, 4.0]
     assert some.spread is estimate.spread
+
+
+def test_rows_of_an_estimate_with_heaps():
+    chance = np.arange(8.0).reshape(4, 2) / 20
+    heaps = OnEnds(chance, np.array([-2.0, np.inf]))
+    estimate = Estimate(np.arange(4.0), np.ones(4), Spread(1.0, 2.0, 0.1), heaps)
+    some = estimate.take(np.array([2, 0])).followed_by(estimate.take(np.array([3])))
+    assert some.heaps.chance.tolist() == chance[[2, 0, 3]].tolist()
+    assert some.heaps.ends is heaps.ends
+    assert [part.tolist() for part in some.columns] == [
+        some.centre.tolist(), some.width.tolist(), some.heaps.chance.tolist()
+    ]  # fmt: skip
+
+
+def test_the_mean_is_of_ends_and_what_lies_between():
+    plain = Estimate(np.array([1.0, 2.0]), np.ones(2), Spread(1.0, 2.0, 0.1))
+    assert plain.mean.tolist() == [1, 2]
+    chance = np.array([[0.5, 0.25], [0.0, 0.1]])
+    both = replace(plain, heaps=OnEnds(chance, np.array([-4.0, 8.0])))
+    assert both.mean == pytest.approx([0.25 - 2 + 2, 1.8 + 0.8])
+    low = replace(plain, heaps=OnEnds(chance * [1, 0], np.array([-4.0, np.inf])))
+    assert low.mean == pytest.approx([0.5 - 2, 2])
 
 
 def test_widths_of_no_slope_are_one():

@@ -141,6 +141,46 @@ def test_bells_are_pooled_by_weight_and_precision():
     assert variance == pytest.approx(1 / precision, rel=1e-6)
 
 
+def _pooled_events(p, q, weight, apart):
+    """Brute force: what is apart, each, and the rest together; then the rest among themselves."""
+    rest = [i for i in range(len(p)) if i not in apart]
+    together = [p[i] ** (1 - weight) * q[i] ** weight for i in range(len(p))]
+    whole = p[rest].sum() ** (1 - weight) * q[rest].sum() ** weight
+    total = whole + sum(together[i] for i in apart)
+    inner = sum(together[i] for i in rest)
+    return [t / total if i in apart else whole / total * t / inner for i, t in enumerate(together)]
+
+
+@pytest.mark.parametrize("apart", [(0,), (3,), (0, 3), (1,)])
+@pytest.mark.parametrize("weight", [0.25, 0.6, 1.0])
+def test_heaps_are_pooled_apart_from_what_lies_between(apart, weight):
+    rng = np.random.RandomState(0)
+    p, q = rng.dirichlet(np.ones(4), 2)
+    marked = torch.zeros(4, dtype=torch.bool).index_fill(0, torch.tensor(apart), True)
+    found = pooled(torch.tensor(p).log(), torch.tensor(q).log(), weight, marked).exp()
+    np.testing.assert_allclose(found, _pooled_events(p, q, weight, apart))
+
+
+def test_bells_that_lie_apart_leave_a_heap_as_probable_as_both_say():
+    """Both are sure of 80 % zeros, and of little else."""
+    mine, theirs = torch.tensor([[0.8, 0.19, 0.01], [0.8, 0.01, 0.19]]).double().log()
+    marked = torch.tensor([True, False, False])
+    assert float(pooled(mine, theirs, 0.5, marked).exp()[0]) == pytest.approx(0.8)
+    assert float(pooled(mine, theirs, 0.5).exp()[0]) > 0.9
+
+
+def test_heaps_alone_and_symbols_that_are_impossible():
+    p, q = torch.tensor([0.3, 0.7]).double().log(), torch.tensor([0.6, 0.4]).double().log()
+    all_apart = torch.tensor([True, True])
+    torch.testing.assert_close(pooled(p, q, 0.5, all_apart), pooled(p, q, 0.5))
+    torch.testing.assert_close(pooled(p, q, 0.5, ~all_apart), pooled(p, q, 0.5))
+    p = torch.cat([p, torch.full((1,), -1e30)])
+    q = torch.cat([q, torch.full((1,), -1e30)])
+    for marked in ([True, True, False], [True, False, False], [False, False, True]):
+        found = pooled(p, q, 0.5, torch.tensor(marked)).exp()
+        assert float(found[2]) == 0 and float(found.sum()) == pytest.approx(1)
+
+
 def test_first_the_pool_then_the_temperature():
     p, q = torch.tensor([0.7, 0.3]).log(), torch.tensor([0.2, 0.8]).log()
     expected = tempered(pooled(p, q, 0.4), 3.0)

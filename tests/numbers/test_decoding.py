@@ -12,7 +12,7 @@ from llmreg.codecs.digits import DigitCodec
 from llmreg.codecs.grids import GridCodec
 from llmreg.estimates.stacking import Estimate, Spread
 from llmreg.numbers import decoding
-from llmreg.numbers.calibration import UNTOUCHED, Calibration
+from llmreg.numbers.calibration import UNTOUCHED, Calibration, pooled
 from llmreg.numbers.decoding import (
     bounded_distribution,
     calibrated_steps,
@@ -333,7 +333,8 @@ def test_an_estimate_counts_by_its_weight_at_every_step_of_exact_and_bounded_tre
     tree, nodes = model.tree, torch.arange(model.tree.n_open)
     mine, theirs = open_steps(model, batch), estimate_steps(batch.estimate, tree, nodes)
     # In the model's precision, where neighbouring numbers may be equally likely.
-    steps = step_log_probs(mine.lerp(theirs.to(mine), weight), tree, nodes)
+    apart = tree.to_heaps if tree.to_heaps is None else tree.to_heaps[nodes]
+    steps = step_log_probs(pooled(mine, theirs, weight, apart), tree, nodes)
     expected = leaf_log_probs(steps, tree).exp().double().numpy()
     calibration = Calibration(estimate_weight=weight)
     found = exact_distribution(model, batch, calibration)

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from scipy.stats import logistic
 
 from llmreg import DigitCodec
+from llmreg.estimates.heaps import OnEnds
 from llmreg.estimates.stacking import Estimate, Spread
+from llmreg.numbers.decoding import tree_distribution
 from llmreg.numbers.estimate import estimate_on, estimate_steps, interval_log_mass
 from llmreg.numbers.tree import NumberTree, leaf_log_probs
 
@@ -99,6 +101,45 @@ def test_an_end_with_a_heap_has_all_that_lies_beyond_it():
     for row, centre in enumerate([-3.0, 4.0, 9.0]):
         assert float(leaf[row, 0]) == pytest.approx(_mass(-np.inf, 0.1, centre), rel=1e-6)
         assert float(leaf[row, -1]) == pytest.approx(_mass(9.9, np.inf, centre), rel=1e-6)
+
+
+def _heaped(centre, chance, ends):
+    heaps = OnEnds(np.array([chance]), np.array(ends))
+    return estimate_on(Estimate(np.array([centre]), np.ones(1), SPREAD, heaps), "cpu")
+
+
+@pytest.mark.parametrize("ends", [(0.0, 4.0), (0.0, np.inf), (-np.inf, 4.0)])
+def test_a_heap_has_its_chance_and_the_bell_what_lies_between(ends):
+    edges = np.array([-np.inf, -1.0, 0.0, 0.5, 3.0, 4.0, 8.0, np.inf])
+    spans = torch.tensor(np.stack([edges[:-1], edges[1:]], 1)).unsqueeze(0)
+    chance = np.array([0.3, 0.2]) * np.isfinite(ends)
+    found = interval_log_mass(_heaped(2.5, chance, ends), spans).exp()[0].numpy()
+    inner = np.clip(edges, *ends)
+    bell = _mass(inner[:-1], inner[1:], 2.5) / _mass(*ends, 2.5)
+    expected = (1 - chance.sum()) * bell
+    expected[2] += chance[0]  # [0, 0.5)
+    expected[4] += chance[1]  # (3, 4]
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-300)
+    assert found.sum() == pytest.approx(1)
+
+
+def test_no_chance_of_an_end_is_as_good_as_no_heap():
+    spans = torch.tensor([[[-np.inf, 1.0], [1.0, 2.0], [2.0, np.inf]]]).double()
+    plain = interval_log_mass(_estimate([1.3]), spans)
+    found = interval_log_mass(_heaped(1.3, [0.0, 0.0], [-np.inf, np.inf]), spans)
+    torch.testing.assert_close(found, plain)
+
+
+def test_steps_lead_to_a_heap_by_its_chance():
+    y = np.array([*[0.0] * 40, *np.linspace(1, 10, 20), *[10.0] * 30])
+    codec = DigitCodec(10, 2).fit(y)
+    tree = NumberTree.from_codec(codec)
+    estimate = _heaped(6.0, [0.5, 0.2], [0.0, 10.0])
+    leaf = leaf_log_probs(estimate_steps(estimate, tree, torch.arange(tree.n_open)), tree).exp()[0]
+    assert float(leaf[0]) == pytest.approx(0.5, abs=0.01)
+    assert float(leaf[-1]) == pytest.approx(0.2, abs=0.01)
+    found = tree_distribution(tree, estimate_steps(estimate, tree, torch.arange(tree.n_open)))
+    assert found.mean()[0] == pytest.approx(float(estimate.mean[0]), abs=0.15)
 
 
 def test_no_estimate_stays_none():

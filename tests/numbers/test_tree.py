@@ -379,3 +379,15 @@ def test_a_mixture_gives_every_leaf_the_mean_of_its_probabilities(tree):
     torch.testing.assert_close(leaf_log_probs(mixed, tree).exp(), expected)
     torch.testing.assert_close(mixed.exp().sum(-1), torch.ones_like(mixed[..., 0]))
     torch.testing.assert_close(mixed_steps(steps[:1], tree).exp(), steps[0].exp())
+
+
+def test_symbols_on_the_way_to_heaps():
+    tree = NumberTree.from_codec(CODECS["heaped"])
+    places = [tuple(place) for place in tree.to_heaps.nonzero().tolist()]
+    paths = [[(0, 0), (int(tree.child[0, 0]), 0)], [(0, 9), (int(tree.child[0, 9]), 9)]]
+    assert sorted(places) == sorted(paths[0] + paths[1])
+    below = NumberTree.from_codec(DigitCodec(10, 2).fit([0.0, 0.0, 0.0, 1.0, 2.0, 5.0]))
+    assert below.to_heaps.sum() == 2 and below.to_heaps[:, 0].sum() == 2
+    for name, codec in CODECS.items():
+        if name not in ("heaped", "constant"):
+            assert NumberTree.from_codec(codec).to_heaps is None, name

@@ -1,0 +1,129 @@
+"""Ends of the range that many targets are: no claims, no rain, five stars, a run that was stopped.
+
+Errors about an estimate are a bell, and a heap is none. So how probable it is that a row is on an
+end of the range is told by itself, and the bell is for what lies between (a two-part or "hurdle"
+model; Cragg 1971, "Some Statistical Models for Limited Dependent Variables", Econometrica 39).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+__all__ = ["Heaps", "OnEnds", "fit_heaps", "on_ends"]
+
+# Fewer targets on an end, or between the ends, say too little; a smaller share matters little.
+LEAST_ROWS, LEAST_SHARE = 10, 0.05
+C = 10.0  # of the logistic regression: its penalty hardly matters, but where an end is certain
+FAR = 3.0  # standard deviations, beyond which a sign says no more
+LEAST_CHANCE = 1e-4  # of an end, and of what lies between
+
+
+class OnEnds(NamedTuple):
+    """How probable it is that each of some rows is an end of the range."""
+
+    chance: object  # (n, 2) ndarray or Tensor, of the lower and the upper one; 0 without a heap
+    ends: object  # (2,) where they are; infinite without a heap
+
+
+class Heaps(NamedTuple):
+    """Which rows are on an end of the range, and where the others are, by what is estimated."""
+
+    ends: np.ndarray  # (2,) in the units of the estimates; infinite where there is no heap
+    mean: np.ndarray  # (n_signs,) of the signs
+    deviation: np.ndarray
+    slope: np.ndarray  # (2 * n_signs,) of the log odds of each end against what lies between
+    intercept: np.ndarray  # (2,)
+    line: np.ndarray  # (2,) slope and intercept of what lies between by what is estimated
+
+    def chance(self, signs):
+        """How probable each end is, (n, 2), by signs (n, n_signs)."""
+        z = np.clip((signs - self.mean) / self.deviation, -FAR, FAR)
+        logit = z @ self.slope.reshape(2, -1).T + self.intercept
+        limit = -np.log(LEAST_CHANCE)
+        odds = np.exp(np.clip(logit, -limit, limit)) * np.isfinite(self.ends)
+        return odds / (1 + odds.sum(axis=1, keepdims=True))
+
+    def between(self, estimate):
+        """Where what is on no end is expected, (n,): between the ends."""
+        return np.clip(np.polyval(self.line, estimate), *self.ends)
+
+
+def on_ends(y, weight):
+    """Which targets are on an end of their range that is a heap.
+
+    Parameters
+    ----------
+    y, weight : ndarray of shape (n,)
+
+    Returns
+    -------
+    ndarray of bool of shape (n, 2)
+        The lower and the upper end. None is on an end that less than ten targets or a twentieth of
+        their weight are on, or if less than ten lie between.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from llmreg.estimates.heaps import on_ends
+    >>> y = np.repeat([0.0, 1.0, 2.0, 3.0], [30, 20, 20, 1])
+    >>> on_ends(y, np.ones(71)).sum(axis=0)
+    array([30,  0])
+    """
+    found = np.stack([y == y.min(), y == y.max()], axis=1)
+    found &= found.sum(axis=0) >= LEAST_ROWS
+    found &= np.average(found, axis=0, weights=weight) >= LEAST_SHARE
+    return found & ((~found.any(axis=1)).sum() >= LEAST_ROWS)
+
+
+def fit_heaps(on_end, z, estimate, signs, weight):
+    """Learn which rows are on an end from what is estimated of rows not seen.
+
+    Parameters
+    ----------
+    on_end : ndarray of bool of shape (n, 2)
+        Of :func:`on_ends`, some of them True.
+    z, estimate, weight : ndarray of shape (n,)
+        Targets, and what regressors that have not seen them estimate.
+    signs : ndarray of shape (n, n_signs)
+        See :func:`llmreg.estimates.stacking.width_signs`.
+
+    Returns
+    -------
+    Heaps
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from llmreg.estimates.heaps import fit_heaps, on_ends
+    >>> random = np.random.RandomState(0)
+    >>> estimate = random.randn(2000)
+    >>> z = np.where(random.rand(2000) < 1 / (1 + np.exp(estimate)), -4.0, estimate)
+    >>> signs, ones = estimate[:, None], np.ones(2000)
+    >>> heaps = fit_heaps(on_ends(z, ones), z, estimate, signs, ones)
+    >>> heaps.chance(np.array([[-2.0], [0.0], [2.0]]))[:, 0].round(1)
+    array([0.9, 0.5, 0.1])
+    >>> heaps.between(np.array([1.0])).round(1)
+    array([1.])
+    """
+    ends = np.where(on_end.any(axis=0), [z.min(), z.max()], [-np.inf, np.inf])
+    mean, deviation = signs.mean(axis=0), signs.std(axis=0)
+    deviation = np.where(deviation > 0, deviation, 1.0)
+    told = np.clip((signs - mean) / deviation, -FAR, FAR)
+    between = ~on_end.any(axis=1)
+    slope, intercept = np.zeros((2, signs.shape[1])), np.zeros(2)
+    for k in np.flatnonzero(on_end.any(axis=0)):
+        some = between | on_end[:, k]
+        fitted = LogisticRegression(C=C).fit(told[some], on_end[some, k], weight[some])
+        slope[k], intercept[k] = fitted.coef_[0], fitted.intercept_[0]
+    line = _line(estimate[between], z[between], weight[between])
+    return Heaps(ends, mean, deviation, slope.ravel(), intercept, line)
+
+
+def _line(x, y, weight):
+    """Slope, 0 at least, and intercept of a weighted least-squares line."""
+    mean_x, mean_y = np.average(np.stack([x, y]), axis=1, weights=weight)
+    apart = weight * (x - mean_x)
+    square = apart @ (x - mean_x)
+    slope = max(apart @ (y - mean_y) / square, 0.0) if square > 0 else 0.0
+    return np.array([slope, mean_y - slope * mean_x])

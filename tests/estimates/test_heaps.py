@@ -1,0 +1,122 @@
+"""Which rows are on an end of the range that many targets are, and where the others are."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from llmreg.estimates.heaps import C, Heaps, _line, fit_heaps, on_ends
+
+
+def _hurdle(n, seed=0):
+    """Targets that are -4 with odds exp(-1 - estimate), 5 with exp(estimate - 2), else about
+    1 + estimate / 2."""
+    rng = np.random.RandomState(seed)
+    estimate = rng.randn(n)
+    odds = np.exp(np.stack([-1 - estimate, estimate - 2], axis=1))
+    chance = odds / (1 + odds.sum(1, keepdims=True))
+    draw = rng.rand(n)
+    z = 1 + estimate / 2 + 0.1 * rng.randn(n)
+    z = np.where(draw < chance[:, 0], -4.0, np.where(draw > 1 - chance[:, 1], 5.0, z))
+    return estimate, z, chance
+
+
+def _fitted(estimate, z, weight=None):
+    weight = np.ones(len(z)) if weight is None else weight
+    return fit_heaps(on_ends(z, weight), z, estimate, estimate[:, None], weight)
+
+
+def test_chances_of_both_ends_and_what_lies_between_are_found_again():
+    estimate, z, chance = _hurdle(20_000)
+    heaps = _fitted(estimate, z)
+    near = np.abs(estimate) < 2.5
+    np.testing.assert_allclose(heaps.chance(estimate[:, None])[near], chance[near], atol=0.02)
+    np.testing.assert_allclose(heaps.between(np.array([0.0, 2.0])), [1, 2], atol=0.02)
+    assert heaps.ends.tolist() == [-4, 5]
+
+
+def test_without_a_heap_an_end_has_no_chance():
+    estimate, z, chance = _hurdle(2000)
+    heaps = _fitted(estimate, z + 1e-3 * estimate * (z == 5))
+    found = heaps.chance(estimate[:, None])
+    assert heaps.ends.tolist() == [-4, np.inf] and not found[:, 1].any()
+    alone = chance[:, 0] / (1 - chance[:, 1])  # the upper end's rows lie between now
+    assert np.abs(found[:, 0] - chance[:, 0]).mean() < np.abs(found[:, 0] - alone).mean() < 0.1
+
+
+def test_no_slope_nearby_is_likelier():
+    estimate, z, _ = _hurdle(300)
+    z, weight = np.minimum(z, 4 + 0.1 * estimate), np.random.RandomState(1).rand(300)
+    heaps = _fitted(estimate, z, weight)
+    x, low = (estimate - heaps.mean) / heaps.deviation, z == -4
+
+    def loss(free):
+        logit = free[0] * np.clip(x, -3, 3) + free[1]
+        likelihood = weight @ np.where(low, -np.logaddexp(0, -logit), -np.logaddexp(0, logit))
+        return free[0] ** 2 / 2 - C * likelihood
+
+    best = minimize(loss, np.zeros(2)).x
+    np.testing.assert_allclose([heaps.slope[0], heaps.intercept[0]], best, rtol=2e-3)
+
+
+def test_what_lies_between_stays_between_and_never_descends():
+    estimate, z, _ = _hurdle(2000)
+    heaps = _fitted(estimate, z)
+    assert heaps.between(np.array([-1e9, 1e9])).tolist() == [-4, 5]
+    falling = _fitted(estimate, np.where(np.abs(z) < 4, -z, z))
+    assert falling.line[0] == 0 and falling.line[1] == pytest.approx(-1, abs=0.1)
+
+
+def test_lines_are_of_weighted_least_squares():
+    rng = np.random.RandomState(0)
+    x, y, weight = rng.randn(30), rng.randn(30), rng.rand(30)
+    y += x
+    expected = np.polyfit(x, y, 1, w=np.sqrt(weight))
+    np.testing.assert_allclose(_line(x, y, weight), expected)
+    np.testing.assert_allclose(_line(np.ones(3), np.arange(3.0), np.array([1, 1, 2])), [0, 1.25])
+
+
+def test_chances_are_never_certain_and_leave_something_between():
+    heaps = Heaps(
+        np.array([0.0, 1.0]), np.zeros(1), np.ones(1), np.array([-99.0, 99.0]), np.full(2, 50.0),
+        np.array([1.0, 0.0]),
+    )  # fmt: skip
+    chance = heaps.chance(np.array([[-1e9], [0.0], [1e9], [np.float64(0)]]))
+    assert (chance > 0).all() and (chance.sum(1) < 1).all()
+
+
+@pytest.mark.parametrize(
+    ("counts", "heaped"),
+    [
+        ((30, 20, 20, 1), (True, False)),
+        ((1, 20, 20, 30), (False, True)),
+        ((30, 20, 20, 30), (True, True)),
+        ((9, 20, 20, 9), (False, False)),  # too few
+        ((10, 500, 1, 10), (False, False)),  # too small a share
+        ((50, 5, 4, 50), (False, False)),  # nothing between
+        ((50, 0, 0, 50), (False, False)),
+        ((50, 0, 0, 0), (False, False)),
+    ],
+)
+def test_which_ends_are_heaps(counts, heaped):
+    y = np.repeat([0.0, 1.0, 2.0, 3.0], counts)
+    found = on_ends(y, np.ones(len(y)))
+    assert tuple(found.any(0)) == heaped
+    for k, value in enumerate((0.0, 3.0)):
+        assert found[:, k].tolist() == (heaped[k] & (y == value)).tolist()
+
+
+def test_shares_are_of_the_weight():
+    y = np.repeat([0.0, 1.0, 2.0], [20, 40, 40])
+    assert on_ends(y, np.ones(100))[:, 0].sum() == 20
+    assert not on_ends(y, np.where(y == 0, 0.01, 1.0))[:, 0].any()
+
+
+def test_equal_estimates_tell_the_share():
+    z = np.repeat([0.0, 1.0, 2.0, 3.0], [30, 20, 20, 30])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        heaps = _fitted(np.zeros(100), z)
+    np.testing.assert_allclose(heaps.chance(np.zeros((1, 1)))[0], 0.3, atol=0.01)
+    assert heaps.between(np.zeros(1)) == pytest.approx(1.5)
