@@ -12,6 +12,7 @@ __all__ = [
     "distinct_cells",
     "distinct_texts",
     "is_missing_word",
+    "other_types",
     "spread",
 ]
 
@@ -66,6 +67,13 @@ def distinct_texts(column):
         counts = np.bincount(places, weights=counts, minlength=len(texts)).astype(int)
     there = np.flatnonzero(counts)
     return [texts[i] for i in there], counts[there]
+
+
+def other_types(column):
+    """The types of a column's cells that are no strings; a set."""
+    if column.dtype != object:
+        return set()
+    return {kind for kind in set(map(type, column.dropna())) if not issubclass(kind, (str, bytes))}
 
 
 def spread(values, codes, missing):

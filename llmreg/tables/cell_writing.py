@@ -124,10 +124,12 @@ def _boolean_text(text, levels):
 
 def read_numbers(plan, column):
     """float64 values of the rows, where they were not read, and the distinct values by code."""
-    if types.is_timedelta64_dtype(column.dtype):
-        seconds = column.dt.total_seconds()
-        column = seconds if plan.quantity == "duration" else column.astype(object)
-    if types.is_numeric_dtype(column.dtype) and not isinstance(column.dtype, pd.CategoricalDtype):
+    dtype = column.dtype
+    are_numbers = types.is_numeric_dtype(dtype) and not plan.quantity
+    if types.is_timedelta64_dtype(dtype):
+        are_numbers = plan.quantity == "duration"
+        column = column.dt.total_seconds() if are_numbers else column.astype(object)
+    if are_numbers and not isinstance(dtype, pd.CategoricalDtype):
         codes, distinct = pd.factorize(column)
         cells, failed = distinct.tolist(), np.zeros(len(distinct) + 1, bool)
     else:

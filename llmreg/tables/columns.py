@@ -13,11 +13,12 @@ import numpy as np
 from pandas.api import types
 
 from llmreg.tables.booleans import are_boolean_words, are_booleans, is_gap
-from llmreg.tables.cell_values import distinct_texts, is_missing_word
+from llmreg.tables.cell_values import distinct_texts, is_missing_word, other_types
 from llmreg.tables.cell_writing import read_numbers, write_column
 from llmreg.tables.dates import clock_of, date_numbers, find_order, read_moments, zone_of
 from llmreg.tables.kinds import KINDS, infer_kind
 from llmreg.tables.number_texts import NumberStyle, find_style
+from llmreg.tables.quantities import example_of
 
 __all__ = ["KINDS", "ColumnPlan", "infer_kind", "plan_column", "write_column"]
 
@@ -46,6 +47,11 @@ class ColumnPlan:
         The same: the currency or unit of all its values.
     quantity : {"", "time", "duration", "feet"}, default=""
         Of a number: times of day are read in hours, durations in seconds, feet in inches.
+    fractions : {"", "none", "thousandths"}, default=""
+        Of a number that came as strings: whether no training cell had a fraction, or all had three
+        digits behind a point, so that a text that differs is not read.
+    example : str, default=""
+        Of times and durations: a cell of training, where what has other parts may be in doubt.
     boolean : bool, default=False
         Of a number or category: all training values were true or false, however spelt.
     levels : tuple of str or None, default=None
@@ -68,6 +74,8 @@ class ColumnPlan:
     thousands: str = ""
     unit: str = ""
     quantity: str = ""
+    fractions: str = ""
+    example: str = ""
     boolean: bool = False
     levels: tuple[str, ...] | None = None
     order: str = ""
@@ -124,14 +132,16 @@ def _plan_number(name, column, look):
         words = [cells[i] for i in known]
         boolean = are_boolean_words(cells)
         if not boolean:
-            found, doubt = find_style(words, counts[known], codes=False)
+            others = other_types(column)
+            found, doubt = find_style(words, counts[known], codes=False, others=others)
             style = found or style
     elif types.is_timedelta64_dtype(column.dtype):
-        style = NumberStyle(quantity="duration")
+        style = NumberStyle(quantity="duration", example=example_of("duration", []))
     elif column.dtype == object:
         cells = types.infer_dtype(column, skipna=True)
         quantity = {"time": "time", "timedelta": "duration", "timedelta64": "duration"}
-        style = NumberStyle(quantity=quantity.get(cells, ""))
+        found = quantity.get(cells, "")
+        style = NumberStyle(quantity=found, example=example_of(found, []))
     plan = ColumnPlan(name, "number", boolean=boolean, **asdict(style))
     values, unread, *_ = read_numbers(plan, column)
     present = np.unique(values[~np.isnan(values)])

@@ -8,7 +8,7 @@ import pandas as pd
 from pandas.api import types
 
 from llmreg.tables.booleans import are_boolean_words, are_booleans
-from llmreg.tables.cell_values import distinct_texts, is_missing_word
+from llmreg.tables.cell_values import distinct_texts, is_missing_word, other_types
 from llmreg.tables.dates import find_order
 from llmreg.tables.number_texts import Doubt, NumberStyle, find_style
 
@@ -62,8 +62,10 @@ def infer_kind(column, *, max_categories=200, alone=False):
     Warns
     -----
     UserWarning
-        If strings look like numbers or dates, but it can't be told which: "1,234" may have
-        thousands or thousandths, "3/5/2021" be in March or May, "12 km" stand beside "7 mi".
+        If strings look like numbers or dates, but it can't be told which: "1,234" and "1.234 kg"
+        may have thousands or thousandths, "03:45" beside "01:02:03" hours or minutes in front,
+        "3/5/2021" be in March or May, "12 km" stand beside "7 mi". If few numbers have a zero in
+        front.
 
     Examples
     --------
@@ -123,10 +125,12 @@ def _look(column, max_categories):
     if types.is_numeric_dtype(dtype) or types.is_timedelta64_dtype(dtype):
         return Look("number")
     kind = _KIND_OF_CELLS.get(types.infer_dtype(column[~column.isna()], skipna=True))
-    return Look(kind) if kind else _look_at_strings(*distinct_texts(column), max_categories)
+    if kind:
+        return Look(kind)
+    return _look_at_strings(*distinct_texts(column), other_types(column), max_categories)
 
 
-def _look_at_strings(cells, counts, max_categories):
+def _look_at_strings(cells, counts, others, max_categories):
     if not cells:
         return Look("number")
     present = [i for i, cell in enumerate(cells) if not is_missing_word(cell)]
@@ -136,7 +140,7 @@ def _look_at_strings(cells, counts, max_categories):
     order, date_doubt = find_order(values, weights)
     if order is not None:
         return Look("datetime", order=order)
-    style, doubt = find_style(values, weights)
+    style, doubt = find_style(values, weights, others=others)
     if style is not None:
         return Look("number", style=style)
     few = len(cells) <= FEW_VALUES

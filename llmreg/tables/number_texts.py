@@ -23,7 +23,7 @@ from llmreg.tables.number_parts import (
     split,
     value_of,
 )
-from llmreg.tables.quantities import QUANTITIES, quantity_of
+from llmreg.tables.quantities import QUANTITIES, example_of, is_short, quantity_of
 
 __all__ = ["NEARLY_ALL", "Doubt", "NumberStyle", "find_style", "read_number"]
 
@@ -31,11 +31,14 @@ NEARLY_ALL = 0.95  # the share of a column's cells that must agree on how they a
 LOOK_ALIKE = 0.9  # the share from which a column that is not read deserves a word of advice
 FIRST_LOOK = 500  # distinct cells that rule out most columns of words
 FEW_UNITS = 5  # more endings than this are words, not units
+FEWEST_SMALL = 3  # whole numbers that make thousands of the points in others
 
 _SIMPLE = re.compile(r"\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
+_ZERO_FIRST = re.compile(r"0[\d ]+")
 _PHONE = re.compile(r"1?[2-9]\d\d[2-9]\d{6}")  # of North America
 # In blanks as no number is, or in threes alone: "1 250 000" is a sum, "732 829 320" a firm.
 _GROUPED_NAME = re.compile(r"^\d{4,} |^\d{3} (?!.*000$)| \d{1,2}( |$)| \d{4,}")
+_SMALL_UNITS = ("%", "‰", "°", "°C", "°F")  # of which there are no thousands
 _LETTERS = "LVWKJNMgmlst"  # that are units, also without a space before them
 
 
@@ -54,12 +57,21 @@ class NumberStyle:
     quantity : {"", "time", "duration", "feet"}, default=""
         "time": times of day, in hours; "duration": durations, in seconds; "feet": feet and inches,
         in inches.
+    fractions : {"", "none", "thousandths"}, default=""
+        "none": no training cell had one, beside a unit or a sign of thousands; "thousandths": all
+        had three digits behind a point, and no unit. A text that differs may be a thousand times
+        too large or small, and is not read.
+    example : str, default=""
+        Of times and durations that all have as many parts: one, beside which it may be open what
+        a text of other parts is, such as "4:13". It is not read then.
     """
 
     decimal: str = "."
     thousands: str = ""
     unit: str = ""
     quantity: str = ""
+    fractions: str = ""
+    example: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,7 @@ class Doubt:
     remedy: str
 
 
-def find_style(cells, counts, *, codes=True):
+def find_style(cells, counts, *, codes=True, others=()):
     """Find out how the numbers of a column are written.
 
     Parameters
@@ -89,6 +101,9 @@ def find_style(cells, counts, *, codes=True):
         How often each occurs.
     codes : bool, default=True
         Look out for digits that are no numbers, such as "01234" or a telephone number.
+    others : collection of type, default=()
+        What came as something else than a string: a float's point is that of a fraction, and a
+        :class:`datetime.time` is a time of day.
 
     Returns
     -------
@@ -98,26 +113,30 @@ def find_style(cells, counts, *, codes=True):
         Why not, where they nearly are.
     """
     first = cells[:FIRST_LOOK]
-    quantity = quantity_of(cells)
+    quantity = quantity_of(cells, clock=time in others)
+    if quantity is None:
+        return None, _two_ways(cells)
     if quantity:
-        return NumberStyle(quantity=quantity), None
+        example = example_of(quantity, [] if time in others else cells)
+        return NumberStyle(quantity=quantity, example=example), None
     if sum(split(cell) is not None for cell in first) < len(first) / 2 or not first:
         return None, None
     if _are_simple(cells):
         return NumberStyle(), None
     parts = [split(cell) for cell in cells]
     if codes and _are_codes([part for part in parts if part], cells):
-        return None, None
-    style, doubt = _agree(cells, parts, counts)
+        return None, _few_codes(cells, parts, counts)
+    floats = any(issubclass(kind, (float, np.floating, Decimal)) for kind in others)
+    style, doubt = _agree(cells, parts, counts, floats)
     if style is None:
         return None, doubt
     read = np.array([part is not None and _read_parts(part, style) is not None for part in parts])
     share = counts[read].sum() / counts.sum()
-    others = [cell for cell, good in zip(cells, read, strict=True) if not good]
-    if share >= NEARLY_ALL and not any(map(_has_digit, others)):
+    rest = [cell for cell, good in zip(cells, read, strict=True) if not good]
+    if share >= NEARLY_ALL and not any(map(_has_digit, rest)):
         return style, None
-    others.sort(key=_has_digit, reverse=True)  # these forbid to take the others for missing
-    nearly = _nearly(counts[read].sum(), counts.sum(), others[0])
+    rest.sort(key=_has_digit, reverse=True)  # these forbid to take the rest for missing
+    nearly = _nearly(counts[read].sum(), counts.sum(), rest[0])
     return None, nearly if share >= LOOK_ALIKE else None
 
 
@@ -129,7 +148,8 @@ def read_number(cell, style):
     cell : object
         A number, a string, a duration or a time of day.
     style : NumberStyle or ColumnPlan
-        How the column is written. Numbers that are no strings need none.
+        How the column is written. Numbers that are no strings need none, but have no unit: a
+        bare number is no time of day, duration or height.
 
     Returns
     -------
@@ -145,7 +165,8 @@ def read_number(cell, style):
     True
     """
     if isinstance(cell, str):
-        if style.decimal == "." and _SIMPLE.fullmatch(cell):
+        plain = style.decimal == "." and not style.quantity and not style.fractions
+        if plain and _SIMPLE.fullmatch(cell):
             return _finite(signed(cell, False))
         return math.nan if is_missing_word(cell) else _read_text(cell, style)
     try:
@@ -155,15 +176,22 @@ def read_number(cell, style):
 
 
 def _plain_number(cell, quantity):
+    if quantity:
+        return _plain_quantity(cell, quantity)
     if isinstance(cell, np.timedelta64):  # an Integral, too
-        return float(cell / np.timedelta64(1, "s")) if quantity == "duration" else None
+        return None
     if isinstance(cell, (bool, np.bool_, Integral)):
         return int(cell)
     if isinstance(cell, Decimal):
         value = float(cell)
         return int(cell) if math.isfinite(value) and cell == cell.to_integral_value() else value
-    if isinstance(cell, Real):
-        return float(cell)
+    return float(cell) if isinstance(cell, Real) else None
+
+
+def _plain_quantity(cell, quantity):
+    """A bare number may be of any unit: minutes, or parts of a day."""
+    if isinstance(cell, np.timedelta64) and quantity == "duration":
+        return float(cell / np.timedelta64(1, "s"))
     if isinstance(cell, timedelta) and quantity == "duration":
         return cell.total_seconds()
     if isinstance(cell, time) and quantity == "time":
@@ -180,12 +208,20 @@ def _finite(value):
 
 
 def _read_text(text, style):
-    special = QUANTITIES.get(style.quantity)
-    value = special(text.strip()) if special else None
-    if value is not None:
-        return value
+    if style.quantity:
+        alike = not style.example or is_short(style.example) == is_short(text)
+        if alike or quantity_of([style.example, text]) == style.quantity:
+            return QUANTITIES[style.quantity](text.strip())
+        return None
     parts = split(text)
-    return None if parts is None else _read_parts(parts, style)
+    return None if parts is None or _differs(parts, style) else _read_parts(parts, style)
+
+
+def _differs(parts, style):
+    """Whether it may have thousands where training cells had fractions, or the other way round."""
+    if style.fractions == "none":
+        return style.decimal in parts.core and decides(parts) != style.decimal
+    return style.fractions == "thousandths" and parts.core.isdecimal() and not _is_zero(parts)
 
 
 def _read_parts(parts, style):
@@ -212,14 +248,18 @@ def _same_unit(unit, expected):
     return unit in ("", expected) or (not expected and is_currency(unit))
 
 
-def _agree(cells, parts, counts):
+def _is_zero(part):
+    return not part.core.strip("0.,' ")
+
+
+def _agree(cells, parts, counts, floats):
     """The style of most cells; whether all follow it is seen by reading them."""
     known = [i for i, part in enumerate(parts) if part is not None]
     parts, counts, cells = [parts[i] for i in known], counts[known], [cells[i] for i in known]
     unit, doubt = _agreed_unit(cells, parts, counts)
     if doubt is not None:
         return None, doubt
-    decimal = _agreed_decimal(parts, counts, unit)
+    decimal = _agreed_decimal(parts, counts, unit, floats)
     if decimal is None:
         shown = next(cell for cell, part in zip(cells, parts, strict=True) if _may_group(part))
         return None, Doubt(
@@ -228,13 +268,18 @@ def _agree(cells, parts, counts):
             "Convert them to floats",
         )
     signs = Counter(sign for part in parts for sign in set(part.core) - {decimal} if sign in ".,' ")
-    return NumberStyle(decimal, max(signs, key=signs.get, default=""), unit), None
+    thousands, fractions = max(signs, key=signs.get, default=""), ""
+    if not any(decimal in part.core for part in parts):
+        fractions = "none" if thousands or unit not in ("", *_SMALL_UNITS) else ""
+    elif not (floats or unit) and all(_may_group(part) or _is_zero(part) for part in parts):
+        fractions = "thousandths"
+    return NumberStyle(decimal, thousands, unit, fractions=fractions), None
 
 
 def _agreed_unit(cells, parts, counts):
     weights, found = Counter(), {part.unit for part in parts}
     for part, count in zip(parts, counts.tolist(), strict=True):
-        if part.unit or part.core.strip("0.,' "):  # a zero needs no unit
+        if part.unit or not _is_zero(part):  # a zero needs no unit
             weights[part.unit or (part.word if part.word in found else "")] += count
     if not weights:
         return "", None
@@ -261,38 +306,49 @@ def _may_group(part):
     return decides(part) == "" and ("." in part.core or "," in part.core)
 
 
-def _agreed_decimal(parts, counts, unit):
+def _agreed_decimal(parts, counts, unit, floats):
     """The decimal sign, or None if it can't be told."""
-    votes, open_signs = Counter(), Counter()
-    bare = large = 0
+    votes, open_signs, bare = Counter(), Counter(), Counter()
     for part, count in zip(parts, counts.tolist(), strict=True):
         votes[decides(part)] += count
         if _may_group(part):
             open_signs["." if "." in part.core else ","] += count
         elif part.core.isdecimal():
-            bare += count
-            large += len(part.core) > 3
+            bare[int(part.core)] += count
     if votes["."] or votes[","]:
         return "." if votes["."] >= votes[","] else ","
     if len(open_signs) == 2:  # "1.234" beside "1,234"
         return None
     if not open_signs:
         return "."
-    [(sign, count)] = open_signs.items()
-    other = "," if sign == "." else "."
+    [sign] = open_signs
+    if sign == "." and not is_currency(unit):
+        sure = floats or unit in _SMALL_UNITS
+        return "." if sure else _sign_beside_points(parts, bare, unit)
     # Fractions of three digits, no more and no fewer, are hardly found beside small whole numbers.
-    if bare and not large and (sign == "," or is_currency(unit)):
-        return other
-    if sign == ".":
-        grouped = bare >= 3 and count >= 3 and not large
-        return None if grouped or is_currency(unit) else "."
-    return None
+    small = bare and max(bare) < 1000
+    return ",."[sign == ","] if small else None
+
+
+def _sign_beside_points(parts, bare, unit):
+    """The decimal sign where all points have three digits behind them.
+
+    Programs write points before fractions, people also between thousands. Without a unit and
+    without whole numbers a program is likely. Hundreds larger than all that have a point go on
+    below the thousands: "900 km" beside "85.000 km" and "120.500 km".
+    """
+    bare = +Counter({number: count for number, count in bare.items() if number})
+    if not bare:
+        return None if unit else "."
+    highest = max(int(part.core.partition(".")[0]) for part in parts if _may_group(part))
+    hundreds = max(highest, 99) < max(bare) < 1000
+    return "," if unit and hundreds and bare.total() >= FEWEST_SMALL else None
 
 
 def _are_codes(parts, cells):
     """Whether digits are names and no quantities: nobody adds up telephone numbers."""
     cores = [part.core for part in parts if not part.unit and not part.power]
-    if any(re.fullmatch(r"0[\d ]+", core) for core in cores):
+    if any(map(_ZERO_FIRST.fullmatch, cores)):
         return True
     if all(re.fullmatch(rf"\d+[^\W\d_{_LETTERS}]", cell) for cell in cells):
         return all(cell[-1].isupper() for cell in cells)  # "12A": a seat, a flat
@@ -308,8 +364,31 @@ def _are_codes(parts, cells):
     )
 
 
+def _few_codes(cells, parts, counts):
+    """The doubt that numbers of varying length leave of the few that have a zero in front."""
+    cores = ["" if part is None else part.core for part in parts]
+    zeros = np.array([_ZERO_FIRST.fullmatch(core) is not None for core in cores])
+    others = [cell for cell, zero in zip(cells, zeros, strict=True) if not zero]
+    n_read, n_all = counts[~zeros].sum(), counts.sum()
+    if not zeros.any() or n_read < NEARLY_ALL * n_all or len({*map(len, others)}) == 1:
+        return None
+    if find_style(others, counts[~zeros])[0] is None:
+        return None
+    doubt = _nearly(n_read, n_all, cells[zeros.argmax()])
+    return replace(doubt, remedy="Take the zeros in front away to read it as numbers")
+
+
 def _has_digit(text):
     return any(map(str.isdigit, text))
+
+
+def _two_ways(cells):
+    short, other = (next(cell for cell in cells if is_short(cell) == way) for way in (True, False))
+    return Doubt(
+        f"holds times such as {short!r} beside {other!r}, of which nothing says whether "
+        f"{short!r} has hours and minutes, or minutes and seconds",
+        "Write hours, minutes and seconds in all of them",
+    )
 
 
 def _nearly(n_read, n_all, other):

@@ -20,11 +20,12 @@ __all__ = ["numbers_within"]
 
 # A hyphen is a minus, and a point begins a fraction, only where a number may begin.
 _WITHIN = re.compile(
-    rf"(?P<minus>(?<![^\s(\[{{<>=~:,;/])-(?=[{MONEY}]?\.?\d))?(?:(?P<money>[{MONEY}])\s?)?"
+    rf"(?P<minus>(?<![^\s(\[{{<>=~:,;/|])-(?=[{MONEY}]?\.?\d))?(?:(?P<money>[{MONEY}])\s?)?"
     rf"(?P<core>(?:(?<![^\s(\[{{<>=~:+{MONEY}-])\.)?\d(?:[\d.,']*\d)?)"
     rf"(?:(?P<power>[eE][+-]\d{{1,3}})(?!\w)|(?P<word>{POWER_WORD})"
     rf"|(?= ?- ?[{MONEY}]?\d[\d.,]{{0,20}}(?P<later>{POWER_WORD})))?"  # "10-15k"
 )
+_SEVERAL = re.compile(r"(?:(?<![\d.])\.)?\d+(?:\.\d+)?")
 _UNIT = re.compile(r"[^\s\d]*")
 _SPACED = re.compile(r"(?<=\d)[\u00a0\u202f\u2009](?=\d{3})")
 _END = r"-?[\d.]+(?:[eE][+-]?\d+)?"
@@ -86,7 +87,8 @@ def _read(match):
     parts = NumberParts(match["minus"] is not None, money, core, power)
     number = value_of(parts, *_signs(parts))
     if number is None:
-        return map(float, re.findall(r"\d+(?:\.\d+)?", core))
+        first, *others = map(float, _SEVERAL.findall(core))
+        return [-first if parts.negative else first, *others]
     return [float(number)]
 
 

@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-__all__ = ["MEASURES", "QUANTITIES", "quantity_of"]
+__all__ = ["MEASURES", "QUANTITIES", "example_of", "is_short", "quantity_of"]
 
 MEASURES = {
     "time": "time of day, in hours", "duration": "duration, in seconds",
@@ -21,14 +21,17 @@ _DURATION = re.compile(
 )
 _ISO = re.compile(r"P(?:\d+D)?(?:T(?=\d)(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?)?", re.ASCII)
 _STOPWATCH = re.compile(r"(?:(\d{1,4}):(?=[0-5]\d:))?(\d{1,4}):([0-5]\d(?:\.\d+)?)", re.ASCII)
+_HALF = re.compile("[AaPp]")  # of the day
 _SECONDS = (86400, 3600, 60, 1)
+NO_TIME = "0 days 00:00:00"
+A_FEW_HOURS = 3  # that films and races take, which are also told in minutes and seconds
 _FEET = re.compile(
     r"(\d{1,2}) ?(?:['’′]|ft\.?|feet)(?: ?(\d{1,2}(?:\.\d+)?) ?(?:[\"”″]|''|in\.?|inches)?)?"
 )
 
 
-def quantity_of(cells):
-    """The name of what all cells are, "time", "duration" or "feet"; "" for anything else.
+def quantity_of(cells, *, clock=False):
+    """The name of what all cells are.
 
     Cells of a single part are numbers with a unit ("5 m", "3 h") unless one among them has several.
     "4:13" is a time of day, and a duration beside "75:30" or "1:02:03".
@@ -37,6 +40,14 @@ def quantity_of(cells):
     ----------
     cells : list of str
         Distinct, without blanks and words for missing.
+    clock : bool, default=False
+        Whether some are known to be times of day.
+
+    Returns
+    -------
+    {"time", "duration", "feet", ""} or None
+        "" for anything else, None where it can't be told what is in front of "04:13" beside
+        "01:02:03" or "2h 50m", hours or minutes.
 
     Examples
     --------
@@ -48,7 +59,11 @@ def quantity_of(cells):
     """
     for name, read in QUANTITIES.items():
         if all(read(cell.strip()) is not None for cell in cells) and any(map(_parted, cells)):
-            return "duration" if name == "time" and _of_a_stopwatch(cells) else name
+            if clock:
+                return name if name == "time" else ""
+            if name == "time":
+                return _clock_or_stopwatch(cells)
+            return None if name == "duration" and _in_doubt(cells) else name
     return ""
 
 
@@ -56,10 +71,70 @@ def _parted(cell):
     return len(re.findall(r"\d+", cell)) > 1
 
 
-def _of_a_stopwatch(cells):
-    """Whether "4:13" beside "1:02:03" has minutes in front, and no hours."""
-    parts = {cell.count(":") for cell in cells}
-    return len(parts) > 1 and not any(re.search(r"^\s*0\d|[AaPp]", cell) for cell in cells)
+def _clock_or_stopwatch(cells):
+    """Whether "4:13" beside "1:02:03" has hours in front, or minutes; None if it can't be told.
+
+    What is timed in minutes lasts a few hours at most: "16:45:30" is a time of day. Clocks rarely
+    show "0:45", and stopwatches "04:13".
+    """
+    if len({*map(is_short, cells)}) == 1 or any(map(_HALF.search, cells)):
+        return "time"
+    matches = [_CLOCK.fullmatch(cell.strip()) for cell in cells]
+    longest = max(int(match[1]) for match in matches if match[3])
+    padded = any(match[1][0] == "0" and len(match[1]) == 2 for match in matches)
+    if longest <= A_FEW_HOURS:
+        unlike = padded or any(match[3] and match[1] == "0" for match in matches)
+        return None if unlike else "duration"
+    noughts = any(match[1] == "0" for match in matches)
+    return "time" if padded or (longest >= 10 and not noughts) else None
+
+
+def _in_doubt(cells):
+    """Whether "4:13" stands beside "2h 50m" or "30:02:03", and no "75:30" says that it's short."""
+    short = [cell for cell in cells if is_short(cell)]
+    others = [cell for cell in cells if not is_short(cell)]
+    if not short or not others:
+        return False
+    return not all(map(_STOPWATCH.fullmatch, others)) or None not in map(_clock, short)
+
+
+def example_of(quantity, cells):
+    """One cell beside which :func:`quantity_of` says whether others are the same quantity.
+
+    Parameters
+    ----------
+    quantity : {"time", "duration", "feet"}
+    cells : list of str
+        Cells of that quantity. None, if they came as other objects than strings.
+
+    Returns
+    -------
+    str
+        "" where no other cell is in doubt: some "4:13" are there that others have explained.
+
+    Examples
+    --------
+    >>> from llmreg.tables.quantities import example_of
+    >>> example_of("time", ["4:13", "12:05"]), example_of("time", ["4:13", "12:05:30"])
+    ('12:05', '')
+    """
+    short = sum(map(is_short, cells))
+    if quantity == "duration":
+        return "" if short else NO_TIME
+    sure = quantity == "feet" or 0 < short < len(cells) or any(map(_HALF.search, cells))
+    return "" if sure else max(cells, key=lambda cell: int(cell.split(":")[0]), default="")
+
+
+def is_short(cell):
+    """Whether it is like "4:13": hours and minutes, or minutes and seconds.
+
+    Examples
+    --------
+    >>> from llmreg.tables.quantities import is_short
+    >>> is_short("4:13"), is_short("1:02:03"), is_short("4 min 13 s")
+    (True, False, False)
+    """
+    return cell.count(":") == 1
 
 
 def _clock(text):
@@ -73,7 +148,8 @@ def _clock(text):
         if not 1 <= hour <= 12:
             return None
         hour = hour % 12 + (12 if half[0] in "pP" else 0)
-    return None if hour > 24 else hour + int(minute) / 60 + float(second or 0) / 3600
+    hours = hour + int(minute) / 60 + float(second or 0) / 3600
+    return hours if hours <= 24 else None
 
 
 def _duration(text):

@@ -55,6 +55,15 @@ READ = {
     "degrees": (["-5 °C", "12.5 °C"], [-5, 12.5]),
     "a true minus": (["−5", "−2.5"], [-5, -2.5]),
     "three digits behind a point": (["1.234", "8.501"], [1.234, 8.501]),
+    "kilograms below one": (["1.250 kg", "0.500 kg", "2.750 kg"], [1.25, 0.5, 2.75]),
+    "kilograms of fewer digits": (["1.250 kg", "12.5 kg", "2 kg"], [1.25, 12.5, 2]),
+    "kilometres below a thousand": (
+        ["85.000 km", "120.500 km", "9.000 km", "900 km", "500 km", "10 km"],
+        [85000, 120500, 9000, 900, 500, 10],
+    ),
+    "kilometres beyond a million": (["1.250.000 km", "9.500 km"], [1250000, 9500]),
+    "eighths of a percent": (["6.125 %", "5.875 %", "6 %"], [6.125, 5.875, 6]),
+    "degrees of latitude": (["48.137°", "52.520°"], [48.137, 52.52]),
     "more digits than a float holds": (["1234567890123456789", "5"], [1234567890123456789, 5]),
     "times of day": (["14:30", "07:15:36", "2:30 PM", "12:00 am"], [14.5, 7.26, 14.5, 0]),
     "thousands and millions": (["4.7k", "201k", "19M", "872"], [4700, 201000, 19_000_000, 872]),
@@ -105,6 +114,8 @@ LEFT = {
     "ranks": ["1st", "2nd", "3rd"],
     "ranges": ["10-20", "20-30"],
     "scores": ["2:1", "0:3"],
+    "codes of one length, few with a zero in front": [*map(str, range(100, 150)), "099"],
+    "codes of many lengths, some with a zero in front": [*map(str, range(5, 15)), "01", "02"],
     "words": ["Graz", "Linz"],
     "nothing": [],
 }
@@ -122,6 +133,15 @@ def test_codes_and_words_are_no_numbers_and_raise_no_doubt(cells):
         (["€ 1.459", "€ 1.389"], "'€ 1.459'.*thousands or fractions"),
         (["1.234", "2,345"], "thousands or fractions"),
         (["1.234", "8.501", "12.345", "12", "99", "850"], "thousands or fractions"),
+        (["1.234", "5.678", "850"], "thousands or fractions"),
+        (["85.000 km", "120.500 km", "9.000 km"], "'85.000 km'.*thousands or fractions"),
+        (["85.000 km", "120.500 km", "500 km", "750 km"], "thousands or fractions"),
+        (["1.250 kg", "2 kg", "3 kg", "1.750 kg", "5 kg"], "thousands or fractions"),
+        (["85.000 km", "120.500 km", "9500 km"], "thousands or fractions"),
+        ([*map(str, range(1, 60)), "05"], "nearly all numbers .59 of 60 values.*'05'"),
+        ([*map(str, range(1, 60)), "-05"], "nearly all numbers .59 of 60 values.*'-05'"),
+        (["03:45", "12:10", "01:02:03"], "'03:45' beside '01:02:03'.*hours and minutes"),
+        (["2 h 5 min", "4:13", "1 h"], "'4:13' beside '2 h 5 min'.*minutes and seconds"),
         (["12 km", "7 mi", "3 km", "9 mi"], "mixed units"),
         (["$5", "€7", "$9", "€2"], "mixed units"),
         (["12 km", "7 km", "5", "4"], "mixed units"),
@@ -147,6 +167,47 @@ def test_few_words_without_digits_do_not_keep_a_column_from_being_numbers():
 def test_codes_can_be_asked_for_as_numbers():
     style, _ = found("00123", "10115", codes=False)
     assert [read_number(cell, style) for cell in ("00123", "10115")] == [123, 10115]
+
+
+def test_what_came_as_other_objects_says_what_strings_are():
+    counts = np.ones(3, int)
+    assert find_style(["1.234", "5.678", "850"], counts, others={float, int})[0] == NumberStyle()
+    style, _ = find_style(["01:02:03", "15:30", "4:13"], counts, others={time})
+    assert style == NumberStyle(quantity="time")
+    assert find_style(["01:02:03", "75:30", "4:13"], counts, others={time}) == (None, None)
+
+
+def read_later(cells, *later):
+    style, _ = found(*cells)
+    return [read_number(cell, style) for cell in later]
+
+
+LATER = {
+    "a point in whole dollars": (["$1,234", "$950"], ["$1.234", "1.234", "$1.234,50"], [None] * 3),
+    "a fraction in whole dollars": (["$1,234", "$950"], ["$1.50", "1.5", 1.234], [1.5, 1.5, 1.234]),
+    "a comma in whole euros": (["1.234 €", "950 €"], ["1,234 €", "1,234"], [None, None]),
+    "a point in whole kilometres": (["12 km", "900 km"], ["1.234 km", "1.5 km"], [None, 1.5]),
+    "a point in whole percents": (["12 %", "9 %"], ["6.125 %"], [6.125]),
+    "a point in cents": (["$1,234.50", "$950"], ["$1.234"], [1.234]),
+    "whole numbers among thousandths": (
+        ["85.000", "9.125"], ["900", "0", "5.5", 900], [None, 0, 5.5, 900]
+    ),
+    "whole numbers among fractions": (["85.5", "9.125"], ["900"], [900]),
+    "bare durations": (["2 h 5 min", "50 min"], ["75", 75, 75.0, "75 min"], [None] * 3 + [4500]),
+    "bare times": (["09:30", "14:15"], ["9.30", "0930", 45, "24:30", "24:00"], [None] * 4 + [24]),
+    "bare feet": (["5'11", "6'2"], ["6", "5.9", 6, True, "6'"], [None] * 4 + [72]),
+    "hours among songs": (["4:13", "3:05"], ["1:02:03", "14:15:36", "2 PM"], [None, 14.26, None]),
+    "songs among hours": (["1:02:03", "0:59:10"], ["4:13", "4:13:00"], [None, 4 + 13 / 60]),
+    "seconds among clocks": (["09:30", "14:15"], ["14:15:36", "09:30:00"], [14.26, 9.5]),
+    "no seconds among clocks": (["09:30:00", "14:15:36"], ["14:15", "01:30"], [14.25, 1.5]),
+    "two parts among durations": (["2 h 5 min"], ["4:13", "75:30", "1:02:03"], [None, None, 3723]),
+    "two parts among laps": (["75:30", "4:13"], ["5:00", "1:02:03"], [300, 3723]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("cells", "later", "values"), LATER.values(), ids=LATER)
+def test_a_later_cell_that_training_cells_leave_in_doubt_is_not_read(cells, later, values):
+    assert read_later(cells, *later) == values
 
 
 DOLLARS = NumberStyle(thousands=",", unit="$")

@@ -72,6 +72,21 @@ def test_a_hyphen_is_a_minus_only_where_a_number_may_begin(text, numbers):
 @pytest.mark.parametrize(
     ("text", "numbers"),
     [
+        ("-33.9,151.2", [-33.9, 151.2]), ("−33.9,151.2", [-33.9, 151.2]),
+        ("-0.12,51.5", [-0.12, 51.5]), ("51.5,-0.12", [51.5, -0.12]),
+        ("51.5;-0.12", [51.5, -0.12]), ("33.9|-151.2", [33.9, -151.2]),
+        ("[-1.5,2.5,3.5]", [-1.5, 2.5, 3.5]), ("(-1.5,-2.5)", [-1.5, -2.5]), ("-1,2,3", [-1, 2, 3]),
+        ("at -33.9,151.2 or 33.9,151.2", [-33.9, 151.2, 33.9, 151.2]), ("-.5,.3", [-0.5, 0.3]),
+        ("[[-1,2],[-3,4]]", [-1, 2, -3, 4]), ("-1.2.3", [-1.2, 3]), ("12..5", [12, 5]),
+    ],
+)  # fmt: skip
+def test_numbers_without_blanks_between_keep_their_minus(text, numbers):
+    assert numbers_within(text) == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
         ("1.5M views by 20k users", [1.5e6, 20000]), ("over 10K+ downloads", [10000]),
         ("it cost $5m", [5e6]), ("a 5m cable", [5]), ("some 2 crore rupees", [2e7]),
         ("3 million and 4 billions", [3e6, 4e9]), ("5 Tsd. Euro im Jahr", [5000]),

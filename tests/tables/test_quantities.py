@@ -1,12 +1,14 @@
 """Numbers of several parts."""
 
+import datetime
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from llmreg import RowSerializer
-from llmreg.tables.quantities import MEASURES, QUANTITIES, quantity_of
+from llmreg.tables.quantities import MEASURES, QUANTITIES, example_of, quantity_of
 
 READ = {
     "clocks": ("time", ["14:30", "07:15:36", "2:30 PM", "12:00 am"], [14.5, 7.26, 14.5, 0]),
@@ -23,6 +25,10 @@ READ = {
     "long runs": ("duration", ["75:30", "4:13"], [4530, 253]),
     "clocks alone": ("time", ["4:13", "3:05"], [4 + 13 / 60, 3 + 5 / 60]),
     "clocks with seconds": ("time", ["04:30", "14:15:36"], [4.5, 14.26]),
+    "clocks, some with seconds": ("time", ["12:30", "14:15", "16:45:30"], [12.5, 14.25, 16.7583]),
+    "mornings": ("time", ["07:45:36", "08:15", "09:30"], [7.76, 8.25, 9.5]),
+    "American clocks": ("time", ["1:00:36 PM", "8:15 AM"], [13.01, 8.25]),
+    "long runs and longer ones": ("duration", ["75:30", "16:45:30", "4:13"], [4530, 60330, 253]),
     "feet": ("feet", ["5'11", "6'", "6' 2\"", "5 ft 7 in", "5’7.5”"], [71, 72, 74, 67, 67.5]),
 }  # fmt: skip
 
@@ -30,7 +36,33 @@ READ = {
 @pytest.mark.parametrize(("name", "cells", "values"), READ.values(), ids=READ)
 def test_what_is_read(name, cells, values):
     assert quantity_of(cells) == name and name in MEASURES
-    assert [QUANTITIES[name](cell) for cell in cells] == values
+    assert [QUANTITIES[name](cell) for cell in cells] == pytest.approx(values, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["03:45", "12:10", "01:02:03"], ["8:15", "9:30", "7:45:30"], ["0:45", "4:13", "10:02:03"],
+        ["12:30", "14:15", "0:45:10"], ["4:13", "30:02:03"], ["23:10", "24:30:00"],
+        ["2h 50m", "4:13"], ["0 days 00:04:00", "4:13"],
+    ],
+)  # fmt: skip
+def test_hours_and_minutes_may_be_minutes_and_seconds(cells):
+    assert quantity_of(cells) is None
+
+
+def test_times_of_day_are_no_durations():
+    assert quantity_of(["4:13", "1:02:03"], clock=True) == "time"
+    assert quantity_of(["75:30", "1:02:03"], clock=True) == ""
+
+
+def test_examples_are_of_one_length():
+    assert example_of("time", ["9:30", "14:15"]) == "14:15"
+    assert example_of("time", ["9:30", "14:15 "]) == "14:15 "
+    assert example_of("time", ["9:30", "14:15:00"]) == example_of("time", ["9:30 am"]) == ""
+    assert example_of("duration", ["2h 50m"]) == example_of("duration", []) != ""
+    assert example_of("duration", ["75:30"]) == example_of("feet", ["6'1"]) == ""
+    assert example_of("time", []) == ""
 
 
 @pytest.mark.parametrize(
@@ -50,6 +82,23 @@ def test_a_long_cell_takes_no_longer_than_it_is(cell):
     started = time.process_time()
     assert quantity_of([cell]) == ""
     assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("dtype", ["Int64", float, object])
+def test_bare_numbers_in_columns_of_durations_are_missing_with_a_warning(dtype):
+    for cells in (["2h 50m", "19h"], pd.to_timedelta(["2h", "19h"])):
+        serializer = RowSerializer().fit(pd.DataFrame({"c": cells, "a": [1, 2]}))
+        new = pd.DataFrame({"c": pd.Series([75, None], dtype=dtype), "a": [1, 2]})
+        with pytest.warns(UserWarning, match="1 of the 2 values here cannot be read as one.*75"):
+            field = serializer.serialize(new).fields[0]
+        assert np.isnan(field.numbers).all()
+
+
+def test_strings_beside_times_are_times_of_day():
+    cells = [datetime.time(1, 2, 3), "15:30", "4:13"]
+    serializer = RowSerializer().fit(pd.DataFrame({"c": cells, "a": [1, 2, 3]}))
+    new = pd.DataFrame({"c": ["1:30:00", "1:30"], "a": [1, 2]})
+    assert serializer.serialize(new).fields[0].numbers[:, 0].tolist() == [1.5, 1.5]
 
 
 def test_a_column_of_durations_is_told_and_new_ones_are_read():
