@@ -365,8 +365,9 @@ class LLMRegressor(
         Raises
         ------
         ValueError
-            For NaN or infinite y, dates, an empty table, infinite cells, mismatched lengths,
-            X_val without y_val, illegal parameters or unknown names.
+            For NaN, masked or infinite y, dates, an empty table, infinite cells, mismatched
+            lengths, X_val without y_val, no rows left to train on, illegal parameters or unknown
+            names.
         OSError
             If ``model`` can't be loaded, or ``checkpoint_dir`` can't be written to.
         FloatingPointError

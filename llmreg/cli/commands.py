@@ -31,19 +31,41 @@ def predict(args):
     if args.out:
         check_file(args.out)
     frame = read_file(args.data)
+    names = _new_columns(args, frame)
     model = LLMRegressor.load(args.model, device=args.device)
     X = _columns_of(model, frame)
-    found = {"prediction": model.predict(X, decoding=args.decoding)}
+    found = [model.predict(X, decoding=args.decoding)]
     if args.quantiles:
-        quantiles = model.predict_quantiles(X, args.quantiles)
-        found |= {f"q{q:g}": column for q, column in zip(args.quantiles, quantiles.T, strict=True)}
+        found += list(model.predict_quantiles(X, args.quantiles).T)
     if args.interval is not None:
-        found["lower"], found["upper"] = model.predict_interval(X, args.interval).T
-    frame = frame.assign(**found)
+        found += list(model.predict_interval(X, args.interval).T)
+    frame = frame.assign(**dict(zip(names, found, strict=True)))
     if args.out:
         write_file(frame, args.out)
     else:
         frame.to_csv(sys.stdout, index=False)
+
+
+def _new_columns(args, frame):
+    """Names of the columns that predictions are written to; ValueError where one is taken."""
+    quantiles = [_quantile_name(q) for q in args.quantiles or ()]
+    repeated = sorted({name for name in quantiles if quantiles.count(name) > 1})
+    if repeated:
+        raise ValueError(f"--quantiles names {', '.join(repeated)} more than once; give each once.")
+    names = ["prediction", *quantiles, *(() if args.interval is None else ("lower", "upper"))]
+    taken = [name for name in names if name in frame]
+    if taken:
+        raise ValueError(
+            f"{args.data} has columns {', '.join(taken)} already, which predictions would replace. "
+            "Rename them, or leave them out; where the model reads them, load it in Python "
+            "(LLMRegressor.load) and choose other names there."
+        )
+    return names
+
+
+def _quantile_name(q):
+    short = f"{q:g}"
+    return f"q{short if float(short) == q else repr(q)}"
 
 
 def compare(args):

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.integrations.documentation import DocumentedMixin
+from llmreg.tables.targets import refuse_masked
 
 __all__ = ["END", "MAX_LEAVES", "TargetCodec"]
 
@@ -82,6 +83,8 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
             than 1,000,000 numbers, or targets that are not finite.
         """
         self._validate_params()
+        refuse_masked(y, "y")
+        refuse_masked(sample_weight, "sample_weight")
         y = np.asarray(y, dtype=np.float64)
         _refuse_infinite(y)
         self._fit(y if sample_weight is None else y[np.asarray(sample_weight) > 0])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length
+from sklearn.utils.validation import check_consistent_length
 
 from llmreg.codecs.digits import DigitCodec
 from llmreg.config.adapters import Adapters
@@ -15,7 +15,7 @@ from llmreg.config.pretrained_model import PretrainedModel, as_pretrained
 from llmreg.methods import METHODS, resolve_method
 from llmreg.tables.reading import read_table
 from llmreg.tables.targets import numeric_targets
-from llmreg.tables.weights import relative_weights
+from llmreg.tables.weights import checked_weights, relative_weights
 
 __all__ = [
     "TrainingTable", "check_methods", "check_parts", "check_training_data", "check_validation_data",
@@ -156,12 +156,7 @@ def check_training_data(estimator, X, y, sample_weight, reset=True):
     frame = read_table(estimator, X, reset=reset)
     y = numeric_targets(y, name)
     check_consistent_length(frame, y)
-    weight = _check_sample_weight(sample_weight, frame, dtype=np.float64)
-    if weight.min() < 0 or weight.max() == 0:
-        raise ValueError(
-            f"sample_weight goes from {weight.min():g} to {weight.max():g}; weights must be "
-            "non-negative, and at least one positive. Rows of weight zero are left out."
-        )
+    weight = checked_weights(sample_weight, frame)
     used = weight > 0
     return TrainingTable(frame[used], y[used], relative_weights(weight[used]), target)
 

@@ -291,6 +291,12 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
     fraction = auto_validation(params["validation_fraction"], n_rows, pretrained)
     n_held_out = int(np.ceil(fraction * n_rows))
     n_train = n_rows - n_held_out if n_val is None else n_rows
+    if n_train < 1:
+        raise ValueError(
+            f"validation_fraction={fraction} holds out {n_held_out} of {n_rows} rows, which leaves "
+            "none to train on. Lower it, or give rows of your own to validate on, as X_val and "
+            "y_val."
+        )
     reading = _reading(params, rows, pretrained, has_text, methods[0].stage != "none")
     spelled = any(
         is_spelled(field, "value", reading.max_text_tokens, reading.vector_texts)

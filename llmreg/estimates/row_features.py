@@ -12,6 +12,7 @@ from sklearn.preprocessing import normalize
 from llmreg.estimates.likeness import OPTIONS, SHORT, TextLikeness, text_columns
 from llmreg.estimates.scaling import NormalScores, NumberScaler, soften
 from llmreg.estimates.written_numbers import WrittenNumbers
+from llmreg.integrations.outputs import as_arrays
 from llmreg.tables.words import MANY, WORD, beginnings, n_words, typical
 
 __all__ = ["RowFeatures"]
@@ -58,6 +59,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
         self.fit_transform(rows)
         return self
 
+    @as_arrays
     def fit_transform(self, rows, y=None):
         """The same, and the matrices of :meth:`transform`."""
         self.likeness_, self.written_ = TextLikeness().fit(rows), WrittenNumbers().fit(rows)
@@ -86,6 +88,7 @@ class RowFeatures(TransformerMixin, BaseEstimator):
             self.components_ = [self._fitted_components(part) for part in [*words, *vectors]]
         return self._matrices(rows, raw, counts, vectors)
 
+    @as_arrays
     def transform(self, rows):
         """Dict from kind to matrix (n_rows, n_columns)."""
         counts, vectors = self._counts(rows), self._scaled_vectors(rows)

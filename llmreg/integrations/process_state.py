@@ -7,7 +7,9 @@ import threading
 
 import torch
 
-__all__ = ["own_draws", "random_state", "set_random_state", "survive_forks"]
+__all__ = ["own_draws", "own_modes", "random_state", "set_random_state", "survive_forks"]
+
+AUTOCASTING = ("cpu", "cuda", "mps", "xpu")  # kinds of devices that may round for their caller
 
 _turn = threading.RLock()
 
@@ -29,10 +31,11 @@ def set_random_state(state, device):
 
 @contextlib.contextmanager
 def own_draws(seed=None, device=None):
-    """Within this context torch's global random state is this thread's alone, and then as before.
+    """Within this context torch's global state is this thread's alone, and then as before.
 
-    Layers draw their first weights and their dropout from that state and no other, and threads
-    share it: those that draw take turns, so that each draws what it would have drawn alone.
+    Layers draw their first weights and their dropout from its random state and no other, in its
+    default number format, which is float32 here, and threads share both: those that draw take
+    turns, so that each draws what it would have drawn alone. See also :func:`own_modes`.
 
     Parameters
     ----------
@@ -43,9 +46,32 @@ def own_draws(seed=None, device=None):
     """
     kind = "cpu" if device is None else device.type
     devices = [] if kind == "cpu" else [device]
-    with _turn, torch.random.fork_rng(devices, device_type=kind):
+    with _turn, torch.random.fork_rng(devices, device_type=kind), _float32(), own_modes():
         if seed is not None:
             torch.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def _float32():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextlib.contextmanager
+def own_modes():
+    """Within this context torch computes with gradients, without autocast and on the CPU unless
+    told otherwise, whatever its caller has set for this thread (``torch.no_grad()``,
+    ``inference_mode()``, ``autocast(...)``, ``set_default_device(...)``)."""
+    with torch.inference_mode(False), torch.enable_grad(), contextlib.ExitStack() as stack:
+        for kind in filter(torch.is_autocast_enabled, AUTOCASTING):
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
         yield
 
 

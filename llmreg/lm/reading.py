@@ -7,6 +7,7 @@ import torch
 from sklearn.preprocessing import normalize
 from torch.nn.utils.rnn import pad_sequence
 
+from llmreg.integrations.process_state import own_modes
 from llmreg.lm.loading.hub import load_reader, load_tokenizer
 from llmreg.lm.recompute import repeated_layers
 
@@ -105,6 +106,7 @@ class TextReader:
         count = max(1, round(depth * available))
         return None if count >= available else count
 
+    @own_modes()
     @torch.inference_mode()
     def _sums(self, pieces, n_blocks):
         """Sums of the states of pieces (B, d)."""

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sklearn import get_config
 from sklearn.metrics._scorer import _BaseScorer
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
 from llmreg.metrics.scores import interval_coverage, interval_score, mean_crps, pinball_loss
 from llmreg.prediction.through import predicted_distribution
@@ -107,13 +109,22 @@ class _Combined:
     def __init__(self, scorers):
         self.scorers = scorers
 
-    def __call__(self, estimator, X, y, sample_weight=None):
+    def __call__(self, estimator, X, y, sample_weight=None, **kwargs):
+        given = kwargs if sample_weight is None else kwargs | {"sample_weight": sample_weight}
+        asked = dict.fromkeys(self.scorers, given)
+        if given and get_config()["enable_metadata_routing"]:
+            routed = process_routing(self, "score", **given)
+            asked = {name: routed[name].score for name in self.scorers}
         distribution = predicted_distribution(estimator, X)
-        weight = {} if sample_weight is None else {"sample_weight": sample_weight}
         return {
-            name: scorer.of_distribution(y, distribution, **weight)
+            name: scorer.of_distribution(y, distribution, **asked[name])
             for name, scorer in self.scorers.items()
         }
+
+    def get_metadata_routing(self):
+        """What each of the scorers asks for, as scikit-learn's own scorers of several tell."""
+        mapping = MethodMapping().add(caller="score", callee="score")
+        return MetadataRouter(owner=self).add(**self.scorers, method_mapping=mapping)
 
     def __repr__(self):
         return f"combine_scorers({self.scorers})"
@@ -134,7 +145,8 @@ def combine_scorers(scorers: Mapping[str, DistributionScorer]) -> Any:
     scorer : callable
         ``scorer(estimator, X, y, sample_weight=None)``, a dict of floats: for ``scoring=`` of
         :func:`~sklearn.model_selection.cross_validate`, and of searches with ``refit`` set to one
-        of the names.
+        of the names. With metadata routing each score gets what its scorer has asked for by
+        ``set_score_request``.
 
     Raises
     ------

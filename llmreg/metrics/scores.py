@@ -3,9 +3,11 @@
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import mean_pinball_loss
+from sklearn.utils.validation import check_consistent_length
 
 from llmreg.numbers.distribution import NumericDistribution, check_coverage
 from llmreg.tables.targets import numeric_targets
+from llmreg.tables.weights import checked_weights
 
 __all__ = ["interval_coverage", "interval_score", "mean_crps", "pinball_loss"]
 
@@ -23,7 +25,7 @@ def mean_crps(
     y_pred : NumericDistribution
         Of the same rows.
     sample_weight : array-like of shape (n_rows,) or None, default=None
-        None: all rows count alike.
+        Non-negative and not all zero. None: all rows count alike.
 
     Returns
     -------
@@ -33,7 +35,9 @@ def mean_crps(
     Raises
     ------
     ValueError
-        If y is not finite, or has another length.
+        If y is not finite, or it or the weights have another length or are not legal.
+    TypeError
+        If ``y_pred`` is no NumericDistribution.
 
     References
     ----------
@@ -46,8 +50,8 @@ def mean_crps(
     >>> round(mean_crps([1.0], NumericDistribution([[1.0]], lower=[0], upper=[2])), 4)
     0.1667
     """
-    scores = y_pred.crps(numeric_targets(y_true, "mean_crps"))
-    return float(np.average(scores, weights=sample_weight))
+    y_true, weight = _checked(y_true, y_pred, sample_weight, "mean_crps")
+    return float(np.average(y_pred.crps(y_true), weights=weight))
 
 
 def pinball_loss(
@@ -82,11 +86,9 @@ def pinball_loss(
     >>> pinball_loss([1.0], NumericDistribution([[1.0]], lower=[0], upper=[1]), quantile=0.5)
     0.25
     """
-    y_true = numeric_targets(y_true, "pinball_loss")
+    y_true, weight = _checked(y_true, y_pred, sample_weight, "pinball_loss")
     predicted = y_pred.quantile(float(quantile))
-    return float(
-        mean_pinball_loss(y_true, predicted, sample_weight=sample_weight, alpha=float(quantile))
-    )
+    return float(mean_pinball_loss(y_true, predicted, sample_weight=weight, alpha=float(quantile)))
 
 
 def interval_score(
@@ -173,6 +175,18 @@ def interval_coverage(
     >>> interval_coverage([5.0, 9.9], uniform, coverage=0.8)
     0.5
     """
-    y_true = numeric_targets(y_true, "interval_coverage")
+    y_true, weight = _checked(y_true, y_pred, sample_weight, "interval_coverage")
     low, high = y_pred.interval(coverage).T
-    return float(np.average((low <= y_true) & (y_true <= high), weights=sample_weight))
+    return float(np.average((low <= y_true) & (y_true <= high), weights=weight))
+
+
+def _checked(y_true, y_pred, sample_weight, score):
+    """Targets and weights (None: all count alike) of the rows of distributions."""
+    if not isinstance(y_pred, NumericDistribution):
+        raise TypeError(
+            f"y_pred is of type {type(y_pred).__name__}; {score} needs the NumericDistribution "
+            "that predict_distribution(X) returns."
+        )
+    y_true = numeric_targets(y_true, score)
+    check_consistent_length(y_true, y_pred)
+    return y_true, None if sample_weight is None else checked_weights(sample_weight, y_true)

@@ -17,6 +17,7 @@ from llmreg.numbers.histogram_cells import (
     stacked,
 )
 from llmreg.numbers.presentation import PresentationMixin
+from llmreg.tables.targets import refuse_masked
 
 Floats = NDArray[np.float64]
 RandomState = int | np.random.RandomState | None
@@ -24,6 +25,7 @@ RandomState = int | np.random.RandomState | None
 DRAWN = ("sample", "sampled_mean", "sampled_median")
 DECODINGS = ("rail", "median", "mode", "greedy", *DRAWN)
 
+LEVELS = "a scalar or a 1-D array of numbers in [0, 1] (probabilities, not percentages)"
 _BLOCK_CELLS = 2**20  # cells per block in crps, whose temporaries are about ten times a block
 _TINY = np.nextafter(0, 1)
 _FINE = 2.0**-960  # numbers below have products with probabilities that underflow
@@ -231,6 +233,7 @@ class NumericDistribution(PresentationMixin):
         y : float, or array-like of shape (n_rows,) or (n_rows, m)
             A scalar serves all rows; infinities are legal; NaN or other shapes: ValueError.
         """
+        refuse_masked(y, "y")
         y = np.asarray(y, dtype=np.float64)
         if np.isnan(y).any() or y.ndim > 2 or (y.ndim > 0 and len(y) != len(self)):
             raise ValueError(
@@ -318,7 +321,8 @@ class NumericDistribution(PresentationMixin):
         return _pick(self.values, self._locate(self._levels(n_samples, random_state))[0])
 
     def _levels(self, n_samples, random_state):
-        if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
+        whole = isinstance(n_samples, numbers.Integral) and not isinstance(n_samples, bool)
+        if not whole or n_samples < 1:
             raise ValueError(f"n_samples is {n_samples!r}; give an integer >= 1.")
         return check_random_state(random_state).random_sample((len(self), n_samples))
 
@@ -372,20 +376,28 @@ class NumericDistribution(PresentationMixin):
 
 def check_levels(q):
     """Probability levels as a float64 array; ValueError unless a scalar or 1-D and in [0, 1]."""
-    q = np.asarray(q, dtype=np.float64)
-    bad = q[~((q >= 0) & (q <= 1))]
-    if bad.size or q.ndim > 1:
-        what = f"contains {bad[0]}" if bad.size else f"has shape {q.shape}"
-        raise ValueError(
-            f"q {what}; give a scalar or a 1-D array of numbers in [0, 1] "
-            "(probabilities, not percentages)."
-        )
-    return q
+    levels = _as_levels(q)
+    bad = levels[~((levels >= 0) & (levels <= 1))]
+    if bad.size or levels.ndim > 1:
+        what = f"contains {bad[0]}" if bad.size else f"has shape {levels.shape}"
+        raise ValueError(f"q {what}; give {LEVELS}.")
+    return levels
+
+
+def _as_levels(q):
+    try:
+        levels = np.asarray(q)
+        if levels.dtype.kind in "fiuO":
+            return levels.astype(np.float64)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"q is {q!r:.80}; give {LEVELS}.")
 
 
 def check_coverage(coverage):
     """ValueError unless the coverage is one number in [0, 1]."""
-    if not (np.ndim(coverage) == 0 and 0 <= coverage <= 1):
+    number = np.ndim(coverage) == 0 and np.asarray(coverage).dtype.kind in "iuf"
+    if not (number and 0 <= coverage <= 1):
         raise ValueError(f"coverage is {coverage!r}; give one number in [0, 1], such as 0.9.")
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from llmreg.tables.targets import refuse_masked
+
 __all__ = ["as_support", "finite", "joined", "normalised", "ordered", "per_row", "stacked"]
 
 _SUM_TOLERANCE = 1e-3  # float16 softmax rows are this far from 1; more is a bug upstream
@@ -33,6 +35,7 @@ def joined(name, arrays):
 
 def finite(name, a):
     """A float64 copy, refusing NaN and infinities."""
+    refuse_masked(a, name)
     a = np.array(a, dtype=np.float64)
     if not np.isfinite(a).all():
         raise ValueError(f"{name} contains {a[~np.isfinite(a)][0]}; give finite numbers only.")

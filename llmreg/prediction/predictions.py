@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.config.device import as_device
@@ -14,6 +15,7 @@ from llmreg.numbers.decisions import least_cost
 from llmreg.numbers.distribution import DECODINGS, DRAWN, Floats
 from llmreg.tables.reading import read_table
 from llmreg.tables.targets import numeric_targets
+from llmreg.tables.weights import checked_weights
 
 __all__ = ["PredictMixin", "WithStd"]
 
@@ -140,24 +142,34 @@ class PredictMixin:
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """R² of :meth:`predict`; y as in :meth:`fit`."""
-        return super().score(X, numeric_targets(y), sample_weight)
+        y = numeric_targets(y)
+        weight = None if sample_weight is None else checked_weights(sample_weight, y)
+        return super().score(X, y, weight)
 
     def _blocks(self, X, spread_for=None, tolerance=None):
         """Distributions of blocks of rows, in order. ``spread_for`` names what is read of them if
         it needs a method that predicts distributions; ``tolerance`` takes ``tree_tolerance``'s
         place."""
         check_is_fitted(self, "model_")
+        validate_parameter_constraints(  # it may have been set since the fit
+            {"tree_tolerance": self._parameter_constraints["tree_tolerance"]},
+            {"tree_tolerance": self.tree_tolerance}, caller_name=type(self).__name__,
+        )  # fmt: skip
         if spread_for is not None:
             self._check_spread(spread_for)
         fitted, calibration = self.fitted_, self.fitted_.calibration
         frame = read_table(self, X, reset=False)
+        from llmreg.integrations.process_state import own_modes
         from llmreg.prediction.distributions import distributions, ready
 
-        model = ready(fitted.model, as_device(self.device).name)
+        with own_modes():
+            model = ready(fitted.model, as_device(self.device).name)
         tolerance = fitted.std * (self.tree_tolerance if tolerance is None else tolerance)
         for start in range(0, len(frame), ROWS_PER_BLOCK):
             rows = fitted.serializer.serialize(frame.iloc[start : start + ROWS_PER_BLOCK])
-            yield distributions(model, fitted.prompts.encode(rows), tolerance, calibration)
+            with own_modes():  # which end before the caller goes on
+                found = distributions(model, fitted.prompts.encode(rows), tolerance, calibration)
+            yield found
 
 
 def _check_one(*, return_std, **ways):

@@ -105,7 +105,7 @@ class NumberEmbedding(nn.Module):
     def forward(self, z):
         """(B, C) numbers to (B, C, size) vectors."""
         start, width = self.edges[:, :-1], self.edges.diff(dim=1)
-        height = self.RAMP * (width > 0)
+        height = self.RAMP * (width > 0).to(width)
         share = (z.unsqueeze(-1) - start) / width.where(width > 0, 1.0)
         ramps = height * share.clamp(0, 1)  # (B, C, E - 1)
         return self.curve(z) + torch.einsum("bce,ced->bcd", ramps, self.steps)

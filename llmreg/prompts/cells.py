@@ -11,6 +11,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from llmreg.estimates.scaling import NumberScaler, soften, weighted_quantiles
+from llmreg.integrations.outputs import as_arrays
 from llmreg.tables.words import MANY, beginnings, typical
 
 __all__ = ["CellFeaturizer", "CellValues", "TextFeaturizer"]
@@ -169,6 +170,7 @@ class TextFeaturizer:
         self.n_components = n_components
         self.random_state = random_state
 
+    @as_arrays
     def fit_transform(self, texts, vectors=None):
         """Fit on an array of strings, or their vectors, and return (n, k) float32 features."""
         self.model_ = None
@@ -190,6 +192,7 @@ class TextFeaturizer:
             reduced = self.svd_.fit_transform(matrix)
         return self._scale(reduced, fit=True)
 
+    @as_arrays
     def transform(self, texts, vectors=None):
         """(n, k) float32 features of an array of strings, or of their vectors."""
         if vectors is not None:

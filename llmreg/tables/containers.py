@@ -1,6 +1,6 @@
 """Tables of any library, and of none, as pandas frames: whatever has column names keeps them."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
 from itertools import chain
 from operator import itemgetter
@@ -56,7 +56,7 @@ def to_frame(X, owner, known):
         return _from_columns(X, owner), True
     if _is_sequence(type(X)) and len(X):
         return _from_sequence(X, owner, known)
-    X = np.asanyarray(X)  # a masked array keeps its mask
+    X = _as_array(X)
     if X.dtype.names and X.ndim == 1:
         return _from_columns({name: X[name] for name in X.dtype.names}, owner), True
     return _from_array(X, owner), False
@@ -247,6 +247,21 @@ def _frame(labels, columns, n_rows):
 
 def _labelled(frame, labels):
     return frame.set_axis(pd.Index(labels, dtype=object, tupleize_cols=False), axis=1)
+
+
+def _as_array(X):
+    """What numpy makes an array of; a masked one keeps its mask."""
+    try:
+        array = np.asanyarray(X)
+    except ValueError:  # of parts of different shapes, such as the groups of a groupby of pandas
+        array = None
+    holds_rows = isinstance(X, Iterable) and not isinstance(X, (*STRINGS, np.ndarray))
+    if array is None or (array.ndim == 0 and holds_rows):
+        raise ValueError(
+            f"Expected 2D array, got {shown(X)} of type {type(X).__name__} instead, which is no "
+            "table. Pass a DataFrame, an array, or the rows as a list: list(rows)."
+        )
+    return array
 
 
 def _as_series(cells):

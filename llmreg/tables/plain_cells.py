@@ -62,10 +62,10 @@ def plain_column(name, column):
     Returns
     -------
     pandas.Series
-        The column itself if it is plain. Sparse ones become dense. In columns of objects, bytes are
-        decoded, strings made legible, and what is no number, date or string becomes its text (sets
-        in sorted order); then they get a dtype if it holds all cells as they are. Integers with
-        gaps become "Int64".
+        The column itself if it is plain. Sparse ones become dense, and numbers get the order of
+        bytes of this machine. In columns of objects, bytes are decoded, strings made legible, and
+        what is no number, date or string becomes its text (sets in sorted order); then they get a
+        dtype if it holds all cells as they are. Integers with gaps become "Int64".
 
     Raises
     ------
@@ -77,6 +77,8 @@ def plain_column(name, column):
         column = column.sparse.to_dense()
     elif isinstance(dtype, pd.CategoricalDtype):
         return _with_plain_levels(name, column)
+    elif isinstance(dtype, np.dtype) and not dtype.isnative:  # pandas computes with no others
+        return column.astype(dtype.newbyteorder("="))
     elif _holds_objects(dtype):
         column = column.astype(object)
     if column.dtype != object:

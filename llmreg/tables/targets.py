@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_array, column_or_1d
 
-__all__ = ["numeric_targets"]
+__all__ = ["numeric_targets", "refuse_masked"]
 
 LARGEST = 1e307
 SECOND = np.timedelta64(1, "s")
@@ -31,8 +31,8 @@ def numeric_targets(y, owner="LLMRegressor"):
     Raises
     ------
     ValueError
-        For dates and times of day, what is neither number nor duration, several columns, NaN and
-        infinite numbers, and numbers beyond 1e307, whose sums are no floats.
+        For dates and times of day, what is neither number nor duration, several columns, NaN,
+        masked and infinite numbers, and numbers beyond 1e307, whose sums are no floats.
 
     Examples
     --------
@@ -41,7 +41,10 @@ def numeric_targets(y, owner="LLMRegressor"):
     >>> numeric_targets([timedelta(minutes=1), timedelta(milliseconds=500)])
     array([60. ,  0.5])
     """
+    refuse_masked(y, "y")
     cells = np.asarray(y)
+    if cells.dtype.kind in "SU":  # of which numpy would say what Python does
+        y = cells = cells.astype(object)
     if cells.dtype.kind == "M":
         _refuse(owner, "dates", cells.ravel()[:1])
     if cells.dtype.kind == "m":
@@ -64,9 +67,35 @@ def numeric_targets(y, owner="LLMRegressor"):
     return y
 
 
+def refuse_masked(values, name):
+    """ValueError if values are masked: what is stored in their place means nothing.
+
+    Parameters
+    ----------
+    values : array-like or None
+    name : str
+        Of the argument, for the message.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from llmreg.tables.targets import refuse_masked
+    >>> refuse_masked(np.ma.array([1.0, 9999.0], mask=[False, True]), "y")
+    Traceback (most recent call last):
+    ...
+    ValueError: y is masked in 1 of 2 rows, where nothing is known; leave these rows out.
+    """
+    if np.ma.is_masked(values):
+        masked = np.ma.getmaskarray(values)
+        raise ValueError(
+            f"{name} is masked in {masked.sum()} of {masked.size} rows, where nothing is known; "
+            "leave these rows out."
+        )
+
+
 def _seconds(durations):
-    seconds = durations / SECOND
-    return np.where(np.isnat(durations), np.nan, seconds)
+    unit = _unit(np.timedelta64(0, np.datetime_data(durations.dtype)))
+    return np.where(np.isnat(durations), np.nan, durations / unit)
 
 
 def _numbers(cells, y, owner):
@@ -92,14 +121,26 @@ def _refuse_others(cells, owner):
     for cell in cells:
         try:
             float(cell)
+            if isinstance(cell, (str, bytes)) and "_" in str(cell):  # to Python, 1_000 is 1000
+                raise ValueError
         except (TypeError, ValueError, OverflowError):
             raise ValueError(
-                f"y holds {cell!r:.80} ({type(cell).__name__}), and {owner} needs finite numbers."
+                f"y holds {cell!r:.80} ({type(cell).__name__}), and {owner} needs finite numbers. "
+                "Convert it, or leave its row out."
             ) from None
 
 
 def _unit(duration):
-    return timedelta(seconds=1) if isinstance(duration, timedelta) else SECOND
+    """A second, to divide a duration by."""
+    if isinstance(duration, timedelta):
+        return timedelta(seconds=1)
+    if np.datetime_data(duration.dtype)[0] in "YM":
+        raise ValueError(
+            f"y holds durations in months or years, such as {duration!r}, of which not all are of "
+            "one length in seconds. Give the number of them alone, as y.astype('int64') of an "
+            "array does, or days: y.astype('timedelta64[D]')."
+        )
+    return SECOND
 
 
 def _refuse(owner, what, cells):

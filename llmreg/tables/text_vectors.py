@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
+from llmreg.integrations.outputs import as_arrays
+
 __all__ = ["TextVectors", "fit_text_vectors"]
 
 
@@ -62,6 +64,7 @@ class TextVectors(BaseEstimator):
         self.transformer = transformer
         self.random_state = random_state
 
+    @as_arrays
     def fit_extend(self, rows):
         """Fit on training rows, and extend them.
 
@@ -84,6 +87,7 @@ class TextVectors(BaseEstimator):
         pairs = zip(self.transformers_, texts, strict=True)
         return self._extended(rows, [one.fit_transform(text) for one, text in pairs])
 
+    @as_arrays
     def extend(self, rows):
         """The same for further rows; the transformers stay as they are."""
         texts = [field.text for field in rows.fields if field.kind == "text"]

@@ -1,10 +1,47 @@
 """Sample weights, of which only the ratios matter."""
 
 import numpy as np
+from sklearn.utils.validation import _check_sample_weight
 
-__all__ = ["entry_counts", "relative_weights"]
+from llmreg.tables.targets import refuse_masked
+
+__all__ = ["checked_weights", "entry_counts", "relative_weights"]
 
 LEAST_WEIGHT = 1e-30  # of the largest one: float32 holds it
+
+
+def checked_weights(sample_weight, rows):
+    """Weights of rows, (n,) float64; None: all count alike.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n,), number or None
+    rows : sized collection of n rows
+
+    Raises
+    ------
+    ValueError
+        If weights are masked, negative, not finite, all zero or of another number.
+
+    Examples
+    --------
+    >>> from llmreg.tables.weights import checked_weights
+    >>> checked_weights([2, 1], rows="ab")
+    array([2., 1.])
+    """
+    refuse_masked(sample_weight, "sample_weight")
+    try:
+        weight = _check_sample_weight(sample_weight, rows, dtype=np.float64)
+    except TypeError as error:
+        raise ValueError(
+            f"sample_weight is {sample_weight!r:.80}; give an array of one number per row."
+        ) from error
+    if weight.min() < 0 or weight.max() == 0:
+        raise ValueError(
+            f"sample_weight goes from {weight.min():g} to {weight.max():g}; weights must be "
+            "non-negative, and at least one positive. Rows of weight zero are left out."
+        )
+    return weight
 
 
 def relative_weights(weight):

@@ -6,6 +6,7 @@ import torch
 from sklearn.preprocessing import QuantileTransformer
 
 from llmreg.codecs.symbol_values import symbol_values
+from llmreg.integrations.outputs import as_arrays
 from llmreg.methods.functional import categorical_kl
 from llmreg.numbers.tree import greedy_leaf, leaf_log_probs, step_log_probs
 
@@ -85,6 +86,7 @@ class NumberPolicy:
         """Tensor of shape (S,): value of each symbol as a digit; NaN for signs, point and end."""
         return self.leaf_z.new_tensor(symbol_values(self.model.codec.symbols))
 
+    @as_arrays
     def normal_scores(self, z):
         """Numbers in z-units as normal scores: the normal quantiles of their ranks among the
         training targets, from -5.2 to 5.2."""

@@ -60,6 +60,29 @@ def test_fit_shows_progress_and_leaves_out_rows_without_a_target(cars, tmp_path,
     assert any(message.startswith("[sft] epoch 1/1") for message in caplog.messages)
 
 
+def test_predict_replaces_no_column(folder, cars, tmp_path, capsys):
+    data = tmp_path / "cars.csv"
+    cars.assign(**{"prediction": 1, "q0.1": 2, "upper": 3}).to_csv(data, index=False)
+    for arguments, names in (
+        ([], "prediction"), (["--quantiles", 0.5, 0.1], "prediction, q0.1"),
+        (["--interval", 0.9], "prediction, upper"),
+    ):  # fmt: skip
+        assert run("predict", folder / "model", data, "-o", tmp_path / "out.csv", *arguments) == 1
+        assert f"has columns {names} already" in capsys.readouterr().err
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_every_quantile_has_a_column_of_its_own(folder, capsys):
+    def columns(*quantiles):
+        status = run("predict", folder / "model", folder / "cars.csv", "--quantiles", *quantiles)
+        out, err = capsys.readouterr()
+        return err if status else out.splitlines()[0].split(",")[-len(quantiles) :]
+
+    assert columns(0, "0.10", 0.5, 1) == ["q0", "q0.1", "q0.5", "q1"]
+    assert columns(0.123456789, 0.1234567) == ["q0.123456789", "q0.1234567"]
+    assert "names q0.1 more than once; give each once" in columns(0.1, 0.5, ".10")
+
+
 def test_predict_adds_columns_to_the_rows(folder, cars, capsys):
     model, X = LLMRegressor.load(folder / "model"), cars.drop(columns=["mpg", "name"])
     out, data = folder / "out.csv", folder / "cars.csv"

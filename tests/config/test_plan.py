@@ -234,3 +234,9 @@ def test_a_plan_reads_as_a_table_with_reasons(rows):
     assert plan.why["sft_least_gain"] == plan.why["sft_n_iter_no_change"]
     page = plan._repr_html_()
     assert page.count("<tr>") == 1 + len(lines) and "<td>sft_batch_size</td><td>32</td>" in page
+
+
+def test_rows_must_be_left_to_train_on(rows):
+    with pytest.raises(ValueError, match=r"=0.999 holds out 260 of 260 rows, .* Lower it"):
+        _plan(rows, validation_fraction=0.999)
+    assert _plan(rows, validation_fraction=0.995).n_train == 1

@@ -201,3 +201,11 @@ def test_the_count_of_draws_is_a_parameter_and_may_be_given_for_a_call(table, qu
     more = model.predict(table.X, "sampled_median", n_samples=200)
     draws = model.predict_distribution(table.X).draws(200, np.random.RandomState(0))
     np.testing.assert_array_equal(more, np.median(draws, axis=1))
+
+
+@pytest.mark.parametrize("wrong", ["x", -1, None, float("nan")])
+def test_the_tolerance_is_checked_when_it_is_used(wrong, fitted, table):
+    model = copy.copy(fitted).set_params(tree_tolerance=wrong)
+    for predict in (model.predict, model.predict_interval, model.predict_distribution):
+        with pytest.raises(ValueError, match="'tree_tolerance' parameter of LLMRegressor"):
+            predict(table.X)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from llmreg import LLMRegressor
-from llmreg.integrations.process_state import own_draws
+from llmreg.integrations.process_state import own_draws, own_modes
 from llmreg.training.steps import random_states, set_random_states
 
 
@@ -124,3 +124,68 @@ def test_forked_processes_predict_and_fit(table, quick_fit):
         assert torch.get_num_threads() == 2  # the parent's are left alone
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def default_dtype():
+    """Sets torch's default dtype, and puts it back."""
+    before = torch.get_default_dtype()
+    yield torch.set_default_dtype
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("params", [dict(dropout=0.3), dict(fit_method="histogram")], ids=str)
+def test_fits_and_predictions_do_not_depend_on_the_default_dtype(
+    params, dtype, table, quick_fit, default_dtype
+):
+    model = quick_fit(table.X, table.y, **params)
+    expected, packed = model.predict(table.X), pickle.dumps(model)
+    default_dtype(dtype)
+    other = quick_fit(table.X, table.y, **params)
+    found = [one.predict(table.X) for one in (model, other, pickle.loads(packed))]
+    np.testing.assert_array_equal(found, [expected] * 3)
+    assert torch.get_default_dtype() == dtype
+
+
+@pytest.mark.parametrize("state", [torch.float64, torch.float32], ids=str)
+def test_the_default_dtype_is_put_back_after_an_error(state, default_dtype):
+    default_dtype(state)
+    with pytest.raises(KeyboardInterrupt), own_draws(1):
+        assert torch.get_default_dtype() == torch.float32
+        raise KeyboardInterrupt
+    assert torch.get_default_dtype() == state
+
+
+MODES = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "set_grad_enabled": lambda: torch.set_grad_enabled(False),
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "default device": lambda: torch.device("meta"),
+}
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_fits_and_predictions_do_not_depend_on_the_callers_modes(mode, table, quick_fit, tmp_path):
+    model = quick_fit(table.X, table.y)
+    expected, packed = model.predict(table.X), pickle.dumps(model)
+    with mode():
+        other = quick_fit(table.X, table.y)
+        other.save(tmp_path / "model")
+        loaded = LLMRegressor.load(tmp_path / "model")
+        models = [model, other, loaded, pickle.loads(packed)]
+        found = [one.predict(table.X) for one in models]
+    np.testing.assert_array_equal(found, [expected] * 4)
+    again = [one.set_params(warm_start=True).fit(table.X, table.y).predict(table.X)
+             for one in models[1:]]  # fmt: skip
+    np.testing.assert_array_equal(again, [again[0]] * 3)
+
+
+def test_modes_are_the_callers_again_afterwards():
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with own_modes():
+            inside = torch.ones(2, 2, requires_grad=True) @ torch.ones(2, 2)
+            assert inside.requires_grad and inside.dtype == torch.float32
+        assert torch.is_inference_mode_enabled() and torch.is_autocast_enabled("cpu")
+    assert torch.is_grad_enabled()

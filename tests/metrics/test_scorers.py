@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import sklearn
 from sklearn.dummy import DummyRegressor
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -122,6 +123,46 @@ def test_weights_are_routed_where_asked_for(rows):
             y[test], fitted.predict_distribution(X.iloc[test]), sample_weight=weight[test]
         )
         assert found["test_score"][fold] == -expected
+
+
+def test_combined_scorers_pass_weights_to_those_that_ask_for_them(rows):
+    X, y = rows
+    params = {"sample_weight": np.random.RandomState(1).exponential(size=60)}
+    with sklearn.config_context(enable_metadata_routing=True):
+        scorers = {
+            "weighted": get_scorer("neg_crps").set_score_request(sample_weight=True),
+            "plain": get_scorer("neg_crps").set_score_request(sample_weight=False),
+            "inside": get_scorer("coverage").set_score_request(sample_weight="sample_weight"),
+        }
+        model = Fake().set_fit_request(sample_weight=False)
+        apart, together = (
+            cross_validate(model, X, y, cv=3, scoring=scoring, params=params)
+            for scoring in (scorers, combine_scorers(scorers))
+        )
+        for name in (f"test_{name}" for name in scorers):
+            np.testing.assert_array_equal(together[name], apart[name])
+        assert (together["test_weighted"] != together["test_plain"]).all()
+        grid = {"width": [0.2, 2.0]}
+        search = GridSearchCV(model, grid, scoring=combine_scorers(scorers), refit="weighted")
+        alone = GridSearchCV(model, grid, scoring=scorers["weighted"]).fit(X, y, **params)
+        search.fit(X, y, **params)
+        found = search.cv_results_["mean_test_weighted"], alone.cv_results_["mean_test_score"]
+        np.testing.assert_array_equal(*found)
+        undecided = combine_scorers({"crps": get_scorer("neg_crps")})
+        with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+            cross_validate(model, X, y, cv=3, scoring=undecided, params=params, error_score="raise")
+        assert "test_crps" in cross_validate(model, X, y, cv=3, scoring=undecided)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_scorers_refuse_illegal_weights_and_masked_targets(name, rows):
+    X, y = rows
+    model, scorer = Fake().fit(X, y), get_scorer(name)
+    for combined in (scorer, combine_scorers({"one": scorer})):
+        with pytest.raises(ValueError, match="non-negative"):
+            combined(model, X, y, sample_weight=-np.ones(60))
+        with pytest.raises(ValueError, match="masked in 2 of 60 rows"):
+            combined(model, X, np.ma.array(y, mask=np.arange(60) < 2))
 
 
 def test_what_cannot_be_scored_is_refused(rows):

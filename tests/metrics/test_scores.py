@@ -66,6 +66,38 @@ def test_targets_are_checked(score, problem):
         score(y[:-1], distribution)
 
 
+@pytest.mark.parametrize("score", SCORES)
+def test_nothing_is_broadcast(score, problem):
+    y, distribution = problem
+    for some, of in ((y[:1], distribution), (y, distribution[0])):
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            score(some, of)
+    with pytest.raises(TypeError, match=r"type ndarray; .* needs the NumericDistribution"):
+        score(y, y)
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [(-np.ones(50), "non-negative"), (np.zeros(50), "non-zero|positive"), (np.ones(3), "shape"),
+     (np.r_[np.nan, np.ones(49)], "NaN"), (np.ma.masked_equal(np.arange(50), 7), "masked in 1 of"),
+     ((w for w in range(50)), "one number per row")],
+    ids=["negative", "zero", "short", "NaN", "masked", "generator"],
+)  # fmt: skip
+def test_weights_are_checked(score, weight, message, problem):
+    with pytest.raises(ValueError, match=message):
+        score(*problem, sample_weight=weight)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_masked_targets_are_refused(score, problem):
+    y, distribution = problem
+    masked = np.ma.array(y, mask=y > 9, fill_value=9999)
+    with pytest.raises(ValueError, match=f"y is masked in {(y > 9).sum()} of 50 rows"):
+        score(masked, distribution)
+    assert score(np.ma.array(y, mask=False), distribution) == score(y, distribution)
+
+
 @pytest.mark.parametrize(
     ("score", "wrong"),
     [(pinball_loss, dict(quantile=90)), (interval_score, dict(coverage=1)),

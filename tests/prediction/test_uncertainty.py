@@ -180,3 +180,22 @@ def test_a_pair_is_a_pair_for_all_but_who_takes_it_for_an_array(model, new):
     assert np.array(both).shape == (2, 4)
     with pytest.raises(TypeError, match="quantiles"):
         _ = both.ndim
+
+
+@pytest.mark.parametrize(
+    "wrong", ["0.9", None, True, "many", [[0.1]], 90, np.nan, [0.1, "0.9"]], ids=str
+)
+def test_what_is_no_probability_is_refused(wrong, model, new):
+    X = new[0][:3]
+    with pytest.raises(ValueError, match=r"^coverage is .*give one number in \[0, 1\]"):
+        model.predict_interval(X, coverage=wrong)
+    with pytest.raises(ValueError, match=r"^q .*give a scalar or a 1-D array of numbers"):
+        model.predict_quantiles(X, wrong)
+    for legal in (np.float32(0.5), np.array(0.5)):
+        assert np.array_equal(model.predict_interval(X, legal), model.predict_interval(X, 0.5))
+
+
+@pytest.mark.parametrize("wrong", [True, 0, 2.5, "3", None])
+def test_what_is_no_count_of_draws_is_refused(wrong, model, new):
+    with pytest.raises(ValueError, match=r"n_samples is .*; give an integer >= 1"):
+        model.sample_y(new[0][:3], wrong)

@@ -10,6 +10,7 @@ import narwhals as nw
 import narwhals.stable.v1 as nw_v1
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from table_reading import Thing, fitted_on, read
 
@@ -398,3 +399,23 @@ def test_integers_with_gaps_of_an_indexed_arrow_table_stay_what_they_are():
     large = pa.array([2**53 + 1, None, 3])
     table = table.append_column("b", large)
     assert read(table)["b"].tolist()[::2] == [2**53 + 1, 3]
+
+
+ITERABLES = {
+    "a generator": lambda frame: (row for row in frame.to_numpy()),
+    "a map": lambda frame: map(list, frame.to_numpy()),
+    "a zip": lambda frame: zip(frame["a"], frame["b"], strict=True),
+    "rows of pandas": lambda frame: frame.iterrows(),
+    "a groupby": lambda frame: frame.groupby("b"),
+    "a groupby of a column": lambda frame: frame.groupby("b")["a"],
+    "windows": lambda frame: frame[["a"]].rolling(2),
+    "a groupby of polars": lambda frame: pl.DataFrame(frame.to_dict("list")).group_by("b"),
+    "a view of a dict": lambda frame: frame.to_dict("list").values(),
+}
+
+
+@pytest.mark.parametrize("kind", ITERABLES)
+def test_what_is_no_table_but_holds_rows_is_refused_with_the_remedy(kind):
+    X = ITERABLES[kind](pd.DataFrame({"a": [1.0, 2, 3], "b": [1, 1, 2]}))
+    with pytest.raises(ValueError, match=rf"of type {type(X).__name__} instead.*DataFrame.*list"):
+        read(X)

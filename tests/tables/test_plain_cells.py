@@ -159,3 +159,27 @@ def test_objects_without_a_text_of_their_own_are_refused(cell, message):
 def test_an_object_that_cannot_even_be_shown_is_no_text():
     with pytest.raises(ValueError, match=r"got 1D array[\s\S]*got <Mute> \(Mute\)"):
         read([Mute()])
+
+
+@pytest.mark.parametrize("kind", ["f8", "f4", "i4", "u2", "M8[ns]", "m8[s]"])
+def test_the_order_of_bytes_does_not_matter(kind):
+    cells = np.array([1, 2, 5]).astype(f"<{kind}")
+    swapped = cells.astype(f">{kind}")
+    plain = read(pd.DataFrame({"a": cells}))
+    pd.testing.assert_frame_equal(read(pd.DataFrame({"a": swapped})), plain)
+    pd.testing.assert_frame_equal(read({"a": swapped}), plain)
+    records = np.array([(cell,) for cell in swapped], dtype=[("a", f">{kind}")])
+    pd.testing.assert_frame_equal(read(records), plain)
+    expected = read(np.stack([cells, cells], 1))
+    pd.testing.assert_frame_equal(read(np.stack([cells, cells], 1).astype(f">{kind}")), expected)
+
+
+def test_models_read_the_other_order_of_bytes(quick_fit):
+    X = np.random.RandomState(0).rand(30, 2)
+    model, other = quick_fit(X, X[:, 0]), quick_fit(X.astype(">f8"), X[:, 0].astype(">f8"))
+    frame = pd.DataFrame({"a": X[:, 0].astype(">f8"), "b": (99 * X[:, 1]).astype(">i4")})
+    native = pd.DataFrame({"a": X[:, 0], "b": (99 * X[:, 1]).astype("i4")})
+    assert np.array_equal(other.predict(X.astype(">f8")), model.predict(X))
+    assert np.array_equal(other.predict(X), model.predict(X.astype(">f8")))
+    found = quick_fit(frame, X[:, 0])
+    assert np.array_equal(found.predict(native), quick_fit(native, X[:, 0]).predict(frame))

@@ -7,7 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from llmreg import LLMRegressor
+from llmreg import DigitCodec, LLMRegressor, NumericDistribution
 from llmreg.tables.targets import numeric_targets
 
 SECONDS = [90.0, 3600.0, 0.5]
@@ -71,6 +71,57 @@ def test_what_is_no_float_is_named(y):
     cells[:] = y
     with pytest.raises(ValueError, match=r"needs finite numbers|no floats|NaN"):
         numeric_targets(cells)
+
+
+@pytest.mark.parametrize(
+    "cells", [["1", "133,5"], [1.5, "133,5"], ["1", "1_133"], ["1_133", "2_0"], [b"1", b"1_133"]]
+)
+@pytest.mark.parametrize("container", [list, np.array, pd.Series, lambda y: np.array(y, object)])
+def test_texts_that_are_no_numbers_are_named_in_any_container(cells, container):
+    with pytest.raises(ValueError, match=r"^y holds b?'(133,5|1_133)' \(.*needs finite numbers"):
+        numeric_targets(container(cells))
+    with pytest.raises(ValueError, match=r"y holds .*, and LLMRegressor needs"):
+        numeric_targets(pd.Series(list(map(str, cells)), dtype="string"))
+
+
+@pytest.mark.parametrize("container", [list, np.array, pd.Series])
+def test_numbers_as_texts_are_numbers(container):
+    assert numeric_targets(container(["1.5", " -2e3 "])).tolist() == [1.5, -2000.0]
+
+
+@pytest.mark.parametrize("unit", ["Y", "M"])
+def test_months_and_years_are_no_durations_of_one_length(unit):
+    stored = np.array([1, 2], dtype=f"timedelta64[{unit}]")
+    for y in (stored, list(stored), np.array([*stored, None], dtype=object)):
+        with pytest.raises(ValueError, match=r"in months or years, such as .*timedelta64\[D\]"):
+            numeric_targets(y)
+    assert numeric_targets(stored.astype("timedelta64[D]")).shape == (2,)
+
+
+@pytest.mark.parametrize("y", [[1.0, 9999.0, 3.0], [1, 9999, 3], np.array([1, 9999, 3], "m8[s]")])
+def test_masked_targets_are_refused_like_missing_ones(y):
+    masked = np.ma.array(y, mask=[False, True, False])
+    for shape in (-1, (-1, 1)):
+        with pytest.raises(ValueError, match=r"y is masked in 1 of 3 rows, .* leave these"):
+            numeric_targets(masked.reshape(shape))
+    assert numeric_targets(np.ma.array(y, mask=False)).tolist() == numeric_targets(y).tolist()
+    assert numeric_targets(masked.compressed()).shape == (2,)
+
+
+def test_nothing_learns_or_scores_what_is_masked(table, quick_fit):
+    X, y = table.X, np.ma.array(table.y, mask=table.y > table.y.median())
+    weight = np.ma.array(np.ones(40), mask=y.mask)
+    model = quick_fit(X, table.y, fit_method="ce")
+    distribution = NumericDistribution([[1.0]], lower=[0], upper=[1])
+    for call in (
+        lambda: quick_fit(X, y), lambda: quick_fit(X, table.y, weight), lambda: model.score(X, y),
+        lambda: model.score(X, table.y, weight), lambda: DigitCodec().fit(y),
+        lambda: model.fit(X, table.y, X_val=X, y_val=y), lambda: distribution.crps(y[y.mask][:1]),
+        lambda: model.fit(X, table.y, X_val=X, y_val=table.y, sample_weight_val=weight),
+        lambda: model.predict_distribution(X).cdf(y),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="is masked in"):
+            call()
 
 
 def test_several_columns_name_the_estimator_that_serves():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from llmreg.tables.weights import entry_counts, relative_weights
+from llmreg.tables.weights import checked_weights, entry_counts, relative_weights
 
 
 @pytest.mark.parametrize("unit", [1e-300, 1.0, 7.3, 1e300])
@@ -20,3 +20,11 @@ def test_vanishing_weights_stay_positive():
 def test_a_row_of_three_times_the_mean_has_three_entries_and_none_has_less_than_one():
     assert entry_counts(np.array([6.0, 0.5, 0.5, 1.0])).tolist() == [3, 1, 1, 1]
     assert entry_counts(np.full(4, 0.1)).tolist() == [1, 1, 1, 1]
+
+
+def test_weights_are_one_legal_number_per_row():
+    assert checked_weights(None, [0, 0]).tolist() == [1, 1]
+    assert checked_weights([0, 2], [0, 0]).tolist() == [0, 2]
+    for wrong in ([1], [1, -1], [0, 0], [1, np.nan], np.ma.array([1, 1], mask=[0, 1]), iter("ab")):
+        with pytest.raises(ValueError):
+            checked_weights(wrong, [0, 0])
