@@ -4,7 +4,8 @@ import sys
 
 import pandas as pd
 
-from llmreg.cli.files import check_file, read_file, split_target, write_file
+from llmreg.cli.files import check_file, read_file, write_file
+from llmreg.cli.targets import split_target
 from llmreg.displays.axes import pyplot
 from llmreg.estimator import LLMRegressor
 from llmreg.persistence.folders import check_place
@@ -36,14 +37,10 @@ def predict(args):
     X = _columns_of(model, frame)
     found = [model.predict(X, decoding=args.decoding)]
     if args.quantiles:
-        found += list(model.predict_quantiles(X, args.quantiles).T)
+        found += [*model.predict_quantiles(X, args.quantiles).T]
     if args.interval is not None:
-        found += list(model.predict_interval(X, args.interval).T)
-    frame = frame.assign(**dict(zip(names, found, strict=True)))
-    if args.out:
-        write_file(frame, args.out)
-    else:
-        frame.to_csv(sys.stdout, index=False)
+        found += [*model.predict_interval(X, args.interval).T]
+    write_file(frame.assign(**dict(zip(names, found, strict=True))), args.out)
 
 
 def _new_columns(args, frame):

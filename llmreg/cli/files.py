@@ -1,27 +1,96 @@
-"""Tables in files, by the ends of their names."""
+"""Tables in files, by the ends of their names: cells come as they are written there.
 
+What they mean is for :mod:`llmreg.tables` to say, which sees a whole column. So no reader takes
+"01234" for a number or "NA" for nothing, and each writer gives back what was read.
+"""
+
+import csv
+import json
+import sys
+from datetime import date, time
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
+from pandas.io.common import get_handle
 
-__all__ = ["check_file", "read_file", "split_target", "write_file"]
+from llmreg.tables.cell_values import cell_text
+from llmreg.tables.containers import to_frame
 
-# pandas 2 takes a column called "date" for dates; pandas 3 does not, and is to lose the keyword.
-AS_WRITTEN = {"convert_dates": False} if pd.__version__ < "3" else {}
+__all__ = ["check_file", "read_file", "write_file"]
+
+PACKED = (".gz", ".bz2", ".xz", ".zip", ".zst")
+
+
+def _read_csv(path, sep=","):
+    frame = pd.read_csv(path, sep=sep, dtype=str, keep_default_na=False, na_values=[""])
+    if len(frame) and not isinstance(frame.index, pd.RangeIndex):  # pandas shifts the names
+        raise ValueError(
+            f"Rows of {str(path)!r} have more cells than its first line has names, which are "
+            f"{', '.join(frame)}. Name each column there, and end no line with {sep!r}."
+        )
+    return frame
+
+
+def _write_csv(frame, target, sep=","):
+    words = frame.select_dtypes(exclude=["number", "bool"]).astype(str)
+    # Without quotes, which it would not get, a carriage return ends a row.
+    returns = any(cells.str.contains("\r", regex=False).any() for _, cells in words.items())
+    quoting = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
+    frame.to_csv(target, index=False, sep=sep, quoting=quoting)
+
+
+def _read_jsonl(path):
+    with get_handle(path, "r", encoding="utf-8-sig", compression="infer") as opened:
+        lines = enumerate(opened.handle, 1)
+        rows = [_row(path, number, line) for number, line in lines if line.strip()]
+    if not rows:
+        raise ValueError(f"{str(path)!r} holds no rows.")
+    return to_frame(rows, "", None)[0]
+
+
+def _row(path, number, line):
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"Line {number} of {str(path)!r} is no JSON: {error}.") from error
+    if not isinstance(row, dict):
+        raise ValueError(
+            f"Line {number} of {str(path)!r} is no object, but {line.strip()!r:.80}. Legal lines "
+            'are such as {"size": 54.5, "city": "Graz"}.'
+        )
+    return row
+
+
+def _write_jsonl(frame, path):
+    cells = frame.astype(object).where(frame.notna(), None)
+    rows = zip(*(column.tolist() for _, column in cells.items()), strict=True)
+    with get_handle(path, "w", encoding="utf-8", compression="infer") as opened:
+        for row in rows:
+            named = dict(zip(frame, row, strict=True))
+            opened.handle.write(json.dumps(named, separators=(",", ":"), default=_of_json) + "\n")
+
+
+def _of_json(cell):
+    """What JSON has for a cell that it does not know: dates as ISO 8601 writes them."""
+    if isinstance(cell, (date, time)):
+        return cell.isoformat()
+    return cell.tolist() if hasattr(cell, "tolist") else cell_text(cell)
+
+
 READERS = {
-    ".csv": pd.read_csv,
-    ".tsv": partial(pd.read_csv, sep="\t"),
-    ".parquet": pd.read_parquet,
-    ".jsonl": partial(pd.read_json, lines=True, dtype=False, precise_float=True, **AS_WRITTEN),
+    ".csv": _read_csv,
+    ".tsv": partial(_read_csv, sep="\t"),
+    # Of integers with gaps, pandas would make floats.
+    ".parquet": partial(pd.read_parquet, dtype_backend="numpy_nullable"),
+    ".jsonl": _read_jsonl,
 }
 WRITERS = {
-    ".csv": partial(pd.DataFrame.to_csv, index=False),
-    ".tsv": partial(pd.DataFrame.to_csv, index=False, sep="\t"),
+    ".csv": _write_csv,
+    ".tsv": partial(_write_csv, sep="\t"),
     ".parquet": partial(pd.DataFrame.to_parquet, index=False),
-    ".jsonl": partial(pd.DataFrame.to_json, lines=True, orient="records"),
+    ".jsonl": _write_jsonl,
 }
-PACKED = (".gz", ".bz2", ".xz", ".zip", ".zst")
 
 
 def _of_kind(path, known):
@@ -47,6 +116,7 @@ def read_file(path):
     Returns
     -------
     DataFrame
+        Cells as they are in the file: strings of text files, of which empty ones are missing.
 
     Raises
     ------
@@ -65,13 +135,15 @@ def check_file(path):
         raise FileNotFoundError(f"There is no folder {str(Path(path).parent)!r} to write in.")
 
 
-def write_file(frame, path):
+def write_file(frame, path=None):
     """Write a table, as :func:`read_file` reads it.
 
     Parameters
     ----------
     frame : DataFrame
-    path : str or os.PathLike
+        An index that has a name is written, too: .parquet files have such.
+    path : str, os.PathLike or None, default=None
+        None: csv on standard output.
 
     Raises
     ------
@@ -80,34 +152,7 @@ def write_file(frame, path):
     OSError
         If the file can't be written.
     """
-    _of_kind(path, WRITERS)(frame, path)
-
-
-def split_target(frame, target, dropped=()):
-    """The rows whose target is there.
-
-    Parameters
-    ----------
-    frame : DataFrame
-    target : str
-        Name of the column to predict.
-    dropped : collection of str, default=()
-        Columns that are not to be read.
-
-    Returns
-    -------
-    X : DataFrame
-    y : Series
-    n_left_out : int
-        Rows without a target.
-
-    Raises
-    ------
-    ValueError
-        For a column that is not there.
-    """
-    for name in (target, *dropped):
-        if name not in frame:
-            raise ValueError(f"There is no column {name!r}. Columns: {', '.join(map(str, frame))}.")
-    known = frame[frame[target].notna()].reset_index(drop=True)
-    return known.drop(columns=[target, *dropped]), known[target], len(frame) - len(known)
+    if frame.index.names != [None]:
+        frame = frame.reset_index()
+    write = _write_csv if path is None else _of_kind(path, WRITERS)
+    write(frame, sys.stdout if path is None else path)

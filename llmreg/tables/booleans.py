@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from llmreg.tables.cell_values import cell_text
+from llmreg.tables.cell_values import GAPS, cell_text
 
 __all__ = ["are_boolean_words", "are_booleans", "is_gap", "truth"]
 
@@ -19,12 +19,8 @@ PAIRS = (
 TRUTH = {word: True for word, _ in PAIRS} | {word: False for _, word in PAIRS}
 
 
-# Words for a gap among these; "unknown" or "-" may well be a third answer.
-GAPS = frozenset(("", "na", "n/a", "nan", "<na>", "nat", "null", "none"))
-
-
 def is_gap(text):
-    """Whether a string among booleans stands for no answer."""
+    """Whether a string among booleans stands for no answer; "unknown" or "-" may be a third one."""
     return text.strip().casefold() in GAPS
 
 
@@ -50,8 +46,13 @@ def are_boolean_words(cells):
     -------
     bool
     """
-    words = {cell_text(cell).strip().casefold() for cell in cells} - GAPS
-    return words <= TRUTH.keys() and any({*pair} <= words for pair in PAIRS)
+    words = set()
+    for cell in cells:  # most columns end it at the first
+        word = cell_text(cell).strip().casefold()
+        if word not in TRUTH and word not in GAPS:
+            return False
+        words.add(word)
+    return any({*pair} <= words for pair in PAIRS)
 
 
 def are_booleans(column):

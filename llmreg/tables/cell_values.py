@@ -8,6 +8,7 @@ import pandas as pd
 from pandas.api import types
 
 __all__ = [
+    "GAPS",
     "cell_text",
     "distinct_cells",
     "distinct_texts",
@@ -16,11 +17,15 @@ __all__ = [
     "spread",
 ]
 
-# Words for "missing" in columns that otherwise hold numbers, dates or booleans.
-MISSING_WORDS = frozenset(
-    ("", "na", "n/a", "n.a.", "n.a", "#n/a", "<na>", "nan", "nat", "null", "none", "nil")
-).union(
-    ("-", "--", "---", "–", "—", "?", "??", ".", "..", "missing", "unknown", "no data")
+# What programs write where there is nothing: databases, spreadsheets, and C for a number.
+GAPS = frozenset(
+    ("", "na", "n/a", "#na", "#n/a", "#n/a n/a", "<na>", "nan", "-nan", "nat", "null", "none",
+     "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan")
+)  # fmt: skip
+# Words for "missing" in columns that otherwise hold numbers or dates.
+MISSING_WORDS = GAPS.union(
+    ("n.a.", "n.a", "nil", "-", "--", "---", "–", "—", "?", "??", ".", "..", "missing", "unknown",
+     "no data")
 )  # fmt: skip
 FULL = 1e21  # below, whole floats are written in full, as JavaScript does
 
@@ -86,6 +91,8 @@ def spread(values, codes, missing):
 
 def cell_text(cell):
     """Write one cell; numbers alike whether a column came as integers or, for a NaN, as floats."""
+    if type(cell) is str:  # most cells, and faster
+        return cell
     if isinstance(cell, (bool, np.bool_)):
         return str(bool(cell))
     if isinstance(cell, bytes):

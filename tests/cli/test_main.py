@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 import llmreg
 from llmreg import LLMRegressor, RowSerializer
+from llmreg.cli import files
 from llmreg.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +92,8 @@ def test_predict_adds_columns_to_the_rows(folder, cars, capsys):
     found = pd.read_csv(out)
     assert list(found) == [*cars, "prediction", "q0.1", "q0.9"]
     pd.testing.assert_frame_equal(found[list(cars)], cars)
+    before, after = data.read_text().splitlines(), out.read_text().splitlines()
+    assert all(new.startswith(old) for old, new in zip(before, after, strict=True))
     np.testing.assert_allclose(found["prediction"], model.predict(X))
     np.testing.assert_allclose(found[["q0.1", "q0.9"]], model.predict_quantiles(X, [0.1, 0.9]))
     capsys.readouterr()
@@ -113,6 +117,66 @@ def test_predict_matches_columns_by_name(folder, cars, capsys):
     assert run("predict", folder / "model", folder / "less.csv") == 1
     error = "llmreg: The model reads columns that are not there: weight, origin.\n"
     assert capsys.readouterr().err == error
+
+
+def test_predict_writes_over_no_column(folder, cars, capsys):
+    cars.assign(lower=1, prediction=2).to_csv(folder / "taken.csv", index=False)
+    arguments = [folder / "model", folder / "taken.csv", "-o", folder / "none.csv"]
+    assert run("predict", *arguments, "--interval", 0.9) == 1
+    error = "llmreg: The table has columns that predict would write over: prediction, lower. "
+    assert capsys.readouterr().err.startswith(error) and not (folder / "none.csv").exists()
+
+
+KEYS = ["01234", "12139", "K1A 0B1", "NA"]
+
+
+@pytest.fixture(scope="module")
+def keys():
+    """A table whose target hangs on keys that look like numbers or gaps."""
+    rng = np.random.default_rng(0)
+    key = rng.choice(KEYS, 120, p=[0.3, 0.3, 0.1, 0.3])
+    y = pd.Series(key).map(dict(zip(KEYS, [9.0, 1, 4, 14], strict=True)))
+    day = pd.to_datetime("2024-01-01") + pd.to_timedelta(rng.integers(0, 10**6, 120), unit="s")
+    return pd.DataFrame({
+        "key": key, "x": rng.normal(size=120), "whole": np.arange(120.0), "n": np.arange(120),
+        "flag": np.arange(120) % 2 == 0, "level": pd.Categorical(rng.integers(1, 4, 120)),
+        "gaps": pd.Series(rng.normal(size=120)).where(y > 1), "day": day,
+        "took": pd.to_timedelta(rng.integers(0, 10**6, 120), unit="s"), "y": y,
+    })  # fmt: skip
+
+
+def test_keys_are_the_same_in_fit_and_in_predict(keys, tmp_path):
+    arguments = ["--target", "y", "-o", tmp_path / "model", "-q", *QUICK]
+    keys[["key", "x", "y"]].to_csv(tmp_path / "train.csv", index=False)
+    assert run("fit", tmp_path / "train.csv", *arguments) == 0
+    model = LLMRegressor.load(tmp_path / "model")
+    assert model.serializer_.plans_["key"].levels == tuple(sorted(KEYS))
+    for known in (KEYS, ["01234", "12139"], ["NA"]):
+        new = keys.loc[keys["key"].isin(known), ["key", "x"]].reset_index(drop=True)
+        new.to_csv(tmp_path / "new.csv", index=False)
+        out = tmp_path / "out.csv"
+        assert run("predict", tmp_path / "model", tmp_path / "new.csv", "-o", out) == 0
+        found = pd.read_csv(out, dtype={"key": str}, keep_default_na=False)
+        assert found["key"].tolist() == new["key"].tolist()
+        assert np.array_equal(found["prediction"], model.predict(new))
+
+
+@pytest.mark.parametrize("end", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_table_means_in_a_file_what_it_means_in_python(end, keys, tmp_path, capsys):
+    X, y = keys.drop(columns="y"), keys["y"]
+    model = LLMRegressor(sft_epochs=1, align_epochs=1, random_state=0, estimates=None).fit(X, y)
+    model.save(tmp_path / "model")
+    files.write_file(X, tmp_path / f"in.{end}")
+    for out in ("out.csv", "out.jsonl", "out.parquet"):
+        place = tmp_path / out
+        assert run("predict", tmp_path / "model", tmp_path / f"in.{end}", "-o", place) == 0
+        found = files.read_file(place)
+        assert np.array_equal(found["prediction"].astype(float), model.predict(X))
+        files.write_file(found.drop(columns="prediction"), place)
+        assert run("predict", tmp_path / "model", place) == 0  # what it wrote, fed back
+        shown, err = capsys.readouterr()
+        again = pd.read_csv(StringIO(shown))["prediction"]
+        assert np.array_equal(again, model.predict(X)) and err == ""
 
 
 def test_predict_takes_models_that_were_fitted_on_arrays(folder, cars, capsys):
@@ -180,7 +244,7 @@ def test_inspect_shows_what_is_read(cars, folder, capsys):
             ["fit", CARS, "--target", "mpg", "-o", "model", "--set", "rate=1"],
             "Invalid parameter 'rate' for estimator LLMRegressor",
         ),
-        (["fit", CARS, "--target", "name", "-o", "model", *QUICK], "y"),
+        (["fit", CARS, "--target", "name", "-o", "model", *QUICK], "The target 'name' holds '"),
     ],
     ids=lambda value: " ".join(value)[-30:] if isinstance(value, list) else "",
 )

@@ -26,7 +26,7 @@ def test_other_words_are_codes(cells):
 
 
 def test_gaps_do_not_count():
-    assert are_boolean_words(["yes", "no", "n/a", "None"])
+    assert are_boolean_words(["yes", "no", "n/a", "None", "#N/A"])
 
 
 def test_bools_are_known_by_type():

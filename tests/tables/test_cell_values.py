@@ -13,6 +13,7 @@ from llmreg.tables.cell_values import (
     is_missing_word,
     spread,
 )
+from llmreg.tables.columns import plan_column
 
 
 @pytest.mark.parametrize("dtype", ["str", object, "category"])
@@ -48,3 +49,11 @@ def test_cells_are_written_alike_whatever_their_type(cell, text):
 def test_words_for_missing_are_known_in_any_case():
     assert all(map(is_missing_word, ["", " N/A ", "NaN", "None", "-", "?", "Unknown"]))
     assert not any(map(is_missing_word, ["0", "no", "many"]))
+
+
+def test_what_pandas_takes_for_missing_in_files_is_so_in_columns_of_numbers():
+    """So that files may be read as they are written."""
+    words = ["#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "1.#IND", "<NA>", "NULL"]
+    assert all(map(is_missing_word, words))
+    plan = plan_column("x", pd.Series(["1.5", "2", *words]), "number")
+    assert plan.kind == "number" and not plan.boolean
