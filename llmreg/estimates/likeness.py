@@ -7,18 +7,17 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from llmreg.tables.words import MANY, WORD, beginnings, typical
+from llmreg.tables.words import MANY, WORD, beginnings, longest_piece
 
-__all__ = ["OPTIONS", "SHORT", "TextLikeness", "text_columns"]
+__all__ = ["OPTIONS", "TextLikeness", "text_columns"]
 
-SHORT = 200  # characters; longer texts have words enough, and pieces of words take long
 OPTIONS = {"sublinear_tf": True, "max_features": 50_000}  # of TF-IDF
 ALIKE = 0.05  # cosine of two texts of a row beyond that of texts of different rows
 
 
 class TextLikeness(TransformerMixin, BaseEstimator):
     """Cosines of two texts of a row: of their vectors or, if texts have none, of TF-IDF of pieces
-    of words (of words, if texts are long).
+    of words (of words, if texts are long and have blanks between them).
 
     By words those are compared that have more in common within a row than across rows; of others
     nothing is learnt by it. A missing text has nothing in common with any.
@@ -37,9 +36,9 @@ class TextLikeness(TransformerMixin, BaseEstimator):
         columns = [] if _vectors(rows) else [text[:MANY] for text in _texts(rows)]
         if len(columns) < 2:
             return self
-        long = max(typical(map(len, column), SHORT) for column in columns) > SHORT
-        pieces = {"token_pattern": WORD} if long else {"analyzer": "char_wb", "ngram_range": (2, 4)}
-        common = TfidfVectorizer(**pieces, **OPTIONS)
+        longest = min(map(longest_piece, columns))
+        pieces = {"analyzer": "char_wb", "ngram_range": (2, longest)}
+        common = TfidfVectorizer(**(pieces if longest else {"token_pattern": WORD}), **OPTIONS)
         try:
             common.fit(chain(*columns))
         except ValueError:  # an empty vocabulary

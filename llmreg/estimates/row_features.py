@@ -9,11 +9,11 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
-from llmreg.estimates.likeness import OPTIONS, SHORT, TextLikeness, text_columns
+from llmreg.estimates.likeness import OPTIONS, TextLikeness, text_columns
 from llmreg.estimates.scaling import NormalScores, NumberScaler, soften
 from llmreg.estimates.written_numbers import WrittenNumbers
 from llmreg.integrations.outputs import as_arrays
-from llmreg.tables.words import MANY, WORD, beginnings, n_words, typical
+from llmreg.tables.words import WORD, beginnings, longest_piece, n_words
 
 __all__ = ["RowFeatures"]
 
@@ -27,7 +27,8 @@ class RowFeatures(TransformerMixin, BaseEstimator):
     Numbers are those of the cells, those that are written in texts and names of categories, and how
     alike two texts of a row are. "linear" has numbers standardised, and pulled in where they are
     far out, the ranks of numbers where these tell more, flags for gaps, a column per level, TF-IDF
-    of words, pairs of words and (in short texts) pieces of words, scaled to length 1, and the
+    of words, pairs of words and (in short texts, and in those without blanks between words) pieces
+    of words, scaled to length 1, and the
     vectors of texts that have some, with a variance of 1 for each text column; it is sparse if it
     is wide. "kernel" has the same and TF-IDF that is not scaled, which grows with the text: a
     molecule's weight is the sum of its atoms'. "boosted" has numbers as they are with NaN for gaps,
@@ -207,8 +208,9 @@ def _fitted_counters(texts):
     count."""
     options = OPTIONS | {"norm": None}
     counters = [TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORD, **options)]
-    if typical(map(len, texts[:MANY]), SHORT) <= SHORT:
-        counters.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), **options))
+    longest = longest_piece(texts)
+    if longest:
+        counters.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(1, longest), **options))
     try:
         return counters, [counter.fit_transform(texts) for counter in counters]
     except ValueError:  # an empty vocabulary

@@ -283,7 +283,7 @@ CLASSES = {
         "svd_": maybe(a("TruncatedSVD")), **dict.fromkeys(("mean_", "spread_"), maybe(FLOATS)),
     }),
     "TextVectors": _class("llmreg.tables.text_vectors", {
-        "transformers_": each(list, _transformer)}),
+        "transformers_": each(list, _transformer), "widths_": each(list, SMALL)}),
     "TextEncoder": _class("llmreg.config.text_encoder", {"n_features_out_": SMALL}),
     "NumberScaler": _class("llmreg.estimates.scaling", {"mean_": FLOATS, "scale_": FLOATS}),
     "NormalScores": _class("llmreg.estimates.scaling", {

@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from llmreg.estimates.scaling import NumberScaler, soften, weighted_quantiles
 from llmreg.integrations.outputs import as_arrays
-from llmreg.tables.words import MANY, beginnings, typical
+from llmreg.tables.words import LONG_WORD, beginnings, longest_piece, unparted
 
 __all__ = ["CellFeaturizer", "CellValues", "TextFeaturizer"]
 
@@ -162,8 +162,8 @@ def _codes(field, levels):
 class TextFeaturizer:
     """Features of one text column, standardised: TF-IDF reduced by SVD, or vectors that are there.
 
-    Words and word pairs where cells hold several words; character n-grams where they don't
-    (codes, SMILES strings, part numbers).
+    Words and word pairs where blanks part several words; character n-grams where they don't
+    (codes, SMILES strings, part numbers, Chinese).
     """
 
     def __init__(self, n_components, random_state):
@@ -203,10 +203,12 @@ class TextFeaturizer:
 
     @staticmethod
     def _vectorizer(texts):
-        words = typical((len(text.split()) for text in texts[:MANY]), 2)
-        kind = dict(ngram_range=(1, 2)) if words >= 2 else dict(analyzer="char", ngram_range=(1, 4))
+        pieces = unparted(texts)
+        kind = dict(ngram_range=(1, 2), token_pattern=LONG_WORD)
+        if pieces:
+            kind = dict(analyzer="char", ngram_range=(1, longest_piece(texts)))
         min_df = 2 if len(texts) >= 50 else 1
-        lowercase = words >= 2  # the case of a letter carries meaning in codes such as SMILES
+        lowercase = not pieces  # the case of a letter carries meaning in codes such as SMILES
         return TfidfVectorizer(
             sublinear_tf=True, min_df=min_df, lowercase=lowercase, max_features=50_000, **kind
         )

@@ -1,6 +1,7 @@
 """The single cells of a column: which are missing, and what they are as words."""
 
 import re
+import unicodedata
 from datetime import timedelta
 
 import numpy as np
@@ -14,6 +15,7 @@ __all__ = [
     "distinct_texts",
     "is_missing_word",
     "other_types",
+    "plain_text",
     "spread",
 ]
 
@@ -27,6 +29,11 @@ MISSING_WORDS = GAPS.union(
     ("n.a.", "n.a", "nil", "-", "--", "---", "–", "—", "?", "??", ".", "..", "missing", "unknown",
      "no data")
 )  # fmt: skip
+# Nothing of these is seen but where a line may break or which way it runs; joiners are no such. In
+# Thai, Lao, Burmese and Khmer the blank of no width parts words.
+_UNSEEN = "\u00ad\u061c\u180e\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+_MAYBE_UNSEEN = re.compile(rf"[{_UNSEEN}\u200b]")  # one class is searched seven times as fast
+_INVISIBLE = re.compile(rf"[{_UNSEEN}]|(?<![\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])\u200b")
 FULL = 1e21  # below, whole floats are written in full, as JavaScript does
 
 
@@ -47,7 +54,8 @@ def distinct_cells(column):
     codes : ndarray of shape (n_rows,), dtype int
         The place of each row's cell among the distinct ones; -1 where it is missing or blank.
     cells : list
-        Plain Python objects; bytes have become strings.
+        Plain Python objects; bytes have become strings, and strings are as :func:`plain_text` has
+        them. Some may be equal.
     """
     if column.dtype == object and types.infer_dtype(column, skipna=True) != "string":
         # 1, 1.0 and True are one and the same to factorize, so each cell is taken by itself.
@@ -57,9 +65,43 @@ def distinct_cells(column):
         cells = [_as_text(cell) if isinstance(cell, bytes) else cell for cell in cells]
     else:
         codes, values = pd.factorize(column)
-        cells = values.tolist()
+        cells = _as_objects(values, column.dtype)
+    cells = [plain_text(cell) if isinstance(cell, str) else cell for cell in cells]
     blank = np.array([isinstance(cell, str) and not cell.strip() for cell in cells] + [False])
     return np.where(blank[codes], -1, codes), cells
+
+
+def plain_text(text):
+    """A text with accents in one character with their letters, and nothing that is not seen.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+        In Unicode's form NFC, without characters of no width but joiners.
+
+    Examples
+    --------
+    >>> from llmreg.tables.cell_values import plain_text
+    >>> plain_text("Cafe\\u0301\\u200b") == "Caf\\u00e9"
+    True
+    """
+    if text.isascii():
+        return text
+    if _MAYBE_UNSEEN.search(text):
+        text = _INVISIBLE.sub("", text)
+    return unicodedata.normalize("NFC", text)
+
+
+def _as_objects(values, dtype):
+    """A list of factorized cells. 0.1 in 32 bits is another number in 64, so narrow floats stay."""
+    dtype = getattr(getattr(dtype, "categories", None), "dtype", dtype)
+    if types.is_float_dtype(dtype) and dtype.itemsize < 8:
+        return list(np.asarray(values, getattr(dtype, "numpy_dtype", dtype)))
+    return values.tolist()
 
 
 def distinct_texts(column):
@@ -67,7 +109,7 @@ def distinct_texts(column):
     codes, cells = distinct_cells(column)
     texts = [cell_text(cell).strip() for cell in cells]
     counts = np.bincount(codes[codes >= 0], minlength=len(cells))
-    if len(cells) == len(column):  # not yet distinct
+    if len(set(texts)) < len(texts):
         places, texts = pd.factorize(np.array([*texts, ""], dtype=object)[:-1])
         counts = np.bincount(places, weights=counts, minlength=len(texts)).astype(int)
     there = np.flatnonzero(counts)
@@ -97,7 +139,7 @@ def cell_text(cell):
         return str(bool(cell))
     if isinstance(cell, bytes):
         return _as_text(cell)
-    if isinstance(cell, (float, np.floating)) and cell % 1 == 0 and abs(cell) < FULL:
+    if isinstance(cell, (float, np.floating)) and cell % 1 == 0 and abs(float(cell)) < FULL:
         return str(int(cell))
     if isinstance(cell, np.ndarray):
         return str(cell.tolist())  # numpy would abridge a long array

@@ -9,6 +9,7 @@ from pandas.api import types
 from llmreg.tables.booleans import is_gap, truth
 from llmreg.tables.cell_values import FULL, cell_text, distinct_cells, spread
 from llmreg.tables.dates import date_numbers, date_texts, read_moments
+from llmreg.tables.levels import known_level, level_name
 from llmreg.tables.number_texts import read_number
 
 __all__ = ["read_column", "read_numbers", "unseen_cells", "write_column"]
@@ -106,11 +107,13 @@ def unseen_cells(plan, texts, absent):
 def _read_words(plan, column):
     """Categories and texts as strings, "" where missing."""
     codes, cells = distinct_cells(column)
-    texts = map(cell_text, cells)
-    if plan.kind == "category":
-        texts = [text.strip() for text in texts]
     if plan.boolean:
-        texts = [_boolean_text(text, plan.levels) for text in texts]
+        texts = [_boolean_text(level_name(cell), plan.levels) for cell in cells]
+    elif plan.kind == "category":
+        known = set(plan.levels or ())
+        texts = [known_level(cell, known) for cell in cells]
+    else:
+        texts = map(cell_text, cells)
     texts = spread(texts, codes, "")
     return texts, texts == "" if plan.boolean else codes < 0
 

@@ -17,6 +17,7 @@ from llmreg.tables.cell_values import distinct_texts, is_missing_word, other_typ
 from llmreg.tables.cell_writing import read_numbers, write_column
 from llmreg.tables.dates import clock_of, date_numbers, find_order, read_moments, zone_of
 from llmreg.tables.kinds import KINDS, infer_kind
+from llmreg.tables.levels import levels_of
 from llmreg.tables.number_texts import NumberStyle, find_style
 from llmreg.tables.quantities import example_of
 
@@ -198,7 +199,7 @@ def _plan_category(name, column, look):
         digits = bool(words) and words <= {"0", "1", "0.0", "1.0"}
         levels = ("0", "1") if digits else ("False", "True")
     else:
-        levels = tuple(sorted(cells))
+        levels = levels_of(column)
     plan = ColumnPlan(name, "category", boolean=boolean, levels=levels)
     return plan, None, np.zeros(len(column), bool)
 

@@ -9,6 +9,8 @@ from llmreg.integrations.outputs import as_arrays
 
 __all__ = ["TextVectors", "fit_text_vectors"]
 
+MOST = 10_000  # columns: every row has a float64 for each of them
+
 
 def fit_text_vectors(features, rows, random_state):
     """:class:`TextVectors` fitted on rows, and the rows with them.
@@ -39,7 +41,8 @@ class TextVectors(BaseEstimator):
     Parameters
     ----------
     transformer : estimator
-        From strings to a matrix, dense or sparse. A clone is fitted for each text column.
+        From strings to a matrix, dense or sparse, of 10,000 columns at most: sparse ones become
+        dense. A clone is fitted for each text column.
     random_state : int
         Of clones that have none of their own.
 
@@ -47,6 +50,8 @@ class TextVectors(BaseEstimator):
     ----------
     transformers_ : list of fitted transformer
         One for each text column.
+    widths_ : list of int
+        How many columns each of them returns.
 
     Examples
     --------
@@ -80,41 +85,54 @@ class TextVectors(BaseEstimator):
         Raises
         ------
         ValueError
-            If what the transformer returns is no matrix of finite numbers with a row per text.
+            If what the transformer returns is no matrix of finite numbers with a row per text, or
+            one of more than 10,000 columns.
         """
         texts = [field.text for field in rows.fields if field.kind == "text"]
         self.transformers_ = [self._seeded(clone(self.transformer)) for _ in texts]
         pairs = zip(self.transformers_, texts, strict=True)
-        return self._extended(rows, [one.fit_transform(text) for one, text in pairs])
+        found = [self._dense(one.fit_transform(text), rows.n_rows) for one, text in pairs]
+        self.widths_ = [matrix.shape[1] for matrix in found]
+        return _extended(rows, found)
 
     @as_arrays
     def extend(self, rows):
         """The same for further rows; the transformers stay as they are."""
         texts = [field.text for field in rows.fields if field.kind == "text"]
-        pairs = zip(self.transformers_, texts, strict=True)
-        return self._extended(rows, [one.transform(text) for one, text in pairs])
+        parts = zip(self.transformers_, texts, self.widths_, strict=True)
+        return _extended(
+            rows,
+            [self._dense(one.transform(text), rows.n_rows, width) for one, text, width in parts],
+        )
 
-    def _extended(self, rows, found):
-        matrices = iter([self._dense(matrix, rows.n_rows) for matrix in found])
-        fields = [
-            replace(field, vectors=next(matrices)) if field.kind == "text" else field
-            for field in rows.fields
-        ]
-        return replace(rows, fields=tuple(fields))
-
-    def _dense(self, matrix, n_rows):
-        dense = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, np.float64)
-        if dense.ndim != 2:
+    def _dense(self, matrix, n_rows, width=None):
+        shape = np.shape(matrix)
+        if len(shape) != 2:
             wrong = "no matrix of"
-        elif len(dense) != n_rows:
+        elif shape[0] != n_rows:
             wrong = "another number of rows than"
-        elif not np.isfinite(dense).all():
-            wrong = "numbers that are not finite of"
+        elif shape[1] > MOST:
+            self._refuse_wide(shape[1])
+        elif width is not None and shape[1] != width:
+            wrong = f"another number of columns than in fit ({width}) of"
         else:
-            return dense
+            dense = matrix.toarray() if hasattr(matrix, "toarray") else matrix
+            dense = np.asarray(dense, np.float64)
+            if np.isfinite(dense).all():
+                return dense
+            wrong = "numbers that are not finite of"
         raise ValueError(
             f"text_features={self.transformer!r} made {wrong} {n_rows} texts (an array of shape "
-            f"{dense.shape}). It must return finite numbers of shape (n_texts, n_columns)."
+            f"{shape}). It must return finite numbers of shape (n_texts, n_columns), with as many "
+            "columns for new texts as in fit."
+        )
+
+    def _refuse_wide(self, n_columns):
+        raise ValueError(
+            f"text_features={self.transformer!r} made {n_columns:,} columns, and each row would "
+            f"hold a number for every one. Some hundred are sensible, {MOST:,} the most: put a "
+            "TruncatedSVD(100) behind it (sklearn.pipeline.make_pipeline), or limit it "
+            "(n_features of a HashingVectorizer, max_features of a TfidfVectorizer)."
         )
 
     def _seeded(self, transformer):
@@ -125,3 +143,12 @@ class TextVectors(BaseEstimator):
             if name.split("__")[-1] == "random_state" and value is None
         }
         return transformer.set_params(**unseeded)
+
+
+def _extended(rows, matrices):
+    matrices = iter(matrices)
+    fields = [
+        replace(field, vectors=next(matrices)) if field.kind == "text" else field
+        for field in rows.fields
+    ]
+    return replace(rows, fields=tuple(fields))

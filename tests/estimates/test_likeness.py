@@ -69,6 +69,15 @@ def test_long_texts_are_alike_by_their_words():
     assert likeness.common_.analyzer == "word" and 0 < across[0, 0] < 0.5
 
 
+def test_long_texts_without_blanks_are_alike_by_their_pieces():
+    rng = np.random.default_rng(0)
+    one = ["".join(rng.choice(list("ACGT"), 300)) for _ in range(40)]
+    other = [text[:280] + "".join(rng.choice(list("ACGT"), 20)) for text in one]
+    likeness = TextLikeness()
+    (found,) = likeness.fit_transform(_said(one, other)).T
+    assert likeness.common_.analyzer == "char_wb" and found.min() > 0.8
+
+
 def test_texts_that_share_no_more_within_a_row_than_across_rows_are_not_compared():
     rng = np.random.RandomState(0)
     one, other = (rng.choice(SAID, 60) for _ in range(2))

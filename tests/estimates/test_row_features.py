@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.linear_model import Ridge
 from text_vectors import with_vectors
 
 from llmreg import LLMRegressor, RowSerializer
@@ -151,6 +152,17 @@ def test_long_texts_are_read_by_words_alone():
     short = RowFeatures(("linear",), 0).fit(_rows(X))
     long = RowFeatures(("linear",), 0).fit(_rows(X.assign(text=X["text"] + " x" * 200)))
     assert [len(short.counters_[0]), len(long.counters_[0])] == [2, 1]
+
+
+def test_long_texts_without_blanks_are_read_by_pieces():
+    rng = np.random.default_rng(0)
+    letters, shares = list("ACDEFGHIKL"), rng.dirichlet(np.full(10, 3.0), 160)
+    X = pd.DataFrame({"text": ["".join(rng.choice(letters, 250, p=p)) for p in shares]})
+    y = 10 * (shares[:, 0] - shares[:, 5])
+    found = RowFeatures(BOTH, 0).fit_transform(_rows(X))
+    for kind, model in (("linear", Ridge(0.1)), ("boosted", Ridge())):
+        model.fit(found[kind][:120], y[:120])
+        assert model.score(found[kind][120:], y[120:]) > 0.5
 
 
 @pytest.mark.parametrize("texts", [["", "", "!"], ["one word"] * 3, ["a"]])

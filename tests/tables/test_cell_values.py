@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from llmreg import RowSerializer
 from llmreg.tables.cell_values import (
     cell_text,
     distinct_cells,
     distinct_texts,
     is_missing_word,
+    plain_text,
     spread,
 )
 from llmreg.tables.columns import plan_column
@@ -57,3 +59,29 @@ def test_what_pandas_takes_for_missing_in_files_is_so_in_columns_of_numbers():
     assert all(map(is_missing_word, words))
     plan = plan_column("x", pd.Series(["1.5", "2", *words]), "number")
     assert plan.kind == "number" and not plan.boolean
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("Cafe\u0301 \u2126", "Caf\u00e9 \u03a9"),
+        ("\ufeffa\u200bb\u00ad\u2060\n\u00a0c", "ab\n\u00a0c"),  # blanks of texts stay
+        ("กรุงเทพ\u200bมหานคร ខ្មែរ\u200bភាសា", "กรุงเทพ\u200bมหานคร ខ្មែរ\u200bភាសា"),
+        ("می\u200cخواهم 👩\u200d💻 5\ufe0f\u20e3", "می\u200cخواهم 👩\u200d💻 5\ufe0f\u20e3"),
+    ],
+)
+def test_texts_hold_accents_with_their_letters_and_nothing_unseen(text, plain):
+    assert plain_text(text) == plain
+    codes, cells = distinct_cells(pd.Series([text, "plain"]))
+    assert [cells[code] for code in codes] == [plain, "plain"]
+
+
+def test_cells_of_nothing_that_is_seen_are_blank():
+    codes, _ = distinct_cells(pd.Series(["\ufeff", "\u200b \u2060", "a"]))
+    assert (codes < 0).tolist() == [True, True, False]
+
+
+def test_numbers_with_unseen_characters_are_numbers():
+    X = pd.DataFrame({"price": ["\u200e12.5\u200b", "\ufeff7", "8"], "c": ["a", "b", "a"]})
+    rows = RowSerializer().fit(X).serialize(X)
+    assert rows.fields[0].numbers.ravel().tolist() == [12.5, 7.0, 8.0]

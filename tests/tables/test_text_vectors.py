@@ -98,6 +98,29 @@ def test_what_is_no_matrix_of_finite_numbers_is_refused(found, said, frame):
         TextVectors(_Returns(found), 0).fit_extend(_rows(frame))
 
 
+def test_another_number_of_columns_than_in_fit_is_refused(frame):
+    class Lengths(_Length):
+        def transform(self, texts):
+            return np.zeros((len(texts), 2 if len(texts) > 4 else 3))
+
+    text_vectors, rows = TextVectors(Lengths(), 0), _rows(frame)
+    text_vectors.fit_extend(rows)
+    assert text_vectors.widths_ == [2, 2]
+    said = r"another number of columns than in fit \(2\) of 3 texts \(an array of shape \(3, 3\)\)"
+    with pytest.raises(ValueError, match=said):
+        text_vectors.extend(rows.take(np.arange(3)))
+
+
+@pytest.mark.parametrize(
+    "wide",
+    [HashingVectorizer(), HashingVectorizer(n_features=10_001), _Returns(np.ones((9, 10_001)))],
+)
+def test_matrices_too_wide_to_be_dense_are_refused_with_remedies(wide, frame):
+    said = r"(?s)made (1,048,576|10,001) columns.*10,000 the most.*TruncatedSVD.*n_features"
+    with pytest.raises(ValueError, match=said):
+        TextVectors(wide, 0).fit_extend(_rows(frame))
+
+
 @pytest.mark.parametrize("features", [True, False])
 def test_without_a_transformer_rows_stay_as_they_are(features, frame):
     rows = _rows(frame)
