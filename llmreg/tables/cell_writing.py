@@ -55,7 +55,7 @@ def write_column(plan, column, *, number_format, missing, exact=False):
         texts = _number_texts(cells, number_format, plan.whole and not exact)
         return spread(texts, codes, missing), np.isnan(values), values[:, None], (plan.name,)
     if plan.kind == "datetime":
-        moments, unread = read_moments(column, plan.order)
+        moments, unread = read_moments(column, plan.order, plan.first_year)
         _warn_unread(plan, column, unread)
         _warn_zones(plan, moments)
         wall = moments.within(plan.zone)
@@ -89,7 +89,7 @@ def read_column(plan, column):
         values, unread, *_ = read_numbers(plan, column)
         return values, np.isnan(values) & ~unread, unread, nowhere
     if plan.kind == "datetime":
-        moments, unread = read_moments(column, plan.order)
+        moments, unread = read_moments(column, plan.order, plan.first_year)
         return moments.wall, np.isnat(moments.wall) & ~unread, unread, nowhere
     texts, absent = _read_words(plan, column)
     return texts, absent, nowhere, unseen_cells(plan, texts, absent)

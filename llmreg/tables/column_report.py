@@ -7,7 +7,7 @@ import pandas as pd
 from pandas.api import types
 
 from llmreg.tables.cell_writing import read_column, unseen_cells
-from llmreg.tables.dates import find_order
+from llmreg.tables.date_orders import find_order, resemble_dates
 from llmreg.tables.quantities import MEASURES
 
 __all__ = ["as_frame", "describe_columns", "warn_unseen"]
@@ -74,7 +74,9 @@ def _read_as(plan, cells):
         unit = f" of {plan.unit}" if plan.unit else ""
         return MEASURES.get(plan.quantity, "number") + unit + written
     if plan.kind == "datetime":
-        first = {"dmy": ", day first", "mdy": ", month first"}.get(plan.order[:3], "")
+        first = {"dmy": ", day first", "mdy": ", month first", "ymd": ", year first"}.get(
+            plan.order[:3], ""
+        )
         zone = f" in {plan.zone}" if plan.zone else ""
         return ("date" if plan.date_only else "date and time") + zone + written + first
     if plan.boolean:
@@ -90,6 +92,8 @@ def _advice(plan, column, distinct, n_present, unread, unseen):
         advice.append("looks like an id: consider leaving out")
     if plan.kind == "number" and _are_compact_dates(column, distinct):
         advice.append("looks like dates: set column_kinds to 'datetime'")
+    if _may_be_dates(plan, distinct):
+        advice.append("looks like dates: convert with pandas.to_datetime")
     if unread.any():
         advice.append(
             f"{plan.kind} expected, but holds {column[unread].astype(object).iloc[0]!r:.60}"
@@ -108,6 +112,11 @@ def _is_name(plan, distinct, n_present):
         gapless = distinct.max() / 2 - distinct.min() / 2 == (len(distinct) - 1) / 2
         return gapless and plan.whole and not plan.quantity and not plan.unit
     return not any(len(text.split()) > 1 for text in distinct)
+
+
+def _may_be_dates(plan, distinct):
+    words = plan.kind in ("category", "text") and not plan.boolean
+    return words and resemble_dates(distinct.tolist())
 
 
 def _are_compact_dates(column, distinct):

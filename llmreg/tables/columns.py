@@ -15,7 +15,9 @@ from pandas.api import types
 from llmreg.tables.booleans import are_boolean_words, are_booleans, is_gap
 from llmreg.tables.cell_values import distinct_texts, is_missing_word, other_types
 from llmreg.tables.cell_writing import read_numbers, write_column
-from llmreg.tables.dates import clock_of, date_numbers, find_order, read_moments, zone_of
+from llmreg.tables.date_cells import FIRST_YEAR
+from llmreg.tables.date_orders import find_first_year, find_order
+from llmreg.tables.dates import clock_of, date_numbers, read_moments, zone_of
 from llmreg.tables.kinds import KINDS, infer_kind
 from llmreg.tables.levels import levels_of
 from llmreg.tables.number_texts import NumberStyle, find_style
@@ -58,8 +60,10 @@ class ColumnPlan:
     levels : tuple of str or None, default=None
         Of a category: the cells seen in training, as written; of booleans, the words for false
         and true. None: not known.
-    order : {"", "dmy", "mdy", "mdy.", "compact"}, default=""
-        Of a datetime that came as strings: what stands first, day or month.
+    order : {"", "dmy", "mdy", "mdy.", "ymd", "compact"}, default=""
+        Of a datetime that came as strings: what stands first, day, month or year.
+    first_year : int, default=1969
+        The same: the first of the hundred years that two digits mean.
     zone : str or None, default=None
         Of a datetime: the time zone whose wall time is read; None: none was given.
     clock : {"m", "s", "ms", "us"}, default="m"
@@ -80,6 +84,7 @@ class ColumnPlan:
     boolean: bool = False
     levels: tuple[str, ...] | None = None
     order: str = ""
+    first_year: int = FIRST_YEAR
     zone: str | None = None
     clock: str = "m"
 
@@ -160,14 +165,16 @@ def _has_strings(column):
 
 
 def _plan_datetime(name, column, look):
-    order, doubt = "", None
+    order, doubt, first_year = "", None, FIRST_YEAR
     if look is not None and look.order is not None:
         order = look.order
     elif _has_strings(column) or types.is_numeric_dtype(column.dtype):
         cells, counts = distinct_texts(column)
         found, doubt = find_order(cells, counts, asked=True)
         order = found or order
-    moments, unread = read_moments(column, order)
+    if _has_strings(column):
+        first_year = find_first_year(column, order)
+    moments, unread = read_moments(column, order, first_year)
     zone = zone_of(moments.zones)
     if zone is not None and {zone} != moments.zones:
         warnings.warn(
@@ -186,8 +193,8 @@ def _plan_datetime(name, column, look):
     )
     clock = clock_of(present)
     return ColumnPlan(
-        name, "datetime", date_only=clock == "D", parts=parts, order=order, zone=zone,
-        clock="m" if clock == "D" else clock,
+        name, "datetime", date_only=clock == "D", parts=parts, order=order,
+        first_year=first_year, zone=zone, clock="m" if clock == "D" else clock,
     ), doubt, unread  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from pandas.api import types
 
 from llmreg.tables.booleans import are_boolean_words, are_booleans
 from llmreg.tables.cell_values import distinct_texts, is_missing_word, other_types
-from llmreg.tables.dates import find_order
+from llmreg.tables.date_orders import find_order
 from llmreg.tables.number_texts import Doubt, NumberStyle, find_style
 
 __all__ = ["KINDS", "Look", "infer_kind", "look_at"]

@@ -31,6 +31,8 @@ CORE = [
     "prompts/test_chat.py",
     "tables/test_booleans.py",
     "tables/test_cell_values.py",
+    "tables/test_date_cells.py",
+    "tables/test_date_orders.py",
     "tables/test_dates.py",
     "tables/test_number_texts.py",
     "tables/test_serialization.py",

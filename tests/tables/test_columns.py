@@ -308,6 +308,24 @@ def test_zones_in_a_column_that_had_none_warn():
         assert written(["2011-01-20 03:00"], ["2011-01-20T05:00Z"])[0][0] == "2011-01-20 05:00"
 
 
+def test_the_hundred_years_of_two_digits_are_those_of_the_training_rows():
+    births = ["28/03/45", "13/01/87"]
+    assert written(births)[0].tolist() == ["1945-03-28", "1987-01-13"]
+    assert written(births, ["05/06/30", "05/06/02"])[0].tolist() == ["1930-06-05", "2002-06-05"]
+    assert written(births, ["05/06/30"], kind="datetime")[0].tolist() == ["1930-06-05"]
+
+
+def test_a_year_of_two_digits_may_stand_first():
+    train = ["19/04/05", "18/06/10", "20/12/31"]
+    assert written(train, ["19/04/05"])[0].tolist() == ["2019-04-05"]
+
+
+def test_an_offset_is_read_by_its_clocks_whatever_it_is_called():
+    sydney = datetime.timezone(datetime.timedelta(hours=10), "EST")
+    noon = objects(datetime.datetime(2020, 7, 1, 12, tzinfo=sydney))
+    assert written(noon)[0].tolist() == ["2020-07-01 12:00"]
+
+
 def test_seconds_and_fractions_are_written_where_training_cells_have_them():
     text, _, numbers, _ = written(["2011-01-20 05:00:00", "2011-01-20 05:00:07"])
     assert text.tolist() == ["2011-01-20 05:00:00", "2011-01-20 05:00:07"]

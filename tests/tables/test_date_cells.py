@@ -1,0 +1,75 @@
+"""Dates as people write them, and what only looks like one."""
+
+import datetime as dt
+
+import numpy as np
+import pytest
+
+from llmreg.tables.date_cells import read_moment
+
+
+def test_cells_are_read_in_the_training_order_or_where_they_leave_no_doubt():
+    march = dt.datetime(2021, 3, 5)
+    assert read_moment("3/5/2021", "mdy") == read_moment("5/3/2021", "dmy") == march
+    for cell in ("2021-03-05", "05.03.2021", "Mar 5, 2021", "2021/3/5", dt.date(2021, 3, 5)):
+        assert read_moment(cell, "mdy") == read_moment(cell, "") == march
+    assert read_moment("3/5/2021", "") is None
+    assert read_moment("20210305", "") is None and read_moment(20210305, "") is None
+    assert read_moment("20210305", "compact") == read_moment(20210305.0, "compact") == march
+    assert read_moment("2021-02-30", "") is None
+    assert read_moment("2021-03-05 13:30 pm", "") is None
+
+
+SPELLINGS = {
+    "31DEC2020": "2020-12-31", "31-DEC-20": "2020-12-31", "31dec20": "2020-12-31",
+    "31st of January 2020": "2020-01-31", "2020-Jan-05": "2020-01-05", "2020 Jan 5": "2020-01-05",
+    "03/2015": "2015-03-01", "3/2015": "2015-03-01", "2015/03": "2015-03-01",
+    "03.2015": "2015-03-01", "03-2015": "2015-03-01",
+    "2020-W05": "2020-01-27", "2020W05": "2020-01-27", "2020-W53-7": "2021-01-03",
+    "2020H1": "2020-01-01", "2020-H2": "2020-07-01", "H2 2020": "2020-07-01",
+    "2020-01-06 24:00": "2020-01-07", "31.01.2020 23.30": "2020-01-31T23:30",
+    "2020-01-06 10:00 EST": "2020-01-06T10:00", "2020-01-06 10:00 CEST": "2020-01-06T10:00",
+    "2020-01-06 10:00:00 +0000 UTC": "2020-01-06T10:00",
+    "Mon Jan  6 12:00:00 2020": "2020-01-06T12:00",
+    "Mon Jan  6 12:00:00 UTC 2020": "2020-01-06T12:00",
+    "Wed Oct 10 20:19:24 +0000 2018": "2018-10-10T20:19:24",
+    "Mon Jan 06 2020 12:00:00 GMT+0100 (Central European Standard Time)": "2020-01-06T12:00",
+    "5. März 2020": "2020-03-05", "5. MÄRZ 2020": "2020-03-05", "3. Okt. 2020": "2020-10-03",
+    "1er février 2019": "2019-02-01", "15 août 2020": "2020-08-15",
+    "5 de marzo de 2020": "2020-03-05",
+    "7 giugno 2020": "2020-06-07", "7 de março de 2020": "2020-03-07", "3 mei 2020": "2020-05-03",
+    "Juni 2020": "2020-06-01", "2020年1月5日": "2020-01-05", "2020年1月": "2020-01-01",
+    "2020년 1월 5일": "2020-01-05",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cell", SPELLINGS)
+def test_common_spellings_are_read(cell):
+    moment = read_moment(cell, "").replace(tzinfo=None)
+    assert np.datetime64(moment) == np.datetime64(SPELLINGS[cell])
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["03-08-18", "13/2015", "2015/16", "2020-W54", "2020H3", "2020-01-06 24:01", "set 2000",
+     "Dec-15", "2020-Foo-05", "1234/05", "1.2015", "32DEC2020", "2020年13月5日"],
+)  # fmt: skip
+def test_what_is_no_date_or_may_be_another_is_not_read(cell):
+    assert read_moment(cell, "") is None
+
+
+def test_short_dates_are_read_in_the_order_and_the_hundred_years_of_the_column():
+    assert read_moment("03-08-18", "dmy") == read_moment("3.8.18", "") == dt.datetime(2018, 8, 3)
+    assert (
+        read_moment("19/04/05", "ymd") == read_moment("19.04.05", "ymd") == dt.datetime(2019, 4, 5)
+    )
+    assert read_moment("19/04/2005", "ymd") is None
+    assert read_moment("28/03/45", "dmy") == dt.datetime(2045, 3, 28)
+    assert read_moment("28/03/45", "dmy", 1930) == dt.datetime(1945, 3, 28)
+    assert read_moment("28/03/2045", "dmy", 1930) == dt.datetime(2045, 3, 28)
+
+
+def test_zones_by_name_are_offsets():
+    assert read_moment("2020-01-06 10:00 EST", "").utcoffset() == dt.timedelta(hours=-5)
+    assert read_moment("2020-07-06 10:00 CEST", "").utcoffset() == dt.timedelta(hours=2)
+    assert read_moment("Wed Oct 10 20:19:24 -0130 2018", "").utcoffset() == dt.timedelta(hours=-1.5)
