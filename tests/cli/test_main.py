@@ -119,14 +119,6 @@ def test_predict_matches_columns_by_name(folder, cars, capsys):
     assert capsys.readouterr().err == error
 
 
-def test_predict_writes_over_no_column(folder, cars, capsys):
-    cars.assign(lower=1, prediction=2).to_csv(folder / "taken.csv", index=False)
-    arguments = [folder / "model", folder / "taken.csv", "-o", folder / "none.csv"]
-    assert run("predict", *arguments, "--interval", 0.9) == 1
-    error = "llmreg: The table has columns that predict would write over: prediction, lower. "
-    assert capsys.readouterr().err.startswith(error) and not (folder / "none.csv").exists()
-
-
 KEYS = ["01234", "12139", "K1A 0B1", "NA"]
 
 
