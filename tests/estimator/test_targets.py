@@ -79,7 +79,7 @@ TARGET_ERRORS = {
     "missing in Float64": (
         lambda y: pd.Series([None, *y[1:]], dtype="Float64"), "Input y contains NaN"
     ),
-    "strings": (lambda y: ["dear"] * len(y), "could not convert string to float: 'dear'"),
+    "strings": (lambda y: ["dear"] * len(y), "y holds 'dear'"),
     "two columns": (lambda y: np.c_[y, y], r"y should be a 1d array, got .* shape \(40, 2\)"),
     "none": (lambda y: None, "requires y to be passed, but the target y is None"),
     "too short": (lambda y: y[:-1], r"inconsistent numbers of samples: \[40, 39\]"),

@@ -212,13 +212,17 @@ class _Device:
 _device = _Device()
 
 
+def _inference_mode(mode=True):
+    return torch.no_grad() if mode else contextlib.nullcontext()
+
+
 def register():
     """Tell torch of the device, for good.
 
     Before the first backward pass, which counts the devices, and before llmreg is imported: views
     of tensors of another type can't be taken in inference mode.
     """
-    torch.inference_mode, torch.Generator = torch.no_grad, _Generator
+    torch.inference_mode, torch.Generator = _inference_mode, _Generator
     backend_registration._setup_privateuseone_for_python_backend(NAME, _device)
 
 
