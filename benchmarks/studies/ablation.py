@@ -31,6 +31,7 @@ from llmreg import DigitCodec, GridCodec, LLMRegressor, RowSerializer, SoftCE
 from llmreg.config import defaults, plan
 from llmreg.estimates import (
     boosted_trees,
+    heaps,
     kernel_ridge,
     likeness,
     row_features,
@@ -115,6 +116,7 @@ CONSTANTS = {
     "few_trees": (boosted_trees, "FEW"),
     "layers": (plan, "auto_layers"),
     "ranks": (scaling, "ALIKE"),
+    "heap_rows": (heaps, "LEAST_ROWS"),
     "steepest": (stacking, "STEEPEST"),
     "written": (written_numbers, "LEAST_SHARE"),
     "prior_deviation": (calibration, "PRIOR_DEVIATION"),
@@ -152,6 +154,7 @@ VARIANTS = {
     "long cycle": {"with_texts": lambda n_rows: {}},  # of the learning rate
     "two layers": {"layers": lambda *asked: 2},
     "no ranks": {"ranks": -np.inf},
+    "heaps within the bell": {"heap_rows": np.inf},
     "estimates as wide in all rows": {"steepest": 0.0},
     "20 epochs": {"sft_epochs": 20},
     "20 epochs, patience 4": {"sft_epochs": 20, "patience": 4},

@@ -8,6 +8,7 @@ model; Cragg 1971, "Some Statistical Models for Limited Dependent Variables", Ec
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
 __all__ = ["Heaps", "OnEnds", "fit_heaps", "on_ends"]
@@ -16,7 +17,7 @@ __all__ = ["Heaps", "OnEnds", "fit_heaps", "on_ends"]
 LEAST_ROWS, LEAST_SHARE = 10, 0.05
 C = 10.0  # of the logistic regression: its penalty hardly matters, but where an end is certain
 FAR = 3.0  # standard deviations, beyond which a sign says no more
-LEAST_CHANCE = 1e-4  # of an end, and of what lies between
+LEAST_CHANCE = 1e-4  # of what lies between
 
 
 class OnEnds(NamedTuple):
@@ -32,17 +33,15 @@ class Heaps(NamedTuple):
     ends: np.ndarray  # (2,) in the units of the estimates; infinite where there is no heap
     mean: np.ndarray  # (n_signs,) of the signs
     deviation: np.ndarray
-    slope: np.ndarray  # (2 * n_signs,) of the log odds of each end against what lies between
-    intercept: np.ndarray  # (2,)
+    slope: np.ndarray  # (3 * n_signs,) of the logits: lower end, between, upper end
+    intercept: np.ndarray  # (3,), -inf without a heap
     line: np.ndarray  # (2,) slope and intercept of what lies between by what is estimated
 
     def chance(self, signs):
         """How probable each end is, (n, 2), by signs (n, n_signs)."""
         z = np.clip((signs - self.mean) / self.deviation, -FAR, FAR)
-        logit = z @ self.slope.reshape(2, -1).T + self.intercept
-        limit = -np.log(LEAST_CHANCE)
-        odds = np.exp(np.clip(logit, -limit, limit)) * np.isfinite(self.ends)
-        return odds / (1 + odds.sum(axis=1, keepdims=True))
+        found = softmax(z @ self.slope.reshape(3, -1).T + self.intercept, axis=1)
+        return found[:, [0, 2]] * (1 - LEAST_CHANCE)
 
     def between(self, estimate):
         """Where what is on no end is expected, (n,): between the ends."""
@@ -110,12 +109,13 @@ def fit_heaps(on_end, z, estimate, signs, weight):
     mean, deviation = signs.mean(axis=0), signs.std(axis=0)
     deviation = np.where(deviation > 0, deviation, 1.0)
     told = np.clip((signs - mean) / deviation, -FAR, FAR)
-    between = ~on_end.any(axis=1)
-    slope, intercept = np.zeros((2, signs.shape[1])), np.zeros(2)
-    for k in np.flatnonzero(on_end.any(axis=0)):
-        some = between | on_end[:, k]
-        fitted = LogisticRegression(C=C).fit(told[some], on_end[some, k], weight[some])
-        slope[k], intercept[k] = fitted.coef_[0], fitted.intercept_[0]
+    place = 1 - on_end[:, 0] + on_end[:, 1]
+    fitted = LogisticRegression(C=C).fit(told, place, weight)
+    slope, intercept = np.zeros((3, signs.shape[1])), np.full(3, -np.inf)
+    several = len(fitted.classes_) > 2  # of two, scikit-learn has the logits of the second
+    slope[fitted.classes_[0 if several else 1 :]] = fitted.coef_
+    intercept[fitted.classes_] = fitted.intercept_ if several else [0, *fitted.intercept_]
+    between = place == 1
     line = _line(estimate[between], z[between], weight[between])
     return Heaps(ends, mean, deviation, slope.ravel(), intercept, line)
 

@@ -214,6 +214,13 @@ def test_variants_of_trees_are_what_their_names_say(variant, bins):
     assert bins // 4 < len(edges) < bins
 
 
+@pytest.mark.parametrize(("variant", "told"), [("default", True), ("heaps within the bell", False)])
+def test_variants_of_heaps_are_what_their_names_say(variant, told):
+    X, y = make_friedman1(100, 5, random_state=0)
+    estimates = _estimates_of(variant, pd.DataFrame(X), np.maximum(y, np.median(y)))
+    assert (estimates.heaps_ is not None) == told
+
+
 @pytest.mark.parametrize(("variant", "n_trees"), [("default", 130), ("small steps", 200)])
 def test_variants_of_the_trees_number_are_what_their_names_say(variant, n_trees):
     with ablation.in_place(variant):

@@ -57,7 +57,9 @@ def test_no_slope_nearby_is_likelier():
         return free[0] ** 2 / 2 - C * likelihood
 
     best = minimize(loss, np.zeros(2)).x
-    np.testing.assert_allclose([heaps.slope[0], heaps.intercept[0]], best, rtol=2e-3)
+    found = heaps.chance(estimate[:, None])[:, 0]
+    expected = 1 / (1 + np.exp(-best[0] * np.clip(x, -3, 3) - best[1]))
+    np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
 def test_what_lies_between_stays_between_and_never_descends():
@@ -79,11 +81,23 @@ def test_lines_are_of_weighted_least_squares():
 
 def test_chances_are_never_certain_and_leave_something_between():
     heaps = Heaps(
-        np.array([0.0, 1.0]), np.zeros(1), np.ones(1), np.array([-99.0, 99.0]), np.full(2, 50.0),
-        np.array([1.0, 0.0]),
+        np.array([0.0, 1.0]), np.zeros(1), np.ones(1), np.array([-99.0, 0, 99]),
+        np.array([50.0, 0, 50]), np.array([1.0, 0.0]),
     )  # fmt: skip
-    chance = heaps.chance(np.array([[-1e9], [0.0], [1e9], [np.float64(0)]]))
-    assert (chance > 0).all() and (chance.sum(1) < 1).all()
+    chance = heaps.chance(np.array([[-1e9], [0.0], [1e9]]))
+    assert (chance >= 0).all() and (chance.sum(1) < 1).all()
+    assert chance[0, 0] > 0.999 and chance[2, 1] > 0.999
+
+
+def test_one_end_is_never_taken_for_the_other():
+    """Of each end against what lies between alone, the square may say that both are near."""
+    z = np.repeat(np.arange(10.0), 12)
+    estimate = z + 1e-3 * np.random.RandomState(0).randn(120)
+    signs = np.stack([estimate, (estimate - 6) ** 2], axis=1)
+    ones = np.ones(120)
+    chance = fit_heaps(on_ends(z, ones), z, estimate, signs, ones).chance(signs)
+    assert (chance[z == 0] > [0.8, -1]).all() and (chance[z == 0] < [2, 0.01]).all()
+    assert (chance[z == 9] > [-1, 0.8]).all() and (chance[z == 9] < [0.01, 2]).all()
 
 
 @pytest.mark.parametrize(
