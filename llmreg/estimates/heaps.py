@@ -121,9 +121,12 @@ def fit_heaps(on_end, z, estimate, signs, weight):
 
 
 def _line(x, y, weight):
-    """Slope, 0 at least, and intercept of a weighted least-squares line."""
+    """Slope, from 0 to 1, and intercept of a weighted least-squares line.
+
+    Estimates that hardly differ might ask for more, and carry a new row to the other end.
+    """
     mean_x, mean_y = np.average(np.stack([x, y]), axis=1, weights=weight)
     apart = weight * (x - mean_x)
     square = apart @ (x - mean_x)
-    slope = max(apart @ (y - mean_y) / square, 0.0) if square > 0 else 0.0
+    slope = np.clip(apart @ (y - mean_y) / square, 0, 1) if square > 0 else 0.0
     return np.array([slope, mean_y - slope * mean_x])

@@ -73,9 +73,12 @@ def test_what_lies_between_stays_between_and_never_descends():
 def test_lines_are_of_weighted_least_squares():
     rng = np.random.RandomState(0)
     x, y, weight = rng.randn(30), rng.randn(30), rng.rand(30)
-    y += x
+    y = 0.1 * y + 0.5 * x
     expected = np.polyfit(x, y, 1, w=np.sqrt(weight))
     np.testing.assert_allclose(_line(x, y, weight), expected)
+    steep = _line(x, 30 * x + 1, weight)
+    mean = np.average(x, weights=weight)
+    np.testing.assert_allclose(steep, [1, 29 * mean + 1])  # and right in the mean
     np.testing.assert_allclose(_line(np.ones(3), np.arange(3.0), np.array([1, 1, 2])), [0, 1.25])
 
 
