@@ -3,11 +3,21 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from llmreg import Adapters, LLMRegressor, RowSerializer
 from llmreg.lm.backbone import NumberLM
 from llmreg.methods.untrained import ZeroShot
-from llmreg.prediction.distributions import TOKENS_PER_BATCH, WORTHWHILE_ROWS, _batches
+from llmreg.numbers.calibration import Calibration, pooled
+from llmreg.numbers.decoding import calibrated_steps, tree_distribution
+from llmreg.numbers.estimate import estimate_on
+from llmreg.prediction.distributions import (
+    TOKENS_PER_BATCH,
+    WORTHWHILE_ROWS,
+    _batches,
+    calibrated_distribution,
+    outputs,
+)
 
 
 @pytest.fixture
@@ -82,3 +92,40 @@ def test_batches_pad_little_and_hold_every_row_once():
     assert np.median([len(rows) for rows in batches]) >= WORTHWHILE_ROWS
     (alone,) = _batches(np.arange(1), np.array([10**6]), 11)
     assert alone.tolist() == [0]
+
+
+@pytest.fixture
+def claims():
+    """Of eighty rows half have 0, and the others about 100."""
+    X = pd.DataFrame({"risk": np.arange(80) % 40 / 10, "kind": list("abcd") * 20})
+    happens = (X["risk"] + np.tile([0.7, -0.7], 40)) > 2
+    return X, np.where(happens, 100 + 10 * X["risk"], 0.0)
+
+
+def _pooled(model, X):
+    model.estimate_weight_ = 0.5
+    return model.fitted_.prompts.encode(model.serializer_.serialize(X))
+
+
+def test_a_heap_is_pooled_apart_in_whole_trees_too(quick_fit, claims):
+    model = quick_fit(*claims, fit_method="ce", estimates="linear")
+    encoded, tree = _pooled(model, claims[0]), model.model_.tree
+    found, estimated = outputs(model.model_, encoded)
+    calibration, nodes = Calibration(1.0, 0.5), torch.arange(tree.n_open)
+    estimate = estimate_on(encoded.estimate, "cpu")
+    steps = calibrated_steps(found, tree, nodes, estimate, calibration)
+    expected = tree_distribution(tree, steps).mean()
+    whole = calibrated_distribution(model.model_, found, estimated, calibration)
+    assert whole.mean() == pytest.approx(expected)
+    model.temperature_ = 1.0
+    assert model.predict(claims[0], decoding="rail") == pytest.approx(expected, rel=1e-5)
+    together = tree_distribution(tree, pooled(found, estimated, 0.5)).mean()
+    assert np.abs(together - expected).max() > 1
+
+
+def test_heads_are_moved_towards_the_mean_of_heaps_and_what_lies_between(quick_fit, claims):
+    model = quick_fit(*claims, fit_method="pointwise", estimates="linear")
+    estimate = _pooled(model, claims[0]).estimate
+    model.estimate_weight_ = 1.0
+    assert estimate.heaps is not None and np.abs(estimate.mean - estimate.centre).max() > 10
+    assert model.predict(claims[0]) == pytest.approx(estimate.mean, rel=1e-4, abs=1e-3)
