@@ -11,20 +11,14 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-__all__ = ["Heaps", "OnEnds", "fit_heaps", "on_ends"]
+from llmreg.estimates.stacking import moments, standardised
+
+__all__ = ["Heaps", "fit_heaps", "on_ends"]
 
 # Fewer targets on an end, or between the ends, say too little; a smaller share matters little.
 LEAST_ROWS, LEAST_SHARE = 10, 0.05
 C = 10.0  # of the logistic regression: its penalty hardly matters, but where an end is certain
-FAR = 3.0  # standard deviations, beyond which a sign says no more
 LEAST_CHANCE = 1e-4  # of what lies between
-
-
-class OnEnds(NamedTuple):
-    """How probable it is that each of some rows is an end of the range."""
-
-    chance: object  # (n, 2) ndarray or Tensor, of the lower and the upper one; 0 without a heap
-    ends: object  # (2,) where they are; infinite without a heap
 
 
 class Heaps(NamedTuple):
@@ -39,7 +33,7 @@ class Heaps(NamedTuple):
 
     def chance(self, signs):
         """How probable each end is, (n, 2), by signs (n, n_signs)."""
-        z = np.clip((signs - self.mean) / self.deviation, -FAR, FAR)
+        z = standardised(signs, self.mean, self.deviation)
         found = softmax(z @ self.slope.reshape(3, -1).T + self.intercept, axis=1)
         return found[:, [0, 2]] * (1 - LEAST_CHANCE)
 
@@ -106,10 +100,9 @@ def fit_heaps(on_end, z, estimate, signs, weight):
     array([1.])
     """
     ends = np.where(on_end.any(axis=0), [z.min(), z.max()], [-np.inf, np.inf])
-    mean, deviation = signs.mean(axis=0), signs.std(axis=0)
-    deviation = np.where(deviation > 0, deviation, 1.0)
-    told = np.clip((signs - mean) / deviation, -FAR, FAR)
+    mean, deviation = moments(signs)
     place = 1 - on_end[:, 0] + on_end[:, 1]
+    told = standardised(signs, mean, deviation)
     fitted = LogisticRegression(C=C).fit(told, place, weight)
     slope, intercept = np.zeros((3, signs.shape[1])), np.full(3, -np.inf)
     several = len(fitted.classes_) > 2  # of two, scikit-learn has the logits of the second

@@ -14,11 +14,12 @@ from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import KFold
 
 from llmreg.estimates.boosted_trees import BoostedTrees
-from llmreg.estimates.heaps import Heaps, OnEnds, fit_heaps, on_ends
+from llmreg.estimates.heaps import Heaps, fit_heaps, on_ends
 from llmreg.estimates.kernel_ridge import TunedKernelRidge
 from llmreg.estimates.row_features import RowFeatures
 from llmreg.estimates.stacking import (
     Estimate,
+    OnEnds,
     Spread,
     Widths,
     fit_spread,
@@ -130,9 +131,13 @@ class RowEstimates(BaseEstimator):
             n_folds = COARSE_FOLDS if coarse else None
             estimates[kind] = self._held_out(regressor, design, z, weight, groups, n_folds)
         estimates = self._within_reach(estimates)
+        self._stack(estimates, z, weight, on_ends(y, weight), coarse)
+        return estimates
+
+    def _stack(self, estimates, z, weight, on_end, coarse):
+        """Learn what held-out estimates say together, of which rows, and how far off that is."""
         self.weights_ = stacking_weights(estimates, z, weight)
         centre, signs = estimates @ self.weights_, width_signs(estimates, self.weights_)
-        on_end = on_ends(y, weight)
         self.heaps_, some = None, ~on_end.any(axis=1)
         if on_end.any():
             heaps = fit_heaps(on_end, z, centre, signs, weight)
@@ -141,7 +146,6 @@ class RowEstimates(BaseEstimator):
             signs = np.zeros_like(signs)
         spread, widths = fit_spread((z - centre)[some], weight[some], signs[some])
         self.spread_, self.widths_ = tuple(spread), tuple(widths)
-        return estimates
 
     def extend_training(self, rows, y, weight):
         """Extend further training rows as :meth:`fit_extend` does, and stay as fitted."""
@@ -217,12 +221,13 @@ class RowEstimates(BaseEstimator):
 
     def _estimate(self, estimates):
         centre, signs = estimates @ self.weights_, width_signs(estimates, self.weights_)
-        heaps, on_end = self.heaps_ and Heaps(*self.heaps_), None
-        if heaps:
+        chances = None
+        if self.heaps_ is not None:
+            heaps = Heaps(*self.heaps_)
             centre = heaps.between(centre)
-            on_end = OnEnds(heaps.chance(signs), self.mean + self.std * heaps.ends)
+            chances = OnEnds(heaps.chance(signs), self.mean + self.std * heaps.ends)
         width = self.std * Widths(*self.widths_).of(signs)
-        return Estimate(self.mean + self.std * centre, width, Spread(*self.spread_), on_end)
+        return Estimate(self.mean + self.std * centre, width, Spread(*self.spread_), chances)
 
     def _with_field(self, rows, name, estimate):
         text = np.empty(len(estimate), dtype=object)

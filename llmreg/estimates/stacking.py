@@ -12,9 +12,17 @@ import numpy as np
 from scipy.optimize import minimize, nnls
 from scipy.special import expit
 
-from llmreg.estimates.heaps import OnEnds
-
-__all__ = ["Estimate", "Spread", "Widths", "fit_spread", "stacking_weights", "width_signs"]
+__all__ = [
+    "Estimate",
+    "OnEnds",
+    "Spread",
+    "Widths",
+    "fit_spread",
+    "moments",
+    "stacking_weights",
+    "standardised",
+    "width_signs",
+]
 
 LEAST_SCALE = 1e-3  # of a logistic, in the units of the errors: finer than digits tell apart
 LEAST_SHARE, MOST_SHARE = 0.01, 0.5
@@ -41,8 +49,15 @@ class Widths(NamedTuple):
 
     def of(self, signs):
         """How wide errors of rows are, (n,), about 1, by signs (n, n_signs)."""
-        z = np.clip((signs - self.mean) / self.deviation, -FAR, FAR)
+        z = standardised(signs, self.mean, self.deviation)
         return np.exp(np.clip(z @ self.slope, -FAR, FAR))
+
+
+class OnEnds(NamedTuple):
+    """How probable it is that each of some rows is an end of the range."""
+
+    chance: object  # (n, 2) ndarray or Tensor, of the lower and the upper one; 0 without a heap
+    ends: object  # (2,) where they are; infinite without a heap
 
 
 @dataclass(frozen=True)
@@ -143,6 +158,17 @@ def width_signs(estimates, weights):
     return np.stack(signs, axis=1)
 
 
+def moments(signs):
+    """Mean and deviation (n_signs,) of signs; 1 of one that is constant."""
+    deviation = signs.std(axis=0)
+    return signs.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+
+
+def standardised(signs, mean, deviation):
+    """Signs (n, n_signs) in deviations from the mean, none of which is farther than three."""
+    return np.clip((signs - mean) / deviation, -FAR, FAR)
+
+
 def fit_spread(errors, weight, signs):
     """The likeliest :class:`Spread` of errors, and :class:`Widths` of rows.
 
@@ -174,9 +200,7 @@ def fit_spread(errors, weight, signs):
     >>> round(spread.narrow, 1), round(spread.wide), round(float(widths.slope[0]), 1)
     (0.2, 2, 0.5)
     """
-    deviation = signs.std(0)
-    deviation = np.where(deviation > 0, deviation, 1.0)
-    unsloped = Widths(signs.mean(0), deviation, np.zeros(signs.shape[1]))
+    unsloped = Widths(*moments(signs), np.zeros(signs.shape[1]))
 
     def parts(free):
         return _spread_of(free[:3]), unsloped._replace(slope=free[3:])

@@ -8,11 +8,11 @@ from scipy.integrate import quad
 from scipy.optimize import minimize
 from scipy.stats import logistic
 
-from llmreg.estimates.heaps import OnEnds
 from llmreg.estimates.stacking import (
     LEAST_SCALE,
     STEEPEST,
     Estimate,
+    OnEnds,
     Spread,
     Widths,
     fit_spread,

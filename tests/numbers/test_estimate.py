@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from scipy.stats import logistic
 
 from llmreg import DigitCodec
-from llmreg.estimates.heaps import OnEnds
-from llmreg.estimates.stacking import Estimate, Spread
+from llmreg.estimates.stacking import Estimate, OnEnds, Spread
 from llmreg.numbers.decoding import tree_distribution
 from llmreg.numbers.estimate import estimate_on, estimate_steps, interval_log_mass
 from llmreg.numbers.tree import NumberTree, leaf_log_probs
