@@ -31,8 +31,8 @@ class RowFeatures(TransformerMixin, BaseEstimator):
     of words, scaled to length 1, and the vectors of texts that have some, with a variance of 1 for
     each text column; it is sparse if it is wide. "kernel" has the same and TF-IDF that is not
     scaled, which grows with the text: a molecule's weight is the sum of its atoms'. "boosted" has
-    numbers as they are with NaN for gaps,
-    a code per category, how long texts are, and components of the scaled TF-IDF and of the vectors.
+    numbers as they are with NaN for gaps, a code per category, how long texts are, and components
+    of the scaled TF-IDF and of the vectors.
 
     Parameters
     ----------
