@@ -186,6 +186,15 @@ def test_lines_of_pages_are_short():
         assert not long, f"{path.name}: {long}"
 
 
+def test_figures_of_the_readme_stand_on_the_page_of_accuracy():
+    of_readme, of_accuracy = (
+        set(re.findall(r"\b0\.\d{2,3}\b", path.read_text(encoding="utf-8")))
+        for path in (ROOT / "README.md", ROOT / "docs" / "accuracy.md")
+    )
+    assert of_readme
+    assert not of_readme - of_accuracy, "README.md has figures of another day"
+
+
 def test_the_reference_has_every_public_name():
     listed = (ROOT / "docs" / "api.md").read_text(encoding="utf-8").split()
     assert not [name for name in llmreg.__all__ if name not in listed and name != "__version__"]
