@@ -212,7 +212,7 @@ def problem():
     from llmreg.lm.loading.base import fresh_base
     from llmreg.prompts.fitting import fit_prompts
     from llmreg.training.policy import ZScale
-    from llmreg.training.stage import TrainingData
+    from llmreg.training.training_data import TrainingData
 
     n_rows = 24
     X = pd.DataFrame({"a": np.random.RandomState(0).randn(n_rows)})

@@ -20,7 +20,7 @@ from llmreg import DigitCodec
 from llmreg.lm.backbone import NumberLM
 from llmreg.prompts.cells import CellValues
 from llmreg.prompts.encoding import EncodedRows
-from llmreg.training.stage import TrainingData
+from llmreg.training.training_data import TrainingData
 
 SHAPES = {
     "test": dict(

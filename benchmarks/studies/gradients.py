@@ -26,8 +26,9 @@ from benchmarks.named_tables import load
 from llmreg import GRPO, RLOO, GenRe2, LLMRegressor, ReMax
 from llmreg.methods.functional import crps
 from llmreg.training.policy import NumberPolicy, ZScale
-from llmreg.training.stage import TrainingData, train_stage
+from llmreg.training.stage import train_stage
 from llmreg.training.steps import BatchGradients, draw_noise
+from llmreg.training.training_data import TrainingData
 
 DRAWS = ("exact", 16, 4)
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,17 +12,14 @@ from llmreg.lm.adapters import adapter_config
 from llmreg.lm.lower_layers import keep_lower_states
 from llmreg.numbers.tree import NumberTree
 from llmreg.training.checkpoints import Checkpoints
+from llmreg.training.little_learnt import warn_if_no_better_than_mean
 from llmreg.training.parallel import check_sharded
 from llmreg.training.policy import ZScale
 from llmreg.training.reporting import Report, reporting
 from llmreg.training.sequence import fit_name, train_stages
-from llmreg.training.stage import TrainingData
+from llmreg.training.training_data import TrainingData
 
 __all__ = ["Training", "TrainingRows", "placed", "prepared", "undone_on_error", "with_judges"]
-
-# Held-out rows that tell whether anything was learnt, and from which share of the mean's error on
-# nothing was.
-ENOUGH_ROWS, ALMOST = 30, 0.99
 
 
 @dataclass(frozen=True)
@@ -138,7 +134,7 @@ class Training:
                 processes=self.processes,
             )  # fmt: skip
         if plan.pretrained and self.processes.index == 0:
-            _warn_if_no_better_than_mean(records, self.rows)
+            warn_if_no_better_than_mean(records, self.rows)
         return records
 
     def _seconds(self, member, index):
@@ -168,28 +164,6 @@ class Training:
         if self.processes.index:  # the first process speaks for all
             return contextlib.nullcontext(Report())
         return reporting(self.fitted, member, self.verbose, self.callbacks, self.interim)
-
-
-def _warn_if_no_better_than_mean(records, rows):
-    """Say so if held-out rows are predicted as if nothing had been read. Pretrained weights stay
-    there for some hundred steps before they go on, fast; a fit that ends sooner looks hopeless."""
-    y, weight, share = rows.y[rows.held_out], rows.weight[rows.held_out], rows.weight[rows.train]
-    trained = any(record["step"] for record in records)
-    if not trained or len(y) < ENOUGH_ROWS or not weight.any() or not share.any():
-        return
-    with np.errstate(over="ignore", invalid="ignore"):  # squares of huge targets tell nothing
-        mean = np.average(rows.y[rows.train], weights=share)
-        least = np.sqrt(np.average((y - mean) ** 2, weights=weight))
-    best = min(record["validation_rmse"] for record in records)
-    if best > ALMOST * least:
-        warnings.warn(
-            "The trained model predicts held-out rows no better than the mean of the targets does "
-            f"(RMSE {best:.4g} and {least:.4g}): it has not learnt what the rows say, or they say "
-            "nothing of the target. Pretrained weights often begin to learn after some hundred "
-            "steps: raise align_epochs (of a method of one stage, sft_epochs), and see history_.",
-            UserWarning,
-            stacklevel=2,
-        )
 
 
 @contextlib.contextmanager

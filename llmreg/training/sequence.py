@@ -24,7 +24,7 @@ def train_stages(model, data, plan, checkpoints, *, seconds=None, lora=None, **c
     Parameters
     ----------
     model : llmreg.lm.backbone.NumberLM
-    data : llmreg.training.stage.TrainingData
+    data : llmreg.training.training_data.TrainingData
     plan : list of (Method, StageSettings)
     checkpoints : llmreg.training.checkpoints.Checkpoints
     seconds : callable or None, default=None

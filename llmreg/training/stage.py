@@ -2,71 +2,27 @@
 
 import math
 import time
-import warnings
-from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from llmreg.tables.weights import entry_counts
 from llmreg.training.clipping import GradientClip
+from llmreg.training.little_learnt import (
+    warn_if_hurried,
+    warn_if_nothing_to_learn,
+    warn_if_worse,
+)
 from llmreg.training.parallel import Processes
-from llmreg.training.policy import Targets
 from llmreg.training.reporting import Report
 from llmreg.training.schedules import scheduled
 from llmreg.training.selection import BestWeights, RunningMean
 from llmreg.training.steps import BatchGradients, draw_noise, random_states, set_random_states
 
-__all__ = ["Stage", "TrainingData", "train_stage"]
+__all__ = ["Stage", "train_stage"]
 
 FEW = 8  # rows that say whether a model still answers in numbers
-ENOUGH_STEPS = 50  # fewer teach little
 LEAST_TIME = 1e-9  # seconds
 POOL = 64  # batches whose rows are sorted by length together
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Encoded training rows and their targets."""
-
-    rows: object  # llmreg.prompts.cell_prompts.EncodedRows
-    z: np.ndarray  # (n,) targets in z-units
-    leaf: np.ndarray  # (n,) bin of each target
-    weight: np.ndarray  # (n,)
-
-    def __len__(self):
-        return len(self.z)
-
-    def take(self, rows):
-        """These rows only."""
-        return TrainingData(self.rows.take(rows), self.z[rows], self.leaf[rows], self.weight[rows])
-
-    def bare(self):
-        """Without what was computed of it on the way."""
-        return replace(self, rows=replace(self.rows, lower=None))
-
-    def dealt(self):
-        """Entries of an epoch: rows of much weight several times, and a mean weight of 1.
-
-        A row of three times the mean weight has three entries with a third of its weight each, as
-        if it were in the table three times: in small batches one heavy row would now and then
-        outweigh all others, which an optimiser that divides by the gradients' size does not
-        average out. Equal weights: the rows as they are.
-        """
-        times = entry_counts(self.weight)
-        entries = replace(self, weight=self.weight / times)
-        if times.max() > 1:
-            entries = entries.take(np.repeat(np.arange(len(self)), times))
-        return replace(entries, weight=entries.weight / entries.weight.mean())
-
-    def batch(self, rows, weight, device, dtype):
-        """Prompts and targets of some rows as tensors, with these weights."""
-        targets = Targets(
-            z=torch.as_tensor(self.z[rows]).to(device=device, dtype=dtype),
-            leaf=torch.as_tensor(self.leaf[rows]).to(device),
-            weight=torch.as_tensor(weight).to(device=device, dtype=dtype),
-        )
-        return self.rows.batch(rows, device, dtype), targets
 
 
 def train_stage(model, data, method, scale, settings, **kwargs):
@@ -92,7 +48,7 @@ class Stage:
     Parameters
     ----------
     model : llmreg.lm.backbone.NumberLM
-    data : TrainingData
+    data : llmreg.training.training_data.TrainingData
     method : llmreg.methods.Method
     scale : llmreg.training.policy.ZScale
     settings : llmreg.config.plan.StageSettings
@@ -166,10 +122,10 @@ class Stage:
         if self.records:
             self.records[-1 if self.best.place is None else self.best.place]["kept"] = True
         if self.late:
-            _warn_if_hurried(self)
+            warn_if_hurried(self)
         if self.best.harmful:
-            _warn_if_worse(self.records, self.method)
-        _warn_if_nothing_to_learn(self.records, self.method)
+            warn_if_worse(self.records, self.method)
+        warn_if_nothing_to_learn(self.records, self.method)
         return self.records
 
     def _begin(self):
@@ -350,52 +306,3 @@ def _optimizer(model, settings, n_steps):
     else:
         optimizer = torch.optim.AdamW(params, fused=True, **common)  # one kernel for all weights
     return optimizer, scheduled(optimizer, settings, n_steps)
-
-
-def _warn_if_hurried(stage):
-    if stage.method.stage == "sft" and stage.steps < min(ENOUGH_STEPS, stage.n_steps):
-        warnings.warn(
-            f"The time limit left the first stage {stage.limit:.2g} seconds, which were enough for "
-            f"{stage.steps} of {stage.n_steps} steps: little was learnt. Raise time_limit, or fit "
-            "on fewer rows.",
-            UserWarning,
-            stacklevel=2,
-        )
-
-
-def _warn_if_worse(records, method):
-    best = min(record["validation_rmse"] for record in records if record["step"])
-    warnings.warn(
-        f"{type(method).__name__} made held-out rows clearly worse each time (RMSE at "
-        f"best {best:.4g}), so the first stage's weights are kept. Lower align_learning_rate, or "
-        "choose a fit_method without a second stage.",
-        UserWarning,
-        stacklevel=2,
-    )
-
-
-def _warn_if_nothing_to_learn(records, method):
-    name = type(method).__name__
-    if _never(records, "sample_spread"):
-        warnings.warn(
-            f"All numbers that {name} drew for a row were equal in every epoch, so the rewards had "
-            "no spread and nothing was learnt. Raise its temperature, or give the first stage "
-            "fewer epochs.",
-            UserWarning,
-            stacklevel=2,
-        )
-    elif method.reward is not None and _never(records, "advantage"):
-        warnings.warn(
-            f"All numbers that {name} compared for a row got the same reward in every epoch (to "
-            f"within 1e-6), so reward={method.reward!r} taught nothing. It must be the higher "
-            "the closer a number is to the target: look whether it is constant, overflows, or is "
-            "measured in units that make it tiny.",
-            UserWarning,
-            stacklevel=2,
-        )
-
-
-def _never(records, metric):
-    """Whether a metric was reported and stayed at zero, but for rounding."""
-    values = [record[metric] for record in records if metric in record]
-    return bool(values) and max(values) < 1e-6

@@ -79,7 +79,7 @@ class BatchGradients:
     Parameters
     ----------
     model : llmreg.lm.backbone.NumberLM
-    data : llmreg.training.stage.TrainingData
+    data : llmreg.training.training_data.TrainingData
     method : llmreg.methods.Method
     scale : llmreg.training.policy.ZScale
     processes : llmreg.training.parallel.Processes

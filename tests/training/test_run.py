@@ -10,7 +10,7 @@ from plans import plan_of
 
 from llmreg import Device, LLMRegressor, ReMax
 from llmreg.training.parallel import Processes
-from llmreg.training.run import TrainingRows, _warn_if_no_better_than_mean, placed, undone_on_error
+from llmreg.training.run import placed, undone_on_error
 
 
 @pytest.fixture
@@ -74,39 +74,6 @@ def test_rewards_rank_numbers_among_the_targets_that_count(table, quick_fit, mon
                       estimates=None, validation_fraction=None)  # fmt: skip
     y = seen[0] * model.y_std_ + model.y_mean_
     np.testing.assert_allclose(y, np.sort(table.y[weight > 0]), rtol=1e-9)
-
-
-def rows_of(y, n_held_out=30, weight=1.0):
-    order = np.arange(len(y))
-    weights = np.full(len(y), weight)
-    return TrainingRows(None, np.asarray(y, float), weights, order[n_held_out:], order[:n_held_out])
-
-
-def records_of(*errors):
-    return [{"step": step, "validation_rmse": error} for step, error in enumerate(errors)]
-
-
-def test_a_model_no_better_than_the_mean_is_told_of():
-    rows = rows_of([0.0, 2.0] * 30)  # the mean is off by 1
-    with pytest.warns(UserWarning, match=r"no better than .* \(RMSE 0\.995 and 1\).*align"):
-        _warn_if_no_better_than_mean(records_of(1.4, 0.995, 1.1), rows)
-
-
-@pytest.mark.parametrize(
-    ("records", "rows"),
-    [
-        (records_of(1.4, 0.9, 1.2), rows_of([0.0, 2.0] * 30)),
-        (records_of(1.4), rows_of([0.0, 2.0] * 30)),  # nothing was trained
-        (records_of(1.4, 1.4), rows_of([0.0, 2.0] * 30, n_held_out=29)),
-        (records_of(1.4, 1.4), rows_of([0.0, 2.0] * 30, weight=0.0)),
-        (records_of(1.4, 1.4), rows_of([0.0, 2.0] * 30, weight=np.repeat([1.0, 0.0], 30))),
-        (records_of(np.inf, np.inf), rows_of([0.0, 1e300] * 30)),
-    ],
-    ids=["better", "untrained", "few rows", "no weight", "no weight in training", "huge"],
-)
-def test_what_learns_or_cannot_be_judged_is_not_told_of(records, rows, recwarn):
-    _warn_if_no_better_than_mean(records, rows)
-    assert not recwarn.list
 
 
 def test_pretrained_weights_that_learn_nothing_say_so(table, quick_fit, pretrained_folder):
