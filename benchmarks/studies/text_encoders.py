@@ -35,6 +35,7 @@ from llmreg import LLMRegressor, TextEncoder
 ENCODERS = {
     "MiniLM": lambda: TextEncoder(sentence_encoder()),
     "SmolLM2": lambda: TextEncoder(real_model("smollm2")),
+    "Gemma": lambda: TextEncoder(real_model("gemma3")),
     "WordLlama": word_vectors,
 }
 CHOICES = [
@@ -113,7 +114,8 @@ def line(data, split, max_rows, choice):
     errors = figures(part.y_test, found, getattr(model, "decoding_", "rail"))
     if "crps" in errors:
         errors["crps"] /= part.y_test.std()
-    kept = {k: v for k, v in errors.items() if k in ("r2", "crps") or k.startswith("coverage")}
+    kept = {k: v for k, v in errors.items() if k.startswith(("r2", "crps", "coverage", "claimed"))}
+    kept.pop("r2_greedy", None)
     key = dict(zip(KEYS, (data, split, max_rows, choice), strict=True))
     return key | {"n_train": len(part.y)} | kept | {"seconds": seconds}
 

@@ -81,7 +81,9 @@ def figures(y, found, decoding="rail"):
     -------
     dict
         r2, rmse, mae, spearman; of a distribution also crps, coverage_50, coverage_80 and
-        coverage_95, and r2_greedy if it was written digit by digit.
+        coverage_95, what the distribution itself says that these intervals hold (claimed_50 and
+        so on: more than their name where a bound is a number of some probability), and r2_greedy
+        if it was written digit by digit.
     """
     if not hasattr(found, "crps"):
         return _errors(y, found)
@@ -91,6 +93,8 @@ def figures(y, found, decoding="rail"):
     for coverage in COVERAGES:
         low, high = found.interval(coverage / 100).T
         measured[f"coverage_{coverage}"] = np.mean((low <= y) & (y <= high))
+        below = found.cdf(np.nextafter(low, -np.inf))
+        measured[f"claimed_{coverage}"] = np.mean(found.cdf(high) - below)
     with suppress(ValueError):  # a histogram has no greedy number
         measured["r2_greedy"] = r2_score(y, found.greedy())
     return measured

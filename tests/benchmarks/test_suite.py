@@ -226,7 +226,18 @@ def test_the_distribution_between_quantiles_has_those_quantiles_and_covers():
     figures = measure.figures(y[1000:], model.predict_distribution(X[1000:]))
     for coverage in measure.COVERAGES:
         assert figures[f"coverage_{coverage}"] == pytest.approx(coverage / 100, abs=0.08)
+        # Quantiles that coincide are a number of some probability.
+        assert coverage / 100 - 1e-9 <= figures[f"claimed_{coverage}"] < coverage / 100 + 0.05
     assert figures["crps"] < 0.9 * np.mean(np.abs(y[1000:] - np.median(y[:1000])))
+
+
+def test_intervals_claim_the_whole_probability_of_a_number_at_their_bound():
+    found = NumericDistribution([[0.3, 0.7]], lower=[0, 5], upper=[4, 5])
+    figures = measure.figures(np.array([5.0, 5.0, 1.0]), found[[0, 0, 0]])
+    low, high = found.interval(0.5)[0]
+    assert 0 < low < 4 and high == 5
+    assert figures["coverage_50"] == pytest.approx(2 / 3)
+    assert figures["claimed_50"] == pytest.approx(0.75)  # all above the lower quartile
 
 
 def test_sentence_vectors_are_computed_once_and_their_time_still_counts(tmp_path, monkeypatch):
