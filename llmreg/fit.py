@@ -8,8 +8,8 @@ import pandas as pd
 
 from llmreg.config.device import as_device
 from llmreg.config.devices import computing_of, training_device
-from llmreg.config.plan import resolve
 from llmreg.config.pretrained_model import as_pretrained
+from llmreg.config.resolve import resolve
 from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.estimates.target_scale import axis_moments, fit_codec, within_reach
 from llmreg.integrations.autologging import unlogged
@@ -51,7 +51,7 @@ def fit_model(
     Parameters
     ----------
     params : dict
-        The estimator's parameters, which end here and in :func:`llmreg.config.plan.resolve`.
+        The estimator's parameters, which end here and in :func:`llmreg.config.resolve.resolve`.
     table : llmreg.config.checks.TrainingTable of n rows
     judges : llmreg.config.checks.TrainingTable or None
         Rows of their own to validate on; nothing else is learnt from them.

@@ -13,6 +13,8 @@ PACKAGE, TESTS = Path(llmreg.__file__).parent, Path(__file__).parent
 ELSEWHERE = {
     "__main__.py": "cli/test_main.py",
     "cli/commands.py": "cli/test_main.py",
+    "config/reasons.py": "config/test_plan.py",
+    "config/resolve.py": "config/test_plan.py",
     "integrations/autologging.py": "integrations/test_tracking.py",
     "lm/building.py": "lm/test_backbone.py",
     "lm/loading/errors.py": "lm/loading/test_hub.py",

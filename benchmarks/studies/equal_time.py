@@ -33,7 +33,7 @@ from benchmarks.suite.measure import COVERAGES, figures
 from benchmarks.suite.tables import find_tables, load_table, split_table
 from llmreg import GRPO, Adapters, LLMRegressor, PretrainedModel, RowSerializer
 from llmreg.config.defaults import auto_validation, stage_settings
-from llmreg.config.plan import flat
+from llmreg.config.resolve import flat
 
 METHODS = {
     "grpo": dict(),  # the default: soft_ce, then grpo with the reward crps

@@ -26,7 +26,7 @@ from benchmarks.named_tables import load
 from llmreg import GRPO, RLOO, GenRe2, LLMRegressor, ReMax
 from llmreg.methods.functional import crps
 from llmreg.training.policy import NumberPolicy, ZScale
-from llmreg.training.stage import train_stage
+from llmreg.training.stage import Stage
 from llmreg.training.steps import BatchGradients, draw_noise
 from llmreg.training.training_data import TrainingData
 
@@ -112,10 +112,10 @@ def learning_curve(fitted, data, test, draws, settings, seed):
         clock["since"] = time.process_time()
         return found.mean(), found
 
-    train_stage(
+    Stage(
         model, data, GRPO(draws), scale, settings, validate=validate,
         rng=np.random.RandomState(seed), generator=torch.Generator().manual_seed(seed),
-    )  # fmt: skip
+    ).run()  # fmt: skip
     return np.transpose(points)
 
 

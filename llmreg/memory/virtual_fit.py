@@ -14,8 +14,8 @@ from sklearn.base import clone
 from llmreg.codecs.digits import DigitCodec
 from llmreg.config.device import as_device
 from llmreg.config.devices import computing_of, training_device
-from llmreg.config.plan import resolve
 from llmreg.config.pretrained_model import PretrainedModel, as_pretrained
+from llmreg.config.resolve import resolve
 from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.estimates.target_scale import axis_moments
 from llmreg.integrations.process_state import own_draws

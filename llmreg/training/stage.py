@@ -18,24 +18,11 @@ from llmreg.training.schedules import scheduled
 from llmreg.training.selection import BestWeights, RunningMean
 from llmreg.training.steps import BatchGradients, draw_noise, random_states, set_random_states
 
-__all__ = ["Stage", "train_stage"]
+__all__ = ["Stage"]
 
 FEW = 8  # rows that say whether a model still answers in numbers
 LEAST_TIME = 1e-9  # seconds
 POOL = 64  # batches whose rows are sorted by length together
-
-
-def train_stage(model, data, method, scale, settings, **kwargs):
-    """Train a model's trainable weights; those of the epoch to keep are left in it.
-
-    Parameters are those of :class:`Stage`.
-
-    Returns
-    -------
-    list of dict
-        One record per epoch.
-    """
-    return Stage(model, data, method, scale, settings, **kwargs).run()
 
 
 class Stage:
@@ -61,7 +48,7 @@ class Stage:
         Noise for sampled numbers; on the CPU.
     report : llmreg.training.reporting.Report or None, default=None
         Hears of steps and epochs, and may end the stage early.
-    held_out : TrainingData or None, default=None
+    held_out : llmreg.training.training_data.TrainingData or None, default=None
         Rows on which the method's own objective may choose the weights.
     processes : llmreg.training.parallel.Processes or None, default=None
         Those that train together; None: this one alone.

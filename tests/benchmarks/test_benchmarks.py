@@ -15,7 +15,7 @@ from sklearn.datasets import make_friedman1
 from benchmarks.studies import ablation, equal_time
 from llmreg import GRPO, DigitCodec, LLMRegressor, RowSerializer, SoftCE
 from llmreg.config.defaults import stage_settings
-from llmreg.config.plan import flat
+from llmreg.config.resolve import flat
 from llmreg.estimates.boosted_trees import tree_settings
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,8 @@ from llmreg.config.defaults import (
     long_texts,
     stage_settings,
 )
-from llmreg.config.plan import StageSettings, flat
+from llmreg.config.plan import StageSettings
+from llmreg.config.resolve import flat
 
 ROWS = [1, 5, 19, 20, 100, 299, 499, 500, 1000, 1499, 1500, 5000, 20_000, 10**6, 10**8]
 

@@ -5,8 +5,8 @@ import torch
 from llmreg import RowSerializer, SoftCE
 from llmreg.config.device import as_device
 from llmreg.config.devices import computing_of
-from llmreg.config.plan import resolve
 from llmreg.config.pretrained_model import as_pretrained
+from llmreg.config.resolve import resolve
 
 
 def plan_of(estimator, rows, codec=None, methods=None, scores=None, place="cpu"):

@@ -13,7 +13,7 @@ from llmreg.methods import RLOO, Method
 from llmreg.training.policy import ZScale
 from llmreg.training.reporting import Report
 from llmreg.training.selection import RunningMean
-from llmreg.training.stage import Stage, _by_length, train_stage
+from llmreg.training.stage import Stage, _by_length
 from llmreg.training.training_data import TrainingData
 
 N = 24  # rows of the conftest's problem
@@ -28,11 +28,11 @@ def _settings(**changes):
 
 
 def _train(model, data, objective, scale, *, validate=None, seed=0, report=None, **changes):
-    return train_stage(
+    return Stage(
         model, data, objective, scale, _settings(**changes), validate=validate,
         rng=np.random.RandomState(seed), generator=torch.Generator().manual_seed(seed),
         report=report,
-    )  # fmt: skip
+    ).run()  # fmt: skip
 
 
 def _validating(errors, n_rows=4):
@@ -551,11 +551,11 @@ def test_who_hears_a_stage_that_fails_hears_its_end(problem):
 def test_samples_come_from_the_generator_given(problem):
     def trained(sampling, order):
         model, data, scale = problem()
-        train_stage(
+        Stage(
             model, data, GRPO(4), scale, _settings(name="align"), validate=None,
             rng=np.random.RandomState(order),
             generator=torch.Generator().manual_seed(sampling),
-        )  # fmt: skip
+        ).run()  # fmt: skip
         return _weights(model)
 
     expected = trained(1, 1)
