@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression
 
 from llmreg.estimates.stacking import moments, standardised
 
-__all__ = ["Heaps", "fit_heaps", "on_ends"]
+__all__ = ["Heaps", "fit_heaps", "off_ends", "on_ends"]
 
-# Fewer targets on an end, or between the ends, say too little; a smaller share matters little.
+# Fewer targets on an end say too little; a smaller share matters little.
 LEAST_ROWS, LEAST_SHARE = 10, 0.05
 C = 10.0  # of the logistic regression: its penalty hardly matters, but where an end is certain
 LEAST_CHANCE = 1e-4  # of what lies between
@@ -53,7 +53,7 @@ def on_ends(y, weight):
     -------
     ndarray of bool of shape (n, 2)
         The lower and the upper end. None is on an end that less than ten targets or a twentieth of
-        their weight are on, or if less than ten lie between.
+        their weight are on, and none if all are equal.
 
     Examples
     --------
@@ -66,7 +66,14 @@ def on_ends(y, weight):
     found = np.stack([y == y.min(), y == y.max()], axis=1)
     found &= found.sum(axis=0) >= LEAST_ROWS
     found &= np.average(found, axis=0, weights=weight) >= LEAST_SHARE
-    return found & ((~found.any(axis=1)).sum() >= LEAST_ROWS)
+    return found & (y.min() < y.max())
+
+
+def off_ends(on_end):
+    """Rows (n,) that tell of what lies between the ends: those on none, or all if less than ten
+    are (yes or no is 0 or 1), which make a wide bell."""
+    between = ~on_end.any(axis=1)
+    return between if between.sum() >= LEAST_ROWS else np.ones_like(between)
 
 
 def fit_heaps(on_end, z, estimate, signs, weight):
@@ -108,7 +115,7 @@ def fit_heaps(on_end, z, estimate, signs, weight):
     several = len(fitted.classes_) > 2  # of two, scikit-learn has the logits of the second
     slope[fitted.classes_[0 if several else 1 :]] = fitted.coef_
     intercept[fitted.classes_] = fitted.intercept_ if several else [0, *fitted.intercept_]
-    between = place == 1
+    between = off_ends(on_end)
     line = _line(estimate[between], z[between], weight[between])
     return Heaps(ends, mean, deviation, slope.ravel(), intercept, line)
 

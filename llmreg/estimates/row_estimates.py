@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import KFold
 
 from llmreg.estimates.boosted_trees import BoostedTrees
-from llmreg.estimates.heaps import Heaps, fit_heaps, on_ends
+from llmreg.estimates.heaps import Heaps, fit_heaps, off_ends, on_ends
 from llmreg.estimates.kernel_ridge import TunedKernelRidge
 from llmreg.estimates.row_features import RowFeatures
 from llmreg.estimates.stacking import (
@@ -138,7 +138,7 @@ class RowEstimates(BaseEstimator):
         """Learn what held-out estimates say together, of which rows, and how far off that is."""
         self.weights_ = stacking_weights(estimates, z, weight)
         centre, signs = estimates @ self.weights_, width_signs(estimates, self.weights_)
-        self.heaps_, some = None, ~on_end.any(axis=1)
+        self.heaps_, some = None, off_ends(on_end)
         if on_end.any():
             heaps = fit_heaps(on_end, z, centre, signs, weight)
             self.heaps_, centre = tuple(heaps), heaps.between(centre)

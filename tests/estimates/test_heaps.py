@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from llmreg import DigitCodec
 from llmreg.estimates.heaps import C, Heaps, _line, fit_heaps, on_ends
+from llmreg.estimates.row_estimates import RowEstimates
 
 
 def _hurdle(n, seed=0):
@@ -111,9 +113,9 @@ def test_one_end_is_never_taken_for_the_other():
         ((30, 20, 20, 30), (True, True)),
         ((9, 20, 20, 9), (False, False)),  # too few
         ((10, 500, 1, 10), (False, False)),  # too small a share
-        ((50, 5, 4, 50), (False, False)),  # nothing between
-        ((50, 0, 0, 50), (False, False)),
-        ((50, 0, 0, 0), (False, False)),
+        ((50, 5, 4, 50), (True, True)),  # little between
+        ((50, 0, 0, 50), (True, True)),  # nothing
+        ((50, 0, 0, 0), (False, False)),  # nothing else
     ],
 )
 def test_which_ends_are_heaps(counts, heaped):
@@ -128,6 +130,19 @@ def test_shares_are_of_the_weight():
     y = np.repeat([0.0, 1.0, 2.0], [20, 40, 40])
     assert on_ends(y, np.ones(100))[:, 0].sum() == 20
     assert not on_ends(y, np.where(y == 0, 0.01, 1.0))[:, 0].any()
+
+
+@pytest.mark.parametrize("n_between", [0, 1, 9])
+def test_ends_with_little_between_are_told_and_the_bell_is_wide(n_between):
+    rng = np.random.RandomState(0)
+    y = np.r_[np.zeros(60), np.full(40, 1.0), np.full(n_between, 0.5)]
+    designs = {"linear": (y + rng.randn(len(y)))[:, None]}
+    estimates = RowEstimates(("linear",), DigitCodec().fit(y), y.mean(), y.std(), 0)
+    found = estimates.held_out_estimate(designs, y, np.ones(len(y)), np.arange(len(y)))
+    share = found.heaps.chance.mean(0)
+    np.testing.assert_allclose(share, [60 / len(y), 40 / len(y)], atol=0.03)
+    assert found.spread.narrow * y.std() > 0.1
+    assert np.isfinite(found.mean).all() and found.mean.mean() == pytest.approx(y.mean(), abs=0.05)
 
 
 def test_equal_estimates_tell_the_share():
