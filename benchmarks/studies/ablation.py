@@ -87,10 +87,10 @@ class Periodic(NumberEmbedding):
 
 
 class NoHeaps(DigitCodec):
-    """Ends are written like any other number."""
+    """No number is more probable than others of its bin, be it an end."""
 
     def _heap_up(self, y):
-        self.heaps_ = np.zeros(2)
+        self.heaps_, self.heap_values_ = np.zeros(len(self.values_)), self.values_.copy()
 
 
 def _without_unscaled(scales, emphases=kernel_ridge.emphases):

@@ -20,8 +20,8 @@ from llmreg.codecs.scales import bend, log_scale, symlog_scale, unbend
 __all__ = ["END", "SYMBOLS", "DigitCodec", "TargetCodec"]
 
 SYMBOLS = "0123456789abcdefghijklmnopqrstuvwxyz"
-# Fewer rows on an end of the range, or a smaller share of its bin's, are no heap but chance.
-HEAP_ROWS, HEAP_SHARE = 3, 0.2
+# Fewer rows of one number, or a smaller share of their bin's, are no heap but chance.
+HEAP_ROWS, END_SHARE, INNER_SHARE = 3, 0.2, 0.5
 # scale="auto" leaves equal bins where one of them holds more of the targets than this share, and
 # its own among even bins.
 CROWDED = 0.25
@@ -36,10 +36,11 @@ class DigitCodec(TargetCodec):
     in base ``base``. Every sequence of digits is a number, so nothing the model writes can fail
     to parse, and no end token is needed. A sequence decodes to the centre of its bin.
 
-    Where targets heap up on an end of the range (no rain, five stars, a run that was stopped), the
-    end has a share of its bin's probability to itself, as large as its share of the bin's training
-    targets (three of them or more, and one in five): intervals reach it. As in a censored
-    regression, what lies beyond the end counts for it.
+    Where targets heap up on one number (whole numbers, no rain, five stars, a run that was
+    stopped), it has a share of its bin's probability to itself, as large as its share of the bin's
+    training targets (three of them or more, and half of the bin's; of an end of the range one in
+    five): intervals reach it, and ``cdf`` rises there. As in a censored regression, what lies
+    beyond an end with a heap counts for it.
 
     Parameters
     ----------
@@ -84,9 +85,10 @@ class DigitCodec(TargetCodec):
         The scale in use: ``scale``, or what "auto" chose.
     centre_, unit_ : float
         Of the logarithm, in the units of y; 0 and 1 where there is none.
-    heaps_ : ndarray of shape (2,)
-        Share of the training targets in the first and the last bin that are the end itself; 0 where
-        that is no heap.
+    heaps_ : ndarray of shape (base ** n_digits,)
+        Share of each bin's training targets that are one number; 0 where that is no heap.
+    heap_values_ : ndarray of shape (base ** n_digits,)
+        That number.
 
     References
     ----------
@@ -101,7 +103,7 @@ class DigitCodec(TargetCodec):
     >>> float(codec.decode([[3, 1]])[0].round(3))
     3.15
     >>> stars = DigitCodec().fit([1.0, 3.5, 4.0, 5.0, 5.0, 5.0])
-    >>> stars.heaps_.tolist(), stars.decode(stars.encode([5.0])).tolist()
+    >>> stars.heaps_[[0, -1]].tolist(), stars.decode(stars.encode([5.0])).tolist()
     ([0.0, 1.0], [5.0])
     """
 
@@ -177,7 +179,8 @@ class DigitCodec(TargetCodec):
 
     def _round_to_lower_ends(self):
         """Let numbers be the bins' lower ends, each with what is nearest to it."""
-        self.values_, self.heaps_ = self.edges_[:-1].copy(), np.zeros(2)
+        self.values_, self.heap_values_ = self.edges_[:-1].copy(), self.edges_[:-1].copy()
+        self.heaps_ = np.zeros(len(self.values_))
         place = self.to_axis(self.values_)
         self.edges_[1:-1] = self.from_axis(place[:-1] / 2 + place[1:] / 2)
 
@@ -199,37 +202,43 @@ class DigitCodec(TargetCodec):
         return super().from_axis(t)
 
     def _heap_up(self, y):
-        """See how many targets of the outermost bins are the ends themselves."""
-        leaf, self.heaps_ = self.leaf_of(y), np.zeros(2)
-        for k in (0, -1):
-            in_bin, end = y[leaf == k % len(self.values_)], self.edges_[k]
-            n_heaped = (in_bin == end).sum()
-            if n_heaped >= max(HEAP_ROWS, HEAP_SHARE * len(in_bin)):
-                share = self.heaps_[k] = n_heaped / len(in_bin)
-                self.values_[k] += share * (end - self.values_[k])
+        """See which bins have targets that are one number."""
+        number, count = np.unique(y, return_counts=True)
+        leaf, end = self.leaf_of(number), np.isin(number, self.edges_[[0, -1]])
+        share = count / np.bincount(leaf, count)[leaf]
+        heap = (count >= HEAP_ROWS) & (share >= np.where(end, END_SHARE, INNER_SHARE))
+        # Of a bin, the last: the end if it is one.
+        order = np.lexsort((count, end))
+        chosen = order[heap[order]]
+        self.heaps_, self.heap_values_ = np.zeros(len(self.values_)), self.values_.copy()
+        self.heaps_[leaf[chosen]] = share[chosen]
+        self.heap_values_[leaf[chosen]] = number[chosen]
+        self.values_ = (1 - self.heaps_) * self.values_ + self.heaps_ * self.heap_values_
 
     @property
     def open_edges(self):
         """ndarray of shape (L + 1,): ``edges_``, infinite where targets heap up on the end."""
-        edges = self.edges_.copy()
-        edges[[0, -1]] = np.where(self.heaps_ > 0, [-np.inf, np.inf], edges[[0, -1]])
+        edges, k = self.edges_.copy(), [0, -1]
+        heaped = (self.heaps_[k] > 0) & (self.heap_values_[k] == edges[k])
+        edges[k] = np.where(heaped, [-np.inf, np.inf], edges[k])
         return edges
 
     def cells(self):
         """Where the probability of each number lies; see :meth:`TargetCodec.cells`.
 
-        A cell per bin, and one more for each end on which targets heap up.
+        A cell per bin, and one more for each in which some of the targets heap up.
         """
         if self.rounding == "nearest":
             return super().cells()
         leaf, span, value, share = super().cells()
-        value[[0, -1]] = span[[0, -1]].mean(axis=1)
-        share[[0, -1]] -= self.heaps_
-        k = np.array([0, -1])[self.heaps_ > 0]
-        ends = self.edges_[k]
+        heap = np.stack([self.heap_values_, self.heap_values_], axis=1)
+        whole, part = self.heaps_ == 1, (self.heaps_ > 0) & (self.heaps_ < 1)
+        value = np.where(whole, value, np.clip(span.mean(axis=1), *span.T))
+        span[whole] = heap[whole]
+        share[part] -= self.heaps_[part]
         return (
-            np.append(leaf, leaf[k]), np.concatenate([span, np.stack([ends, ends], axis=1)]),
-            np.append(value, ends), np.append(share, self.heaps_[k]),
+            np.append(leaf, leaf[part]), np.concatenate([span, heap[part]]),
+            np.append(value, self.heap_values_[part]), np.append(share, self.heaps_[part]),
         )  # fmt: skip
 
     def _check_size(self):

@@ -60,7 +60,7 @@ def tree_distribution(tree, steps, values=None):
     NumericDistribution
     """
     probs = _numpy(leaf_log_probs(steps, tree).exp())
-    numbers = _numpy(tree.leaf_value) if values is None else values
+    numbers = _numpy(tree.leaf_likeliest) if values is None else values
     greedy, mode = numbers[greedy_leaf(steps, tree).cpu().numpy()], numbers[probs.argmax(1)]
     if values is None:
         probs = probs[:, tree.cell_leaf.cpu().numpy()] * _numpy(tree.cell_share)
@@ -217,7 +217,7 @@ class _Cells:
 
     def distribution(self, greedy):
         """The finished distributions; ``greedy`` are leaves (B,)."""
-        value = self.tree.leaf_value
+        value = self.tree.leaf_likeliest
         probabilities, lower, upper, values = (
             np.concatenate(part, 1) for part in zip(*self.parts, strict=True)
         )

@@ -42,9 +42,8 @@ class NumberTree:
     What lies below a node need not be one interval of y: it is at most R runs of neighbouring
     leaves, and its span is the interval from the first to the last. What is learnt, and what
     others say of y, counts for a leaf by its bin on the codec's axis (``leaf_span``; y itself if
-    the codec is linear); what is predicted lies in its cells in the units of y, of which an end of
-    the range with a heap of targets has one more
-    (:meth:`llmreg.codecs.digits.TargetCodec.cells`).
+    the codec is linear); what is predicted lies in its cells in the units of y, of which a bin with
+    a heap of targets may have one more (:meth:`llmreg.codecs.digits.TargetCodec.cells`).
     """
 
     symbol: torch.Tensor  # (M,) symbol that leads to the node; 0 for the root
@@ -171,6 +170,13 @@ class NumberTree:
             cells = torch.cat([cells, torch.full_like(cells, -1)], 1)
             cells[further, 1] = n_leaves + torch.arange(len(further), device=cells.device)
         return cells
+
+    @cached_property
+    def leaf_likeliest(self):
+        """Tensor of shape (L,): the number of each leaf's likeliest cell."""
+        cells = self.leaf_cells
+        share = self.cell_share[cells].masked_fill(cells < 0, -1.0)
+        return self.cell_value[cells.gather(1, share.argmax(1, keepdim=True)).squeeze(1)]
 
     def visible(self, query, key):
         """Which key nodes each query node may attend to: its ancestors and itself.

@@ -76,7 +76,10 @@ def _fitted_trees(trees):
 
 
 def _digits(codec):
-    return _ends_and_values(codec) and int(codec.base) ** int(codec.n_digits) == len(codec.values_)
+    n_bins, share, heap = len(codec.values_), codec.heaps_, codec.heap_values_
+    fits = int(codec.base) ** int(codec.n_digits) == n_bins == len(share) == len(heap)
+    within = ((share >= 0) & (share <= 1)).all() and _ends_and_values(codec)
+    return fits and within and bool(((codec.edges_[:-1] <= heap) & (heap <= codec.edges_[1:])).all())
 
 
 def _magnitudes(codec):
@@ -247,7 +250,7 @@ CLASSES = {
         **dict.fromkeys(("threshold_", "value_"), array("f", 2)), "gap_left_": array("b", 2),
         "depth_": WHOLE, "baseline_": FINITE}, _fitted_trees),
     "DigitCodec": _class("llmreg.codecs.digits", CODEC | {
-        "heaps_": lambda value: FLOATS(value) and len(value) == 2,
+        **dict.fromkeys(("heaps_", "heap_values_"), FLOATS),
         "scale_": one_of("minmax", "log", "symlog", "quantile"), "centre_": FINITE,
         "unit_": number(1e-320, 1e308),
     }, _digits),

@@ -44,7 +44,7 @@ def _rounding(y):
 
 
 def _heaped(codec):
-    return np.array([0, len(codec.values_) - 1])[codec.heaps_ > 0]
+    return np.flatnonzero(codec.heaps_)
 
 
 @pytest.mark.parametrize(("scale", "kind", "y"), CASES)
@@ -123,7 +123,8 @@ def test_ends_on_which_targets_heap_up_have_a_share_of_their_own(scale):
     beside = [0.001] * 5  # in the first bin, whatever the scale
     codec = DigitCodec(10, 2, scale=scale).fit([*inside, *beside, *[0.0] * 15, *[5.0] * 900])
     in_last = codec.leaf_of(inside).tolist().count(99)
-    assert codec.heaps_ == pytest.approx([0.75, 900 / (900 + in_last)])
+    assert codec.heaps_ == pytest.approx([0.75, *[0] * 98, 900 / (900 + in_last)])
+    assert codec.heap_values_[[0, -1]].tolist() == [0.0, 5.0]
     middle = (codec.edges_[1:] + codec.edges_[:-1]) / 2
     assert codec.values_[1:-1].tolist() == middle[1:-1].tolist()
     assert codec.values_[0] == pytest.approx(0.25 * middle[0])
@@ -135,13 +136,14 @@ def test_ends_on_which_targets_heap_up_have_a_share_of_their_own(scale):
     assert span[:100].ravel().tolist() == codec.edges_.repeat(2)[1:-1].tolist()
     assert span[100:].tolist() == [[0.0, 0.0], [5.0, 5.0]]
     assert value.tolist() == [*middle, 0.0, 5.0]
-    assert share == pytest.approx([0.25, *[1.0] * 98, 1 - codec.heaps_[1], *codec.heaps_])
+    ends = codec.heaps_[[0, -1]]
+    assert share == pytest.approx([0.25, *[1.0] * 98, 1 - ends[1], *ends])
 
 
 def test_without_heaps_a_cell_is_a_bin():
     codec = DigitCodec(10, 1).fit(np.linspace(0, 1, 30))
     leaf, span, value, share = codec.cells()
-    assert codec.heaps_.tolist() == [0, 0] and codec.open_edges.tolist() == codec.edges_.tolist()
+    assert not codec.heaps_.any() and codec.open_edges.tolist() == codec.edges_.tolist()
     assert leaf.tolist() == list(range(10)) and share.tolist() == [1.0] * 10
     assert span[:, 0].tolist() == codec.edges_[:-1].tolist()
     assert value.tolist() == codec.values_.tolist()
@@ -152,15 +154,51 @@ def test_without_heaps_a_cell_is_a_bin():
 )
 def test_a_heap_is_three_targets_and_one_in_five_of_the_bin(at_end, beside, heap):
     inside = np.linspace(1, 5, 50)
-    lower = DigitCodec().fit([*inside, *[0.0] * at_end, *[0.04] * beside])
-    upper = DigitCodec().fit([*-inside, *[0.0] * at_end, *[-0.04] * beside])
-    assert lower.heaps_ == pytest.approx([heap, 0])
-    assert upper.heaps_ == pytest.approx([0, heap])
+    lower = DigitCodec().fit([*inside, *[0.0] * at_end, *np.linspace(0.03, 0.04, beside)])
+    upper = DigitCodec().fit([*-inside, *[0.0] * at_end, *np.linspace(-0.03, -0.04, beside)])
+    assert lower.heaps_[[0, -1]] == pytest.approx([heap, 0])
+    assert upper.heaps_[[0, -1]] == pytest.approx([0, heap])
+    assert np.isinf(lower.open_edges[0]) == np.isinf(upper.open_edges[-1]) == (heap > 0)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_whole_numbers_are_points(scale):
+    y = np.random.RandomState(0).poisson(3, 400).astype(float)
+    codec = DigitCodec(scale=scale).fit(y)
+    common, count = np.unique(y, return_counts=True)
+    # By quantiles the last bin holds several.
+    common = common[(count >= 3) & (codec.heaps_[codec.leaf_of(common)] == 1)]
+    assert len(common) >= 8
+    assert codec.decode(codec.encode(common)).tolist() == common.tolist()
+    leaf, span, _, share = codec.cells()
+    at = np.isin(leaf, codec.leaf_of(common)) & (share > 0)
+    assert np.sort(span[at], axis=0).tolist() == np.repeat(common, 2).reshape(-1, 2).tolist()
+
+
+@pytest.mark.parametrize(
+    ("n_equal", "beside", "heap"), [(2, 0, 0), (3, 0, 1), (3, 3, 0.5), (30, 30, 0.5), (3, 4, 0)]
+)
+def test_within_the_range_a_heap_is_three_targets_and_half_of_the_bin(n_equal, beside, heap):
+    y = np.r_[0.0, 10.0, [5.03] * n_equal, np.linspace(5.04, 5.09, beside)]
+    codec = DigitCodec(scale="minmax").fit(y)
+    expected = np.zeros(100)
+    expected[50] = heap
+    assert codec.heaps_ == pytest.approx(expected)
+    assert codec.values_[50] == pytest.approx(heap * 5.03 + (1 - heap) * 5.05)
+    leaf, span, value, share = codec.cells()
+    assert np.isfinite(codec.open_edges).all() and np.bincount(leaf, share) == pytest.approx(1)
+    assert np.bincount(leaf, share * value) == pytest.approx(codec.values_)
+    assert ([5.03, 5.03] in span.tolist()) == (heap > 0)
+
+
+def test_the_end_of_the_range_goes_before_a_larger_heap_beside_it():
+    codec = DigitCodec(scale="minmax").fit([*[0.0] * 3, *[0.05] * 9, *np.linspace(1, 10, 50)])
+    assert codec.heap_values_[0] == 0 and codec.heaps_[0] == pytest.approx(0.25)
 
 
 def test_targets_beyond_fixed_ends_make_a_heap_there():
     codec = DigitCodec(low=0.0, high=1.0).fit([-1.0, -2.0, -3.0, *np.linspace(0.2, 0.8, 30)])
-    assert codec.heaps_.tolist() == [1, 0]
+    assert codec.heaps_[[0, -1]].tolist() == [1, 0]
     assert codec.decode(codec.encode([-7.0])).tolist() == [0.0]
 
 

@@ -391,3 +391,13 @@ def test_symbols_on_the_way_to_heaps():
     for name, codec in CODECS.items():
         if name not in ("heaped", "constant"):
             assert NumberTree.from_codec(codec).to_heaps is None, name
+
+
+def test_the_likeliest_number_of_a_bin_is_its_heap_if_most_of_it_is_there():
+    inside = np.linspace(1, 9, 50)
+    few = [*[0.0] * 3, *np.linspace(0.02, 0.08, 9)]  # a quarter of the first bin
+    most = [*[10.0] * 9, *np.linspace(9.92, 9.98, 3)]
+    tree = NumberTree.from_codec(DigitCodec(scale="minmax").fit([*few, *inside, *most]))
+    assert tree.leaf_likeliest[[0, -1]].tolist() == pytest.approx([0.05, 10.0])
+    assert tree.leaf_value[[0, -1]].tolist() == pytest.approx([0.0375, 9.9875])
+    assert torch.equal(tree.leaf_likeliest[30:60], tree.leaf_value[30:60])

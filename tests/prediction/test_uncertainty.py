@@ -94,7 +94,7 @@ def test_intervals_reach_the_numbers_on_which_targets_heap_up():
     X, y, _ = noisy_toy.rows(800, seed=3)
     y = y.clip(-2, 2)
     model = LLMRegressor(**noisy_toy.SETTINGS).fit(X[:300], y[:300])
-    assert model.codec_.heaps_ == pytest.approx([1, 1], abs=0.1)
+    assert model.codec_.heaps_[[0, -1]] == pytest.approx([1, 1], abs=0.1)
     low, high = model.predict_interval(X[300:], 0.9).T
     inside = (low <= y[300:]) & (y[300:] <= high)
     for end in (-2, 2):
