@@ -17,9 +17,9 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from llmreg.lm.backbone import NumberLM
+from llmreg.lm.recompute import repeated_layers
 from llmreg.methods.functional import categorical_kl
 from llmreg.methods.policy_gradient import PolicyGradient
 from llmreg.numbers.tree import leaf_log_probs, step_log_probs
@@ -39,13 +39,11 @@ def equal_layers(lm):
     -------
     torch.nn.ModuleList or None
     """
-    lists = [
-        m for m in lm.modules() if isinstance(m, nn.ModuleList)
-        and len(m) and all(isinstance(layer, GradientCheckpointingLayer) for layer in m)
-    ]  # fmt: skip
-    if len(lists) != 1 or len({_signature(layer) for layer in lists[0]}) > 1:
+    layers = repeated_layers(lm)
+    if len({_signature(layer) for layer in layers}) != 1:
         return None
-    return lists[0]
+    lists = (m for m in lm.modules() if isinstance(m, nn.ModuleList))
+    return next((m for m in lists if list(m) == layers), None)
 
 
 def _signature(layer):

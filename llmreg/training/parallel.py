@@ -12,6 +12,8 @@ import os
 import numpy as np
 import torch
 
+from llmreg.lm.recompute import repeated_layers
+
 __all__ = ["Processes", "check_sharded", "launched"]
 
 
@@ -105,7 +107,7 @@ class _Launched(Processes):
 
         parts = {name: part for name, part in model.named_children() if name in ("lm", "cells")}
         hulls = {name: _hull(part) for name, part in parts.items()}
-        for layer in _decoder_layers(model.transformer):
+        for layer in repeated_layers(model.transformer):
             fully_shard(layer)
         # Split again after every pass, so that weights read between passes are always of one kind.
         fully_shard(model.lm, reshard_after_forward=True)
@@ -137,12 +139,6 @@ def _filled(hull, sharded):
         weight = weights[name].detach()
         p.data = weight.full_tensor().cpu()
     return hull
-
-
-def _decoder_layers(lm):
-    """The blocks that a language model repeats."""
-    names = set(lm._no_split_modules or ())
-    return [module for module in lm.modules() if type(module).__name__ in names]
 
 
 def launched(device):
