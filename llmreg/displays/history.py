@@ -3,6 +3,7 @@
 from typing import Any, Self
 
 import pandas as pd
+from sklearn.utils.validation import check_is_fitted
 
 from llmreg.displays.axes import BLUE, GREY, ORANGE, Display
 from llmreg.prediction.through import regressor_within
@@ -65,10 +66,11 @@ class HistoryDisplay(Display):
 
         Raises
         ------
-        TypeError
-            If the estimator has no ``history_``, as before ``fit``.
+        NotFittedError
+            Before ``fit``.
         """
-        regressor, _ = regressor_within(estimator, attribute="history_")
+        regressor, _ = regressor_within(estimator)
+        check_is_fitted(regressor, "history_")
         display = cls(regressor.history_, target_name=regressor.serializer_.target_name_)
         return display.plot(ax, column=column, **kwargs)
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from html import escape
+from numbers import Integral
 from typing import Any, Self
 
-import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
@@ -86,7 +86,13 @@ class PromptDisplay:
         regressor, X = regressor_within(estimator, X)
         check_is_fitted(regressor, "model_")
         frame = read_table(regressor, X, reset=False)
-        one = frame.iloc[np.atleast_1d(np.arange(len(frame))[row])]
+        n_rows = len(frame)
+        if not isinstance(row, Integral) or not -n_rows <= row < n_rows:
+            raise IndexError(
+                f"row={row!r} is no row of X: give a position, an integer from {-n_rows} to "
+                f"{n_rows - 1}."
+            )
+        one = frame.iloc[[row]]
         return cls(regressor.prompts_.segments(regressor.serializer_.serialize(one)))
 
     def to_frame(self) -> pd.DataFrame:

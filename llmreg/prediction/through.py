@@ -2,19 +2,21 @@
 
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 __all__ = ["predicted_distribution", "regressor_within"]
 
+NO_BEST = "This %(name)s has no best_estimator_: call fit first, with refit=True."
 
-def regressor_within(estimator, X=None, *, attribute="predict_distribution"):
-    """The fitted regressor that has an attribute of LLMRegressor, and the rows as it gets them.
+
+def regressor_within(estimator, X=None):
+    """The regressor that predicts distributions, and the rows as it gets them.
 
     Parameters
     ----------
     estimator : LLMRegressor; or a Pipeline or search, however nested, that ends with one
     X : table-like of shape (n_rows, n_columns), default=None
         As the estimator gets it; None where only the regressor is wanted.
-    attribute : str, default="predict_distribution"
 
     Returns
     -------
@@ -24,6 +26,8 @@ def regressor_within(estimator, X=None, *, attribute="predict_distribution"):
 
     Raises
     ------
+    NotFittedError
+        If a search or a Pipeline's other steps are not fitted. The regressor tells by itself.
     TypeError
         If there is none.
 
@@ -41,17 +45,18 @@ def regressor_within(estimator, X=None, *, attribute="predict_distribution"):
     >>> regressor.predict_distribution(scaled)[:2].mean().shape
     (2,)
     """
-    if hasattr(estimator, attribute):
+    if hasattr(estimator, "predict_distribution"):
         return estimator, X
     if isinstance(estimator, Pipeline):
         if X is not None and len(estimator) > 1:
             X = estimator[:-1].transform(X)
-        return regressor_within(estimator[-1], X, attribute=attribute)
+        return regressor_within(estimator[-1], X)
     if isinstance(estimator, BaseSearchCV):
-        return regressor_within(estimator.best_estimator_, X, attribute=attribute)
+        check_is_fitted(estimator, "best_estimator_", msg=NO_BEST)
+        return regressor_within(estimator.best_estimator_, X)
     raise TypeError(
-        f"{type(estimator).__name__} has no {attribute!r}, and is no Pipeline or search around an "
-        "estimator that has it. Give a fitted LLMRegressor, alone or last in a Pipeline."
+        f"{type(estimator).__name__} has no 'predict_distribution', and is no Pipeline or search "
+        "around an estimator that has it. Give a fitted LLMRegressor, alone or last in a Pipeline."
     )
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 
 from llmreg import HistoryDisplay, LLMRegressor
 
@@ -52,5 +54,6 @@ def test_what_has_no_curve_is_refused(pipeline):
         HistoryDisplay(history).plot(column="rmse")
     with pytest.raises(ValueError, match="nothing was trained"):
         HistoryDisplay(history[:0]).plot()
-    with pytest.raises(TypeError, match="no 'history_'"):
-        HistoryDisplay.from_estimator(LLMRegressor())
+    for unfitted in (LLMRegressor(), make_pipeline(LLMRegressor())):
+        with pytest.raises(NotFittedError, match="LLMRegressor"):
+            HistoryDisplay.from_estimator(unfitted)

@@ -87,5 +87,6 @@ def test_sentences_are_shown_as_vectors(quick_fit, table):
 def test_what_cannot_be_shown_is_refused(pipeline, table):
     with pytest.raises(NotFittedError):
         PromptDisplay.from_estimator(LLMRegressor(), table.X)
-    with pytest.raises(IndexError):
-        PromptDisplay.from_estimator(pipeline, table.X, row=40)
+    for row in (40, -41, 1.5, "a", [1, 2]):
+        with pytest.raises(IndexError, match=r"row=.* is no row of X: .* from -40 to 39"):
+            PromptDisplay.from_estimator(pipeline, table.X, row=row)

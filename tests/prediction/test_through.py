@@ -5,6 +5,7 @@ import pytest
 import sklearn
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyRegressor
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -52,6 +53,15 @@ def test_others_are_refused_by_name(table):
     dummy = make_pipeline(DummyRegressor()).fit(table.X[["size"]], table.y)
     with pytest.raises(TypeError, match="DummyRegressor has no 'predict_distribution'"):
         regressor_within(dummy, table.X[["size"]])
+
+
+@pytest.mark.parametrize("fit", [False, True])
+def test_searches_without_a_best_estimator_are_refused(fit, table):
+    search = GridSearchCV(make_pipeline(DummyRegressor()), {}, cv=2, refit=False)
+    if fit:
+        search.fit(table.X[["size"]], table.y)
+    with pytest.raises(NotFittedError, match=r"GridSearchCV has no best_estimator_.*refit=True"):
+        regressor_within(search, table.X[["size"]])
 
 
 @pytest.mark.parametrize("routing", [False, True])
