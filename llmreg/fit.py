@@ -10,12 +10,10 @@ from llmreg.config.device import as_device
 from llmreg.config.devices import computing_of, training_device
 from llmreg.config.pretrained_model import as_pretrained
 from llmreg.config.resolve import resolve
-from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.estimates.target_scale import axis_moments, fit_codec, within_reach
 from llmreg.integrations.autologging import unlogged
 from llmreg.integrations.process_state import own_draws, survive_forks
-from llmreg.lm.building import build_model
-from llmreg.lm.loading.base import fresh_base, pretrained_base
+from llmreg.lm.building import prompts_and_model
 from llmreg.lm.parts import check_parts
 from llmreg.prediction.answer import place_answer
 from llmreg.prediction.distributions import is_constant
@@ -23,9 +21,7 @@ from llmreg.prediction.fitted import Fitted
 from llmreg.prediction.held_out import calibrate
 from llmreg.prediction.interim import interim
 from llmreg.prediction.validation import validator
-from llmreg.prompts.fitting import fit_prompts, show_examples
 from llmreg.tables.copies import copy_groups
-from llmreg.tables.text_vectors import fit_text_vectors
 from llmreg.training.checkpoints import check_folder
 from llmreg.training.members import train_members
 from llmreg.training.parallel import launched
@@ -97,25 +93,11 @@ def fit_model(
         plan, train, held_out = plan.divided(copy_groups(rows, y))
 
         if new:
-            # 5. The user's vectors of texts; what regressors say of rows that they have not seen.
-            text_vectors, rows = fit_text_vectors(plan.reading.text_features, rows, seed)
-            estimates = None
-            if plan.reading.estimates:
-                estimates = RowEstimates(plan.reading.estimates, codec, mean, std, seed)
-                rows = estimates.fit_extend(rows, y, weight)
-
-            # 6. Prompts for a language model, be it fresh or pretrained.
-            if pretrained is None:
-                base = fresh_base(params["model"], plan, rows, codec)
-            else:
-                base = pretrained_base(pretrained, codec, computing.formats("training")[0])
-            prompts, encoded = fit_prompts(plan, base, rows, codec)
-            prompts.text_vectors, prompts.estimates = text_vectors, estimates
-            if methods[0].num_examples:
-                encoded = show_examples(prompts, methods[0].num_examples, rows, y, codec, seed)
-
-            # 7. The model to train, with what its methods need.
-            build = partial(build_model, plan, base, prompts, encoded, codec, mean, std)
+            # 5. to 7. Vectors of texts, and what regressors say of rows that they have not seen;
+            #    prompts; and the model to train, with what its methods need.
+            rows, prompts, encoded, build = prompts_and_model(
+                plan, pretrained or params["model"], rows, y, weight, codec, mean, std
+            )
             fitted = Fitted(serializer, codec, prompts, build(), mean, std, plan, scores)
         else:
             check_parts(start.model, methods)

@@ -34,7 +34,7 @@ FAILURES = {
     "lengths": (dict(y=np.ones(3)), ValueError),
     "the codec": (dict(codec=Unfittable()), RuntimeError),
     "the device": (dict(device="nowhere"), ValueError),
-    "building": ("llmreg.fit.build_model", MemoryError),
+    "building": ("llmreg.lm.building.build_model", MemoryError),
     "estimates": ("llmreg.estimates.row_estimates.RowEstimates.fit_extend", KeyboardInterrupt),
     "placing": ("llmreg.lm.backbone.NumberLM.place", RuntimeError),
     "training": ("llmreg.training.stage.Stage.run", KeyboardInterrupt),

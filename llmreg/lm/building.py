@@ -1,14 +1,57 @@
-"""From a language model, prompts and a codec to the model that a fit trains."""
+"""From rows to prompts, and with a language model and a codec to the model that a fit trains."""
+
+from functools import partial
 
 import numpy as np
 import torch
 
+from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.lm.adapters import adapter_config
 from llmreg.lm.backbone import NumberLM
+from llmreg.lm.loading.base import fresh_base, pretrained_base
 from llmreg.lm.parts import give_parts
 from llmreg.prompts.cell_encoder import CellEncoder
+from llmreg.prompts.fitting import fit_prompts, show_examples
+from llmreg.tables.text_vectors import fit_text_vectors
 
-__all__ = ["build_model"]
+__all__ = ["build_model", "prompts_and_model"]
+
+
+def prompts_and_model(plan, model, rows, y, weight, codec, mean, std):
+    """Fit what training rows are read by.
+
+    Parameters
+    ----------
+    plan, rows, y, weight, codec, mean, std
+        Of the training rows, as :func:`llmreg.fit.fit_model` makes them.
+    model : PretrainedModel; or, for fresh weights, "tiny" or transformers.PretrainedConfig
+
+    Returns
+    -------
+    rows : llmreg.tables.rows.SerializedRows
+        With vectors of texts and estimates, where the plan has some.
+    prompts : CellPrompts or TextPrompts
+    encoded : llmreg.prompts.encoding.EncodedRows
+    build : callable
+        :func:`build_model` of all that; from fresh weights, another model each time.
+    """
+    # The user's vectors of texts; what regressors say of rows that they have not seen.
+    text_vectors, rows = fit_text_vectors(plan.reading.text_features, rows, plan.seed)
+    estimates = None
+    if plan.reading.estimates:
+        estimates = RowEstimates(plan.reading.estimates, codec, mean, std, plan.seed)
+        rows = estimates.fit_extend(rows, y, weight)
+    # Prompts for a language model, be it fresh or pretrained.
+    if plan.pretrained:
+        base = pretrained_base(model, codec, plan.computing.formats("training")[0])
+    else:
+        base = fresh_base(model, plan, rows, codec)
+    prompts, encoded = fit_prompts(plan, base, rows, codec)
+    prompts.text_vectors, prompts.estimates = text_vectors, estimates
+    if plan.methods[0].num_examples:
+        encoded = show_examples(prompts, plan.methods[0].num_examples, rows, y, codec, plan.seed)
+    build = partial(build_model, plan, base, prompts, encoded, codec, mean, std)
+    return rows, prompts, encoded, build
 
 
 def build_model(plan, base, prompts, encoded, codec, mean=0.0, std=1.0, verify=True):

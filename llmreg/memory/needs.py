@@ -208,7 +208,8 @@ def estimate_memory(model: Any, X: ArrayLike, y: ArrayLike | None = None) -> Mem
         where parameters are "auto" (``batch_size``, for one), and a model from fresh weights gets
         its vocabulary from it: from too few texts, prompts become longer.
     y : array-like of shape (n_rows,) or None, default=None
-        Targets; None: any numbers, which makes no difference to the memory.
+        Targets; None: numbers from 0 to 1. They matter to codecs that write more digits of larger
+        numbers, such as DecimalCodec, and a little to pretrained models, which read estimates.
 
     Returns
     -------
@@ -245,13 +246,14 @@ def estimate_memory(model: Any, X: ArrayLike, y: ArrayLike | None = None) -> Mem
     """
     from llmreg.memory.virtual_fit import VirtualFit
 
-    reader = type(model)(**model.get_params(deep=False))  # reading a table sets attributes
+    params = model.get_params(deep=False)
+    reader = type(model)(**params)  # reading a table sets attributes
     reader._validate_params()
     methods = check_methods(reader)
     check_parts(reader)
     y = np.linspace(0.0, 1.0, _num_samples(X)) if y is None else y
     table = check_training_data(reader, X, y, None)
-    fit = VirtualFit(model.get_params(deep=False), table, methods)
+    fit = VirtualFit(params, table, *reader._parts(start=None), methods)
     kept = {name: StageMemory(**fields) for name, fields in fit.stages().items()}
     stages = kept.get("sft"), kept.get("align")
     return MemoryEstimate(str(fit.device), fit.prompt_tokens, *stages, *fit.prediction())

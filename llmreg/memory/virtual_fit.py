@@ -9,25 +9,20 @@ import copy
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import clone
 
-from llmreg.codecs.digits import DigitCodec
 from llmreg.config.device import as_device
 from llmreg.config.devices import computing_of, training_device
 from llmreg.config.pretrained_model import PretrainedModel, as_pretrained
 from llmreg.config.resolve import resolve
-from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.estimates.target_scale import axis_moments
 from llmreg.integrations.process_state import own_draws
 from llmreg.lm.adapters import adapter_config, adapter_weights
-from llmreg.lm.building import build_model
-from llmreg.lm.loading.base import fresh_base, model_source, pretrained_base
+from llmreg.lm.building import prompts_and_model
+from llmreg.lm.loading.base import model_source
 from llmreg.lm.loading.hub import load_config, load_tokenizer
 from llmreg.memory.quantised import quantised_bytes
 from llmreg.memory.virtual_model import VirtualModel, equal_layers
 from llmreg.prediction.distributions import TOKENS_PER_BATCH, tokens_after_prompt
-from llmreg.prompts.fitting import fit_prompts
-from llmreg.tables.serialization import RowSerializer
 
 __all__ = ["VirtualFit"]
 
@@ -43,40 +38,33 @@ class VirtualFit:
     params : dict
         The estimator's parameters.
     table : llmreg.config.checks.TrainingTable of n rows
+    serializer, codec : parts to fit
     methods : (Method, Method or None)
         Of both stages.
     """
 
-    def __init__(self, params, table, methods):
-        pretrained = as_pretrained(params["model"])
-        self.device = training_device(as_device(params["device"]).name)
-        computing = computing_of(
-            as_device(params["device"]), self.device, pretrained, params["adapters"]
-        )
-        target = pd.Series(table.y, table.frame.index, name=table.target)
-        serializer = RowSerializer() if params["serializer"] is None else params["serializer"]
-        serializer = clone(serializer).fit(table.frame, target)
-        codec = DigitCodec() if params["codec"] is None else clone(params["codec"])
+    def __init__(self, params, table, serializer, codec, methods):
+        device, pretrained = as_device(params["device"]), as_pretrained(params["model"])
+        self.device = training_device(device.name)
+        computing = computing_of(device, self.device, pretrained, params["adapters"])
+        frame, y, weight = table.frame, table.y, table.weight
+        serializer.fit(frame, pd.Series(y, frame.index, name=table.target))
+        # Cells are hidden by drawn numbers, of which there are none. What a transformer makes
+        # of texts takes as many tokens as TF-IDF does.
+        texts = params["text_features"]
+        texts = texts if isinstance(texts, (bool, str)) else True
+        still = params | {"dropout": 0.0, "text_features": texts}
         dtype, _ = computing.formats("training")
         with own_draws(), torch.device("meta"):
-            rows = serializer.serialize(table.frame)
-            codec.fit(table.y)
-            # Cells are hidden by drawn numbers, of which there are none. What a transformer makes
-            # of texts takes as many tokens as TF-IDF does.
-            texts = params["text_features"]
-            texts = texts if isinstance(texts, (bool, str)) else True
-            still = params | {"dropout": 0.0, "text_features": texts}
+            rows = serializer.serialize(frame)
+            codec.fit(y)
             self.plan = resolve(still, methods, rows, serializer, codec, {}, computing, 0)
-            if self.plan.reading.estimates:
-                moments = axis_moments(codec, table.y, table.weight)
-                estimates = RowEstimates(self.plan.reading.estimates, codec, *moments, 0)
-                rows = estimates.fit_extend(rows, table.y, table.weight)
-            if pretrained is None:
-                base = fresh_base(params["model"], self.plan, rows, codec)
-            else:
-                base = pretrained_base(_without_weights(pretrained, dtype), codec, dtype)
-            prompts, self.encoded = fit_prompts(self.plan, base, rows, codec)
-            self.model = build_model(self.plan, base, prompts, self.encoded, codec, verify=False)
+            model = _without_weights(pretrained, dtype) if pretrained else params["model"]
+            moments = axis_moments(codec, y, weight)
+            _, _, self.encoded, build = prompts_and_model(
+                self.plan, model, rows, y, weight, codec, *moments
+            )
+            self.model = build(verify=False)
             self.model.place("meta", dtype)
         self._require_packing()
         self.packed = _quantised(pretrained, self.model)

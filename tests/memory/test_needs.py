@@ -28,6 +28,7 @@ from llmreg import (
     Method,
     PretrainedModel,
     RowSerializer,
+    ZeroShot,
 )
 from llmreg.config.device import as_device
 from llmreg.config.pretrained_model import as_pretrained
@@ -168,6 +169,22 @@ def test_a_deep_model_is_told_from_shallow_ones(monkeypatch):
     shortcut = estimate_memory(deep, texts(10))
     monkeypatch.setattr(virtual_fit, "SHALLOW", (5, 6))  # not shallow: the model as it is
     assert estimate_memory(deep, texts(10)) == shortcut
+
+
+# -- the road is a fit's own -----------------------------------------------------------------------
+
+
+def test_solved_rows_stand_in_the_prompts_as_in_those_of_a_fit(pretrained_folder):
+    X, y = texts(5), np.linspace(1.0, 2.0, 24)
+    estimator = regressor(pretrained_folder, "zero_shot", random_state=0)
+    alone = estimate_memory(estimator, X, y)
+    estimator.set_params(fit_method=ZeroShot(num_examples=4))
+    told = estimate_memory(estimator, X, y)
+    model = estimator.fit(X, y)
+    real = model.prompts_.encode(model.serializer_.serialize(X)).lengths.max()
+    assert told.prompt_tokens[0] == pytest.approx(real, abs=4)  # other rows are drawn
+    assert told.prompt_tokens[0] > alone.prompt_tokens[0] + 4 * 20
+    assert told.predict > alone.predict
 
 
 # -- weights -------------------------------------------------------------------------------------
