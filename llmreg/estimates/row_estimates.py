@@ -37,6 +37,7 @@ MOST_ROWS_TO_CHOOSE = 3000  # the penalty is chosen on so many
 LIGHTEST = 1e-6  # of the mean: rows of less leave errors that are 0 in 0
 N_FOLDS, FEWER_FOLDS, COARSE_FOLDS = 5, 3, 4
 MANY_ROWS = 20_000  # beyond which fewer folds leave enough of them to fit on
+SHRUNK = 1 / 1.1  # targets in place of estimates: of round ones, numbers that are not
 DIGITS = 6  # after the point; the others depend on how many threads the computer has
 
 
@@ -102,6 +103,14 @@ class RowEstimates(BaseEstimator):
             if kind != "kernel":  # which is fitted since it was stacked
                 self.regressors_[kind].fit(design, z, sample_weight=weight)
         return self._extended(rows, estimates)
+
+    def extend_unfitted(self, rows, y, weight):
+        """Rows as :meth:`fit_extend` leaves them, but that nothing is fitted: for estimates stand
+        numbers within the range of the targets, in as many digits."""
+        z = SHRUNK * self._standardised(y)
+        ends = OnEnds(np.zeros((len(z), 2)), np.zeros(2)) if on_ends(y, weight).any() else None
+        estimate = Estimate(z, np.ones_like(z), Spread(1.0, 1.0, 0.5), ends)
+        return self._extended(rows, np.tile(z[:, None], len(self.kinds)), estimate)
 
     def held_out_estimate(self, designs, y, weight, groups):
         """About what regressors say of rows that they have not seen, by fewer folds and trees;
@@ -214,10 +223,10 @@ class RowEstimates(BaseEstimator):
         z = np.stack([estimates[kind] for kind in self.kinds], axis=1)
         return np.clip(z.round(DIGITS), low - beyond, high + beyond)
 
-    def _extended(self, rows, estimates):
+    def _extended(self, rows, estimates, estimate=None):
         for kind, z in zip(self.kinds, estimates.T, strict=True):
             rows = self._with_field(rows, f"{kind} estimate", self.mean + self.std * z)
-        return replace(rows, estimate=self._estimate(estimates))
+        return replace(rows, estimate=estimate or self._estimate(estimates))
 
     def _estimate(self, estimates):
         centre, signs = estimates @ self.weights_, width_signs(estimates, self.weights_)

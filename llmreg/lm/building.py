@@ -17,7 +17,7 @@ from llmreg.tables.text_vectors import fit_text_vectors
 __all__ = ["build_model", "prompts_and_model"]
 
 
-def prompts_and_model(plan, model, rows, y, weight, codec, mean, std):
+def prompts_and_model(plan, model, rows, y, weight, codec, mean, std, estimating=True):
     """Fit what training rows are read by.
 
     Parameters
@@ -25,6 +25,8 @@ def prompts_and_model(plan, model, rows, y, weight, codec, mean, std):
     plan, rows, y, weight, codec, mean, std
         Of the training rows, as :func:`llmreg.fit.fit_model` makes them.
     model : PretrainedModel; or, for fresh weights, "tiny" or transformers.PretrainedConfig
+    estimating : bool, default=True
+        False: nothing is fitted to the targets, and for estimates stand numbers about as long.
 
     Returns
     -------
@@ -40,7 +42,8 @@ def prompts_and_model(plan, model, rows, y, weight, codec, mean, std):
     estimates = None
     if plan.reading.estimates:
         estimates = RowEstimates(plan.reading.estimates, codec, mean, std, plan.seed)
-        rows = estimates.fit_extend(rows, y, weight)
+        extend = estimates.fit_extend if estimating else estimates.extend_unfitted
+        rows = extend(rows, y, weight)
     # Prompts for a language model, be it fresh or pretrained.
     if plan.pretrained:
         base = pretrained_base(model, codec, plan.computing.formats("training")[0])

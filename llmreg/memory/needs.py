@@ -196,7 +196,8 @@ def estimate_memory(model: Any, X: ArrayLike, y: ArrayLike | None = None) -> Mem
 
     The estimator's model is built without data from its configuration, and a training step and a
     prediction run on tensors that have shapes and no numbers: only configuration and tokenizer are
-    read, or downloaded, never weights.
+    read, or downloaded, never weights. No regressor is fitted: for ``estimates`` stand numbers
+    about as long.
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ class VirtualFit:
             model = _without_weights(pretrained, dtype) if pretrained else params["model"]
             moments = axis_moments(codec, y, weight)
             _, _, self.encoded, build = prompts_and_model(
-                self.plan, model, rows, y, weight, codec, *moments
+                self.plan, model, rows, y, weight, codec, *moments, estimating=False
             )
             self.model = build(verify=False)
             self.model.place("meta", dtype)

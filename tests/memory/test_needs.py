@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from plans import plan_of
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from transformers import (
     BitsAndBytesConfig,
     GemmaConfig,
@@ -32,6 +33,9 @@ from llmreg import (
 )
 from llmreg.config.device import as_device
 from llmreg.config.pretrained_model import as_pretrained
+from llmreg.estimates.boosted_trees import BoostedTrees
+from llmreg.estimates.kernel_ridge import TunedKernelRidge
+from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.lm.adapters import adapter_config, adapter_weights
 from llmreg.lm.building import build_model
 from llmreg.lm.loading.base import fresh_base, pretrained_base
@@ -172,6 +176,45 @@ def test_a_deep_model_is_told_from_shallow_ones(monkeypatch):
 
 
 # -- the road is a fit's own -----------------------------------------------------------------------
+
+
+def mixed(n_rows=120):
+    """Numbers, texts, and round targets of which many are 0."""
+    size = np.arange(float(n_rows))
+    X = pd.DataFrame({"size": size, "words": texts(5, n_rows)["words"]})
+    return X, np.maximum(size - 30, 0) * 100
+
+
+def test_no_regressor_is_fitted(monkeypatch):
+    fitted = []
+    for kind in (Ridge, RidgeCV, LogisticRegression, BoostedTrees, TunedKernelRidge):
+        monkeypatch.setattr(kind, "fit", lambda self, *args, **kwargs: fitted.append(self))
+    monkeypatch.setattr(TunedKernelRidge, "fit_leave_one_out", Ridge.fit)
+    for estimates in ("auto", "both", "linear", "kernel", "boosted"):
+        estimate_memory(regressor(estimates=estimates), *mixed())
+    assert fitted == []
+
+
+def with_real_estimates(monkeypatch, estimator, X, y):
+    with monkeypatch.context() as patch:
+        patch.setattr(RowEstimates, "extend_unfitted", RowEstimates.fit_extend)
+        return estimate_memory(estimator, X, y)
+
+
+def test_estimates_take_the_bytes_that_real_ones_take(monkeypatch):
+    estimator = regressor(method="grpo", estimates="both")
+    told = estimate_memory(estimator, *mixed())
+    assert told == with_real_estimates(monkeypatch, estimator, *mixed())
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e5])
+def test_estimates_are_written_as_long_as_real_ones(scale, pretrained_folder, monkeypatch):
+    estimator = regressor(pretrained_folder, estimates="both")
+    X, y = mixed()
+    told = estimate_memory(estimator, X, y * scale).prompt_tokens
+    real = with_real_estimates(monkeypatch, estimator, X, y * scale).prompt_tokens
+    assert told[1] == pytest.approx(real[1], abs=2)  # a token for each of two cells
+    assert told[0] == pytest.approx(real[0], abs=4)  # -0.0003456 where 0.3409 stands
 
 
 def test_solved_rows_stand_in_the_prompts_as_in_those_of_a_fit(pretrained_folder):
