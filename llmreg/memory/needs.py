@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples
 
 from llmreg.config.checks import check_methods, check_parts, check_training_data
@@ -201,9 +203,9 @@ def estimate_memory(model: Any, X: ArrayLike, y: ArrayLike | None = None) -> Mem
 
     Parameters
     ----------
-    model : LLMRegressor
-        Not fitted, and not changed. Its ``device`` decides on kernels and number formats; it must
-        be there, though nothing is put on it.
+    model : LLMRegressor, or a Pipeline that ends with one
+        Not changed, fitted or not; clones of a Pipeline's other steps are fitted. Its ``device``
+        decides on kernels and number formats; it must be there, though nothing is put on it.
     X : DataFrame, array-like, Series or list of str
         The table, or a sample of it with its longest rows. A sample's size stands for the table's
         where parameters are "auto" (``batch_size``, for one), and a model from fresh weights gets
@@ -223,6 +225,8 @@ def estimate_memory(model: Any, X: ArrayLike, y: ArrayLike | None = None) -> Mem
 
     Raises
     ------
+    TypeError
+        If ``model`` is neither.
     ValueError
         For what ``fit`` refuses; for a device that is not there; for models whose number tree is
         computed one path at a time (state-space models, flash attention), of which nothing can
@@ -247,7 +251,15 @@ def estimate_memory(model: Any, X: ArrayLike, y: ArrayLike | None = None) -> Mem
     """
     from llmreg.memory.virtual_fit import VirtualFit
 
-    params = model.get_params(deep=False)
+    if isinstance(model, Pipeline):
+        X = clone(model[:-1]).fit_transform(X, y) if len(model) > 1 else X
+        return estimate_memory(model[-1], X, y)
+    params = model.get_params(deep=False) if isinstance(model, BaseEstimator) else {}
+    if "fit_method" not in params:
+        raise TypeError(
+            f"estimate_memory tells of an LLMRegressor, alone or last in a Pipeline, and got "
+            f"{model!r}. Give the regressor that is inside, and X and y as it gets them."
+        )
     reader = type(model)(**params)  # reading a table sets attributes
     reader._validate_params()
     methods = check_methods(reader)

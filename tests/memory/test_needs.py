@@ -10,7 +10,11 @@ import pandas as pd
 import pytest
 import torch
 from plans import plan_of
+from sklearn.compose import make_column_transformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 from transformers import (
     BitsAndBytesConfig,
     GemmaConfig,
@@ -396,6 +400,24 @@ def test_the_estimator_and_the_random_state_stay_as_they_were():
     estimate_memory(estimator, texts(5))
     assert vars(estimator) == before
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_pipelines_last_step_is_told_of_what_it_gets():
+    X = pd.DataFrame({"size": np.arange(24.0), "gone": 1.0})
+    told = estimate_memory(regressor(), X[["size"]])
+    chosen = make_column_transformer(("passthrough", ["size"]))
+    pipeline = make_pipeline(chosen, make_pipeline(regressor()))
+    assert estimate_memory(pipeline, X) == told != estimate_memory(regressor(), X)
+    assert not hasattr(chosen, "transformers_")
+
+
+@pytest.mark.parametrize(
+    "other", [Ridge(), LLMRegressor, "tiny", None, GridSearchCV(LLMRegressor(), {}),
+              make_pipeline(Ridge()), FrozenEstimator(LLMRegressor())],
+)  # fmt: skip
+def test_what_is_no_regressor_of_this_library_is_refused(other):
+    with pytest.raises(TypeError, match="of an LLMRegressor, alone or last in a Pipeline"):
+        estimate_memory(other, texts(5))
 
 
 class LooksAtItsNumbers(Method):
