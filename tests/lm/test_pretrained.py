@@ -8,7 +8,7 @@ import pytest
 import torch
 from peft import LoraConfig
 from sklearn.base import clone
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertForMaskedLM
 
 from llmreg import GRPO, Device, LLMRegressor, PretrainedModel
 from llmreg.lm.loading.hub import ModelSource
@@ -42,6 +42,23 @@ def test_a_pair_in_memory_fits_as_its_folder_does_and_stays_as_it_was(
     assert np.array_equal(again.predict(table.X), expected.predict(table.X))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_pair_that_was_cast_predicts_as_its_copies_do(dtype, pair, table, quick_fit, tmp_path):
+    rough = pair[0].to(dtype)
+    model = quick_fit(table.X, table.y, model=(rough, pair[1]))
+    found = model.predict(table.X)
+    model.save(tmp_path / "saved")
+    copies = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
+    for other in (*copies, LLMRegressor.load(tmp_path / "saved")):
+        np.testing.assert_array_equal(other.predict(table.X), found)
+    assert {tensor.dtype for tensor in (*rough.parameters(), *rough.buffers())} == {dtype}
+
+
+def _sizes(tokenizer):
+    return dict(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32,
+                num_hidden_layers=1, num_attention_heads=2)  # fmt: skip
+
+
 def test_what_is_no_pair_is_refused_with_the_remedy(pair, table):
     lm, tokenizer = pair
     lora = LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM")
@@ -50,12 +67,15 @@ def test_what_is_no_pair_is_refused_with_the_remedy(pair, table):
     adapted = get_peft_model(copy.deepcopy(lm), lora)
     large = copy.deepcopy(tokenizer)
     large.add_tokens([f"<new{i}>" for i in range(400)])
+    reader = BertConfig(**_sizes(tokenizer))
     for given, message in [
         ((lm,), r"\(LlamaForCausalLM\) is not a pair of a loaded causal language model"),
         ((tokenizer, lm), "Pass \\(model, tokenizer\\) in this order"),
         (("gpt2", tokenizer), "is not a pair of a loaded"),
         ((lm, "gpt2"), "the second of the pair must be the model's tokenizer"),
         ((adapted, tokenizer), r"adapters already. Pass model.merge_and_unload\(\)"),
+        ((lm.model, tokenizer), r"\(LlamaModel, .*Load it with AutoModelForCausalLM.from_pret"),
+        ((BertForMaskedLM(reader), tokenizer), r"\(BertForMaskedLM, .* no causal language model"),
         ((lm, large), "of which the model knows 301. Pass the tokenizer that belongs"),
     ]:
         with pytest.raises(ValueError, match=message):

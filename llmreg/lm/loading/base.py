@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 
+from llmreg.lm.loading.errors import fills_in
 from llmreg.lm.loading.hub import ModelSource, load_lm, load_tokenizer
+from llmreg.lm.stored import model_class
 from llmreg.prompts.spelling import symbol_tokens
 from llmreg.prompts.token_texts import token_texts
 
@@ -83,18 +85,36 @@ def pretrained_base(model, codec, dtype=None):
     Raises
     ------
     ValueError
-        For a pair that is no model and tokenizer, or one with adapters already.
+        For a pair that is no causal language model and its tokenizer, or has adapters already.
     OSError
         If the model can't be loaded.
     """
     source = None
     if isinstance(model.source, tuple):
         lm, tokenizer = map(copy.deepcopy, _checked_pair(model.source))  # training changes the copy
+        _compute_buffers(lm, dtype)
     else:
         source = model_source(model)
         tokenizer, lm = load_tokenizer(source), load_lm(source, dtype)
     ids = torch.tensor(symbol_tokens(tokenizer, codec.symbols, codec))
     return Base(tokenizer, lm.config, ids, lm=lm, source=source)
+
+
+def _compute_buffers(lm, dtype):
+    """Compute anew what no checkpoint holds, such as rotary frequencies, as copies and saved models
+    do: ``lm.half()`` rounds them along with the weights, and predictions would differ."""
+    from accelerate import init_empty_weights
+
+    saved = lm.state_dict(keep_vars=True)
+    computed = {name: b for name, b in lm.named_buffers() if name not in saved}
+    if not computed:
+        return
+    with init_empty_weights():  # weights take no memory, and draw nothing
+        fresh = model_class(lm)._from_config(copy.deepcopy(lm.config), dtype=dtype or torch.float32)
+    fresh = dict(fresh.named_buffers())
+    for name, buffer in computed.items():
+        if name in fresh and fresh[name].shape == buffer.shape:
+            buffer.data = fresh[name].to(buffer.device)
 
 
 def model_source(model):
@@ -110,6 +130,11 @@ def _checked_pair(pair):
         raise ValueError(
             f"model=({kinds}) is not a pair of a loaded causal language model and its tokenizer. "
             "Pass (model, tokenizer) in this order, or the model's name."
+        )
+    if not _writes(pair[0]):
+        raise ValueError(
+            f"model=({kinds}): the first of the pair is no causal language model, which writes "
+            "text from left to right. Load it with AutoModelForCausalLM.from_pretrained(...)."
         )
     if not hasattr(pair[1], "convert_tokens_to_ids"):
         raise ValueError(
@@ -128,3 +153,9 @@ def _checked_pair(pair):
             f"knows {len(known)}. Pass the tokenizer that belongs to the model."
         )
     return pair
+
+
+def _writes(lm):
+    """Whether a model writes text from left to right, as far as it lets tell."""
+    both = getattr(lm.config, "is_encoder_decoder", False) or fills_in(lm.config)
+    return lm.get_output_embeddings() is not None and not both

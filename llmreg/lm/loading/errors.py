@@ -4,6 +4,7 @@ import os
 
 __all__ = [
     "explained",
+    "fills_in",
     "is_causal",
     "require_causal",
     "require_own_kernels",
@@ -99,7 +100,7 @@ def is_causal(config, source):
 
 def _what_else(config, source):
     """What a model does that is no causal language model, in words; None of one that is."""
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     kind, own = type(config), getattr(config, "auto_map", None) or {}
     asked = (source.model_kwargs or {}).get("is_decoder", False)
@@ -109,11 +110,17 @@ def _what_else(config, source):
         return None
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING:
         return "does not write text from left to right"
-    if kind in MODEL_FOR_MASKED_LM_MAPPING and not (
-        asked or getattr(config, "is_decoder", False) or getattr(config, "causal", False)
-    ):
+    if fills_in(config) and not asked:
         return "fills in masked words and reads both ways"
     return None
+
+
+def fills_in(config):
+    """Whether a configuration is that of a model that fills in masked words."""
+    from transformers import MODEL_FOR_MASKED_LM_MAPPING
+
+    one_way = getattr(config, "is_decoder", False) or getattr(config, "causal", False)
+    return type(config) in MODEL_FOR_MASKED_LM_MAPPING and not one_way
 
 
 def require_own_kernels(config, source):

@@ -1,14 +1,18 @@
 """What a fit begins with: fresh weights or pretrained ones."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from families import FAMILIES, family_config
 from plans import plan_of
-from transformers import LlamaConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from llmreg import DigitCodec, LLMRegressor, PretrainedModel, RowSerializer
 from llmreg.lm.loading.base import fresh_base, model_source, pretrained_base
+from llmreg.lm.packing import filled, shape_of
 
 X = pd.DataFrame({"size": np.arange(30.0)})
 CODEC = DigitCodec(10, 2).fit(np.arange(30.0))
@@ -56,6 +60,25 @@ def test_a_pair_is_copied_and_has_no_source(pretrained_folder):
     assert base.source is None and base.lm is not loaded.lm
     same = zip(base.lm.parameters(), loaded.lm.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in same)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_a_cast_has_rounded_is_computed_as_copies_have_it(family, dtype, pretrained_folder):
+    tokenizer = AutoTokenizer.from_pretrained(pretrained_folder)
+    config = family_config(family)
+    config.vocab_size = len(tokenizer)
+    with torch.random.fork_rng(devices=[]):
+        given = AutoModelForCausalLM.from_config(config).to(dtype)
+        copied = filled(shape_of(given), dict(given.state_dict()), "float32")
+    before, state = copy.deepcopy(given), torch.get_rng_state()
+    base = pretrained_base(PretrainedModel((given, tokenizer)), CODEC)
+    assert torch.equal(torch.get_rng_state(), state)
+    saved = given.state_dict()
+    for name, buffer in copied.named_buffers():
+        if name not in saved:
+            assert torch.equal(base.lm.get_buffer(name), buffer), name
+            assert torch.equal(given.get_buffer(name), before.get_buffer(name)), name
 
 
 def test_the_source_has_all_that_was_asked_for():
