@@ -1,10 +1,12 @@
 """Which device torch computes on, and in which number formats."""
 
+import warnings
+
 import torch
 
 from llmreg.config.plan import Computing
 
-__all__ = ["computing_of", "resolve_device", "training_device"]
+__all__ = ["computing_of", "prediction_device", "resolve_device", "training_device"]
 
 
 def resolve_device(name):
@@ -23,14 +25,53 @@ def resolve_device(name):
 
 
 def training_device(name):
-    """:func:`resolve_device`, but an error for a CUDA device on a machine without one."""
+    """:func:`resolve_device`, but an error for a device that is not there."""
     resolved = resolve_device(name)
-    if resolved.type == "cuda" and not torch.cuda.is_available():
+    missing = _missing(resolved)
+    if missing:
         raise ValueError(
-            f"device={name!r} was asked for, but this machine (or this build of torch) "
-            "has no CUDA. Use device='auto', which takes what is there."
+            f"device={name!r} was asked for, but {missing}. Use device='auto', which takes what is "
+            "there."
         )
     return resolved
+
+
+def prediction_device(name):
+    """:func:`resolve_device`, but the CPU, with a warning, for a device that is not there: models
+    are opened elsewhere than where they were fitted."""
+    resolved = resolve_device(name)
+    missing = _missing(resolved)
+    if not missing:
+        return resolved
+    warnings.warn(
+        f"device={str(resolved)!r} was asked for, but {missing}: predicting on the CPU. Set "
+        "device='auto' to choose what is there.",
+        UserWarning,
+        stacklevel=3,
+    )
+    return torch.device("cpu")
+
+
+def _missing(device):
+    """Why torch can't compute on a device here, in words; None if it can."""
+    kind = device.type
+    if kind == "meta":
+        return "torch's 'meta' has shapes and no numbers"
+    if kind == "cuda":  # counting does not open one, which would take memory of the first
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if count:
+            few = f"this machine has {count} of CUDA, counted from 0"
+            return few if (device.index or 0) >= count else None
+    elif _computes(device):
+        return None
+    return f"this machine (or this build of torch) has no {kind.upper()}"
+
+
+def _computes(device):
+    try:
+        return torch.ones(1, device=device).cpu().item() == 1
+    except Exception:  # of any kind: each backend has its own
+        return False
 
 
 def computing_of(device, place, pretrained, adapters):

@@ -36,7 +36,8 @@ class TextEncoder(DocumentedMixin, TransformerMixin, BaseEstimator):
     batch_size : int, default=32
         Texts per pass; equal texts are read once. Changes rounding alone.
     device : str, default="auto"
-        torch's name of the device. "auto": "cuda" if there is one, else "mps", else "cpu".
+        torch's name of the device. "auto": "cuda" if there is one, else "mps", else "cpu". Where it
+        is not there, ``fit`` refuses, and ``transform`` warns and takes the CPU.
 
     Attributes
     ----------
@@ -105,7 +106,9 @@ class TextEncoder(DocumentedMixin, TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         _texts(X)
-        self.n_features_out_ = self._reader().size
+        from llmreg.config.devices import training_device
+
+        self.n_features_out_ = self._reader(training_device).size
         return self
 
     def transform(self, X):
@@ -120,18 +123,21 @@ class TextEncoder(DocumentedMixin, TransformerMixin, BaseEstimator):
         ndarray of shape (n, d), dtype float32
             Zeros for a text without tokens.
         """
+        from llmreg.config.devices import prediction_device
+
         texts = _texts(X)
         distinct = list(dict.fromkeys(texts))
-        found = self._reader().read(distinct, self.depth, self.max_tokens, self.batch_size)
+        reader = self._reader(prediction_device)
+        found = reader.read(distinct, self.depth, self.max_tokens, self.batch_size)
         place = {text: i for i, text in enumerate(distinct)}
         return found[[place[text] for text in texts]]
 
-    def _reader(self):
-        from llmreg.config.devices import training_device
+    def _reader(self, place):
         from llmreg.lm.loading.hub import ModelSource
 
+        device = place(self.device)
         try:
-            return _opened(ModelSource(self.model, self.revision), training_device(self.device))
+            return _opened(ModelSource(self.model, self.revision), device)
         except (OSError, ValueError) as error:
             error.add_note(
                 "This was for a TextEncoder, which has no token (log in with `hf auth login`) and "

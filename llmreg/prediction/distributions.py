@@ -1,14 +1,13 @@
 """From a fitted model and encoded rows to distributions, in batches that fit the memory."""
 
 import math
-import warnings
 from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from llmreg.config.devices import resolve_device
+from llmreg.config.devices import prediction_device
 from llmreg.integrations.process_state import survive_forks
 from llmreg.lm.backbone import NumberLM
 from llmreg.numbers.calibration import UNTOUCHED, calibrated
@@ -44,16 +43,7 @@ SMALL_TREE = 32  # nodes that one pass evaluates faster than several passes find
 def ready(model, device):
     """The fitted model on the device asked for, ready to predict."""
     survive_forks()
-    device = resolve_device(device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        warnings.warn(
-            f"device={str(device)!r} was asked for, but this machine has no CUDA: predicting on "
-            "the CPU. Set device='auto' to choose what is there.",
-            UserWarning,
-            stacklevel=2,
-        )
-        device = torch.device("cpu")
-    here = torch.empty(0, device=device).device  # "cuda" is one of several
+    here = torch.empty(0, device=prediction_device(device)).device  # "cuda" is one of several
     return model if model.device == here else model.place(here)
 
 

@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from llmreg import Device, PretrainedModel
-from llmreg.config.devices import computing_of, resolve_device, training_device
+from llmreg.config.devices import (
+    computing_of,
+    prediction_device,
+    resolve_device,
+    training_device,
+)
 
 CPU, CUDA, MPS = map(torch.device, ("cpu", "cuda", "mps"))
 
@@ -57,3 +62,19 @@ def test_unknown_and_missing_devices_are_named(monkeypatch):
         training_device("cuda")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert resolve_device("auto") == CPU
+
+
+@pytest.mark.parametrize("name", ["hpu", "xpu:0", "vulkan", "meta"])
+def test_any_device_that_is_not_there_is_refused_by_a_fit_and_replaced_in_a_prediction(name):
+    with pytest.raises(ValueError, match=f"device='{name}' was asked for, but .*device='auto'"):
+        training_device(name)
+    with pytest.warns(UserWarning, match=f"device='{name}'.*predicting on the CPU.*device='auto'"):
+        assert prediction_device(name) == CPU
+
+
+def test_devices_are_counted(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert training_device("cuda") == CUDA and prediction_device("cuda:1").index == 1
+    with pytest.raises(ValueError, match=r"device='cuda:2' .* 2 of CUDA, counted from 0"):
+        training_device("cuda:2")

@@ -76,6 +76,16 @@ def test_clones_and_pickles_hold_no_weights_and_read_the_same(encoder):
         np.testing.assert_array_equal(other.fit(TEXTS).transform(TEXTS), expected)
 
 
+def test_a_device_that_is_not_there_is_refused_by_fit_and_replaced_in_transform(encoder):
+    expected = encoder.fit_transform(TEXTS)
+    away = clone(encoder).set_params(device="hpu")
+    with pytest.raises(ValueError, match=r"device='hpu' was asked for.* no HPU") as raised:
+        away.fit(TEXTS)
+    assert not hasattr(raised.value, "__notes__")  # they are of the model's name
+    with pytest.warns(UserWarning, match="device='hpu'.* predicting on the CPU"):
+        np.testing.assert_array_equal(away.transform(TEXTS), expected)
+
+
 def test_batches_change_rounding_alone(encoder):
     expected = encoder.fit_transform(TEXTS)
     found = clone(encoder).set_params(batch_size=1).fit_transform(TEXTS)

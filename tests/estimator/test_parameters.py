@@ -5,11 +5,11 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 from peft import LoraConfig
 from sklearn.base import clone
 
 from llmreg import GRPO, Device, DigitCodec, LLMRegressor, RowSerializer, SoftCE, fit_methods
+from llmreg.config.devices import resolve_device
 
 METHODS = list(fit_methods().index)
 
@@ -181,12 +181,18 @@ def test_illegal_parameters_raise_with_value_and_remedy(params, pieces, table, q
         assert piece in str(error.value)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
-def test_cuda_where_there_is_none_raises_in_fit_and_warns_in_predict(
-    table, fitted, predictions, quick_fit
+@pytest.mark.parametrize("kind", ["cuda", "mps"])
+def test_a_device_that_is_not_there_raises_in_fit_and_warns_in_predict(
+    kind, table, fitted, predictions, quick_fit, tmp_path
 ):
-    with pytest.raises(ValueError, match=r"device='cuda:0'.*no CUDA.*device='auto'"):
-        quick_fit(table.X, table.y, device="cuda:0")
-    with pytest.warns(UserWarning, match="device='cuda' was asked for.*no CUDA.*device='auto'"):
-        found = copy.copy(fitted).set_params(device="cuda").predict(table.X)
-    np.testing.assert_array_equal(found, predictions)
+    if resolve_device("auto").type == kind:
+        pytest.skip("this machine has one")
+    said = f"was asked for.*no {kind.upper()}.*device='auto'"
+    with pytest.raises(ValueError, match=f"device='{kind}:0' {said}"):
+        quick_fit(table.X, table.y, device=f"{kind}:0")
+    model = copy.copy(fitted).set_params(device=kind)
+    model.save(tmp_path / "saved")
+    for one in (model, LLMRegressor.load(tmp_path / "saved")):
+        with pytest.warns(UserWarning, match=f"device='{kind}' {said}"):
+            found = one.predict(table.X)
+        np.testing.assert_array_equal(found, predictions)
