@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from llmreg import RowSerializer
 from llmreg.tables.text_vectors import TextVectors, fit_text_vectors
@@ -89,13 +91,79 @@ class _Returns(BaseEstimator):
     [
         (np.zeros(9), r"no matrix of 9 texts \(an array of shape \(9,\)\)"),
         (np.zeros((4, 2)), r"another number of rows than 9 texts \(an array of shape \(4, 2\)\)"),
-        (np.full((9, 2), np.nan), "numbers that are not finite of 9 texts"),
+        (np.full((9, 2), np.nan), "numbers not finite of 9 texts"),
+        (np.full((9, 1), 1 + 2j), "something else than real numbers of 9 texts"),
+        (csr_matrix(np.full((9, 1), 1j)), "something else than real numbers of 9 texts"),
+        (np.full((9, 1), "1.5"), "something else than real numbers of 9 texts"),
+        (np.full((9, 1), "1.5", object), "something else than real numbers of 9 texts"),
+        (np.zeros((9, 1), "M8[s]"), "something else than real numbers of 9 texts"),
+        (np.ma.masked_equal(np.eye(9), 1), "something else than real numbers of 9 texts"),
+        ([[1], [2, 3]], "no matrix of 9 texts"),
     ],
 )
 def test_what_is_no_matrix_of_finite_numbers_is_refused(found, said, frame):
-    said = f"(?s)text_features=_Returns.*made {said}.*It must return"
+    said = f"(?s)text_features=_Returns.*made {said}.*of column 't'.*must return"
     with pytest.raises(ValueError, match=said):
         TextVectors(_Returns(found), 0).fit_extend(_rows(frame))
+
+
+@pytest.mark.parametrize(
+    ("transformer", "said"),
+    [
+        (FunctionTransformer(np.char.upper, validate=False), "TypeError"),
+        (OneHotEncoder(), "ValueError: Expected 2D array, got 1D"),
+        (TfidfVectorizer(max_df=0.2), "ValueError: After pruning, no terms remain"),
+    ],
+)
+def test_errors_of_transformers_name_the_parameter_and_the_column(transformer, said, frame):
+    said = f"(?s)text_features=.*column 't'.*1-D array of strings, and must return.* {said}"
+    with pytest.raises(ValueError, match=said) as raised:
+        TextVectors(transformer, 0).fit_extend(_rows(frame))
+    assert type(raised.value.__cause__).__name__ in str(raised.value)
+
+
+def test_errors_for_new_texts_are_named_too(frame):
+    class Known(_Length):
+        def transform(self, texts):
+            return super().transform([{"red": "r"}[text[:3]] for text in texts])
+
+        fit_transform = _Length.transform
+        longest_ = 3
+
+    text_vectors = TextVectors(Known(), 0)
+    text_vectors.transformers_, text_vectors.widths_ = [Known(), Known()], [2, 2]
+    with pytest.raises(ValueError, match=r"(?s)failed on the texts of column 't'.*KeyError: 'blu'"):
+        text_vectors.extend(_rows(frame))
+
+
+def test_what_cannot_be_cloned_is_told(frame):
+    class Plain:
+        fit_transform = transform = None
+
+    with pytest.raises(ValueError, match=r"(?s)text_features=.*cannot be cloned.*get_params"):
+        TextVectors(Plain(), 0).fit_extend(_rows(frame))
+
+
+def test_files_that_are_missing_stay_such_errors_with_a_note(frame):
+    class Reader(_Length):
+        def fit_transform(self, texts):
+            raise FileNotFoundError("vectors.bin")
+
+    with pytest.raises(FileNotFoundError) as raised:
+        TextVectors(Reader(), 0).fit_extend(_rows(frame))
+    assert "column 't'" in raised.value.__notes__[0]
+
+
+def test_a_transformer_without_texts_warns_with_the_columns_that_became_categories():
+    frame = pd.DataFrame({"note": ["good", "bad"] * 5, "code": pd.Categorical([1, 2] * 5),
+                          "new": [True, False] * 5, "size": np.arange(10.0)})  # fmt: skip
+    rows = RowSerializer().fit(frame).serialize(frame)
+    said = r"text_features=_Length\(\) reads nothing.*column_kinds=\{'note': 'text'\}\)"
+    with pytest.warns(UserWarning, match=said):
+        fit_text_vectors(_Length(), rows, 0)
+    rows = RowSerializer().fit(frame[["size"]]).serialize(frame[["size"]])
+    with pytest.warns(UserWarning, match="reads nothing.*Leave it out"):
+        fit_text_vectors(_Length(), rows, 0)
 
 
 def test_another_number_of_columns_than_in_fit_is_refused(frame):
