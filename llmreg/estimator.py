@@ -130,8 +130,10 @@ class LLMRegressor(
     tree_tolerance : float, default=0.001
         Largest error of the mean, in standard deviations of the training targets, that may be
         traded for speed: parts of the number tree that cannot move the mean by more are not
-        computed, and the mode is the likeliest of the numbers that were. 0: everything is computed,
-        as are trees of up to 32 nodes (two decimal digits) and scales that are not linear.
+        computed, and the mode is the likeliest of the numbers that were. Of quantiles and intervals
+        with less than 0.05 beyond them (q=0.001), that share of it: they need more of the tree. 0:
+        everything is computed, as are trees of up to 32 nodes (two decimal digits) and scales that
+        are not linear.
     n_estimators : int, default=1
         Models that are trained one after the other, each from a start of its own and on the rows in
         its own order, and whose distributions are averaged, which evens out the luck of a start;

@@ -117,18 +117,18 @@ class PredictMixin:
             return self.predict_quantiles(X, quantiles)
         if coverage is not None:
             return self.predict_interval(X, coverage)
-        read, spread_for, tolerance = self._reading_of(decoding, cost, n_samples)
+        read, spread_for, share = self._reading_of(decoding, cost, n_samples)
         if return_std:
             spread_for = spread_for or "standard deviation"
-        blocks = self._blocks(X, spread_for, tolerance)
+        blocks = self._blocks(X, spread_for, share)
         if not return_std:
             return np.concatenate([read(part) for part in blocks])
         both = [(read(part), part.std()) for part in blocks]
         return WithStd(map(np.concatenate, zip(*both, strict=True)))
 
     def _reading_of(self, decoding, cost, n_samples):
-        """How predictions are read off distributions, what they need a spread for, and how exactly
-        the tree must be computed (None: as the parameter says)."""
+        """How predictions are read off distributions, what they need a spread for, and the share
+        of ``tree_tolerance`` that may be used."""
         if cost is not None:
             return partial(least_cost, cost=cost), "expected cost", 0.0
         decoding = self.decoding if decoding is None else decoding
@@ -138,7 +138,7 @@ class PredictMixin:
         # One seed for all blocks, drawn anew in each call: the same call gives the same draws.
         seed = check_random_state(self.random_state) if decoding in DRAWN else None
         count = self.n_samples if n_samples is None else n_samples
-        return lambda part: part.decode(decoding, seed, count), None, None
+        return lambda part: part.decode(decoding, seed, count), None, 1.0
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """R² of :meth:`predict`; y as in :meth:`fit`."""
@@ -146,10 +146,10 @@ class PredictMixin:
         weight = None if sample_weight is None else checked_weights(sample_weight, y)
         return super().score(X, y, weight)
 
-    def _blocks(self, X, spread_for=None, tolerance=None):
+    def _blocks(self, X, spread_for=None, share=1.0):
         """Distributions of blocks of rows, in order. ``spread_for`` names what is read of them if
-        it needs a method that predicts distributions; ``tolerance`` takes ``tree_tolerance``'s
-        place."""
+        it needs a method that predicts distributions; ``share`` is that of ``tree_tolerance`` which
+        may be used."""
         check_is_fitted(self, "model_")
         validate_parameter_constraints(  # it may have been set since the fit
             {"tree_tolerance": self._parameter_constraints["tree_tolerance"]},
@@ -164,7 +164,7 @@ class PredictMixin:
 
         with own_modes():
             model = ready(fitted.model, as_device(self.device).name)
-        tolerance = fitted.std * (self.tree_tolerance if tolerance is None else tolerance)
+        tolerance = fitted.std * self.tree_tolerance * share
         for start in range(0, len(frame), ROWS_PER_BLOCK):
             rows = fitted.serializer.serialize(frame.iloc[start : start + ROWS_PER_BLOCK])
             with own_modes():  # which end before the caller goes on

@@ -1,5 +1,7 @@
 """Standard deviations, quantiles, intervals and draws of a fitted estimator."""
 
+import copy
+
 import noisy_toy
 import numpy as np
 import pytest
@@ -36,6 +38,27 @@ def test_each_is_what_the_distribution_says(model, new, distribution):
     np.testing.assert_array_equal(model.predict_interval(X), distribution.interval(0.9))
     np.testing.assert_array_equal(model.predict_interval(X, 0.5), distribution.interval(0.5))
     np.testing.assert_array_equal(model.sample_y(X, 3, random_state=4), distribution.sample(3, 4))
+
+
+def test_far_quantiles_are_computed_as_finely_as_near_ones(model, new, monkeypatch):
+    monkeypatch.setattr("llmreg.prediction.distributions.SMALL_TREE", 0)
+    X, levels = new[0][:100], [0.002, 0.01, 0.99, 0.998]
+    exact = copy.copy(model).set_params(tree_tolerance=0)
+    expected, read = exact.predict_quantiles(X, levels), model.predict_distribution(X)
+    spread = model.y_std_
+    assert np.abs(read.quantile(levels) - expected).max() > 0.1 * spread
+    np.testing.assert_allclose(model.predict_quantiles(X, levels), expected, atol=0.01 * spread)
+    for level, column in zip(levels, expected.T, strict=True):
+        found = model.predict(X, quantiles=level)
+        np.testing.assert_allclose(found, column, atol=0.01 * spread)
+    low_high = model.predict_interval(X, 0.98)
+    np.testing.assert_allclose(low_high, expected[:, 1:3], atol=0.01 * spread)
+    # Nearer ones, and the ends of the range, are what the distribution says.
+    near = [0.0, *LEVELS, 1.0]
+    np.testing.assert_array_equal(model.predict_quantiles(X, near), read.quantile(near))
+    for coverage in (0.9, 0.5, 1.0):
+        found = model.predict_interval(X, coverage)
+        np.testing.assert_array_equal(found, read.interval(coverage))
 
 
 @pytest.mark.parametrize("decoding", [None, "median", "sample"])
