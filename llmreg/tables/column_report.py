@@ -44,8 +44,8 @@ def as_frame(described):
 def _describe(plan, column, doubt):
     values, absent, unread, unseen = read_column(plan, column)
     there = np.flatnonzero(~absent & ~unread)
-    distinct = pd.unique(values[there])
-    advice = _advice(plan, column, distinct, len(there), unread, unseen)
+    codes, distinct = pd.factorize(values[there])
+    advice = _advice(plan, column, distinct, np.bincount(codes), unread, unseen)
     if doubt is not None:
         advice.append(f"{doubt.seen}: {doubt.remedy[0].lower()}{doubt.remedy[1:]}")
     return {
@@ -84,15 +84,15 @@ def _read_as(plan, cells):
     return f"one of {len(plan.levels or ())} words" if plan.kind == "category" else "words"
 
 
-def _advice(plan, column, distinct, n_present, unread, unseen):
-    if not n_present:
+def _advice(plan, column, distinct, counts, unread, unseen):
+    if not len(distinct):
         return ["empty: leave out"]
     advice = ["constant: leave out"] if len(distinct) == 1 < len(column) else []
-    if _is_name(plan, distinct, n_present):
+    if _is_name(plan, distinct, counts.sum()):
         advice.append("looks like an id: consider leaving out")
-    if plan.kind == "number" and _are_compact_dates(column, distinct):
+    if plan.kind == "number" and _are_compact_dates(column, distinct, counts):
         advice.append("looks like dates: set column_kinds to 'datetime'")
-    if _may_be_dates(plan, distinct):
+    if _may_be_dates(plan, distinct, counts):
         advice.append("looks like dates: convert with pandas.to_datetime")
     if unread.any():
         advice.append(
@@ -114,16 +114,15 @@ def _is_name(plan, distinct, n_present):
     return not any(len(text.split()) > 1 for text in distinct)
 
 
-def _may_be_dates(plan, distinct):
+def _may_be_dates(plan, distinct, counts):
     words = plan.kind in ("category", "text") and not plan.boolean
-    return words and resemble_dates(distinct.tolist())
+    return words and resemble_dates(distinct.tolist(), counts)
 
 
-def _are_compact_dates(column, distinct):
-    if not types.is_integer_dtype(column.dtype) or not 19e6 < distinct[0] < 21e6:
+def _are_compact_dates(column, distinct, counts):
+    if not types.is_integer_dtype(column.dtype) or not 19e6 < np.median(distinct) < 21e6:
         return False
-    cells = distinct.astype(int).astype(str).tolist()
-    return find_order(cells, np.ones(len(cells)))[0] == "compact"
+    return find_order(distinct.astype(int).astype(str).tolist(), counts)[0] == "compact"
 
 
 def _mostly(unseen):

@@ -2,9 +2,11 @@
 
 import math
 import re
+from collections import Counter
 
 import numpy as np
 
+from llmreg.tables.agreement import NEARLY_ALL, may_reach
 from llmreg.tables.cell_values import distinct_texts
 from llmreg.tables.date_cells import (
     FIRST_YEAR,
@@ -14,7 +16,7 @@ from llmreg.tables.date_cells import (
     read_moment,
 )
 from llmreg.tables.dates import read_cells
-from llmreg.tables.number_texts import FIRST_LOOK, NEARLY_ALL, Doubt
+from llmreg.tables.number_texts import Doubt
 
 __all__ = ["find_first_year", "find_order", "resemble_dates"]
 
@@ -66,10 +68,11 @@ def find_order(cells, counts, *, asked=False):
     doubt : Doubt or None
         Why not, where they look like dates.
     """
-    first = cells[:FIRST_LOOK]
-    if not first or sum(map(looks_like_date, first)) < len(first) / 2:
+    if not may_reach(NEARLY_ALL, looks_like_date, cells, counts):
         return None, None
-    if len(cells) >= (1 if asked else MIN_COMPACT) and all(map(_COMPACT.fullmatch, cells)):
+    compact = np.array([_COMPACT.fullmatch(cell) is not None for cell in cells])
+    enough = counts[compact].sum() >= NEARLY_ALL * counts.sum()
+    if enough and compact.sum() >= (1 if asked else MIN_COMPACT):
         return ("compact" if _share(cells, counts, "compact")[0] >= NEARLY_ALL else None), None
     order, doubt = _order_of(cells, counts)
     if (order is None and doubt is None) or asked or _are_surely_dates(cells, counts, order):
@@ -79,10 +82,11 @@ def find_order(cells, counts, *, asked=False):
 
 def _order_of(cells, counts):
     share, _ = _share(cells, counts, "")
-    if share >= NEARLY_ALL and all(map(_VERSION.fullmatch, cells)):
+    versions = (_VERSION.fullmatch(cell) or not looks_like_date(cell) for cell in cells)
+    if share >= NEARLY_ALL and all(versions):
         return None, None
     short = _short_days(cells, counts)
-    order, doubt = _order_of_short(short) if short else (None, None)
+    order, doubt = _order_of_short([*short], [*short.values()]) if short else (None, None)
     if order is not None or doubt is not None:
         return order, doubt
     if share >= NEARLY_ALL:
@@ -97,24 +101,29 @@ def _order_of(cells, counts):
 
 
 def _short_days(cells, counts):
-    """The distinct days of a column of dates with years of two digits, without times of day."""
+    """Days of a column of dates with years of two digits, without times: how often each occurs."""
     matches = [_SHORT.match(cell) for cell in cells]
     others = [i for i, match in enumerate(matches) if match is None]
     strange = sum(counts[i] for i in others if not is_nothing(cells[i]))
     if strange > (1 - NEARLY_ALL) * counts.sum():
-        return []
-    return list(dict.fromkeys(match[0].strip() for match in matches if match))
+        return Counter()
+    days = Counter()
+    for match, count in zip(matches, counts, strict=True):
+        if match:
+            days[match[0].strip()] += count
+    return days
 
 
-def _order_of_short(days):
+def _order_of_short(days, counts):
     """ "ymd" where the year is first, a doubt where it can't be told."""
-    counts = np.ones(len(days))
+    counts = np.array(counts)
     share, by_year = _share(days, counts, "ymd")
     if share < NEARLY_ALL:
         return None, None
     by_day, by_month = (_share(days, counts, way)[1] for way in ("dmy", "mdy"))
     # With dots the month is first only if no cell makes sense otherwise.
-    year_first = _year_first(by_day, None if "." in days[0] else by_month, by_year)
+    dots = all("." in day for day in days)
+    year_first = _year_first(by_day, None if dots else by_month, by_year, counts)
     if year_first is None:
         return None, _doubt(days, by_day, by_year, "day or year", "dmy", "ymd")
     return ("ymd" if year_first else None), None
@@ -137,14 +146,14 @@ def _share(cells, counts, order):
     return counts[there & ~unread].sum() / max(counts[there].sum(), 1), moments.wall
 
 
-def _year_first(by_day, by_month, by_year):
+def _year_first(by_day, by_month, by_year, counts):
     """Whether "19/04/05" has the year in front; None if it can't be told.
 
     Days fill the month, while years keep together: where both make sense of a cell, the odds are
     those of the spans of the first and the last number, once for every cell.
     """
     walls = (by_day, by_month, by_year)
-    n_day, n_month, n_year = (0 if w is None else (~np.isnat(w)).sum() for w in walls)
+    n_day, n_month, n_year = (0 if w is None else counts[~np.isnat(w)].sum() for w in walls)
     excess = n_year - max(n_day, n_month)
     if excess < 0 or excess > (1 - NEARLY_ALL) * n_year:  # fewer are slips, as is 30 February
         return bool(excess > 0)
@@ -188,7 +197,7 @@ def _are_surely_dates(cells, counts, order):
     shared = np.array([_SHARED.fullmatch(cell.strip()) is not None for cell in cells])
     if counts[shared].sum() <= (1 - NEARLY_ALL) * counts.sum():
         return True
-    cells = [cell.strip() for cell in cells]
+    cells = [cell.strip() for cell, one in zip(cells, shared, strict=True) if one]
     if len(cells) < MIN_COMPACT or all(map(_is_season, cells)):
         return False
     short = [cell for cell in cells if _SHORT.match(cell)]
@@ -253,16 +262,33 @@ def _first_year(years):
     return FIRST_YEAR
 
 
-def resemble_dates(cells):
-    """Whether most of a column's distinct words look like dates that are not read as such."""
-    first = cells[:FIRST_LOOK]
-    share = sum(_resembles_date(cell.strip()) for cell in first) / max(len(first), 1)
-    return share >= NEARLY_ALL and find_order(cells, np.ones(len(cells))) == (None, None)
+def resemble_dates(cells, counts):
+    """Whether nearly all words of a column look like dates that are not read as such.
+
+    Parameters
+    ----------
+    cells : list of str
+        The distinct words.
+    counts : ndarray of shape (len(cells),)
+        How often each occurs.
+
+    Returns
+    -------
+    bool
+    """
+    there = [i for i, cell in enumerate(cells) if not is_nothing(cell)]
+    cells, counts = [cells[i] for i in there], counts[there]
+    if not may_reach(NEARLY_ALL, _resembles_date, cells, counts):
+        return False
+    alike = np.array(list(map(_resembles_date, cells)))
+    nearly_all = counts[alike].sum() / counts.sum() >= NEARLY_ALL
+    return bool(nearly_all) and find_order(cells, counts) == (None, None)
 
 
 def _resembles_date(cell):
+    cell = cell.strip()
     if _RESEMBLING.fullmatch(cell):
         return True
-    if _POINTS.match(cell) or _SHARED.fullmatch(cell) or is_nothing(cell):
+    if _POINTS.match(cell) or _SHARED.fullmatch(cell):
         return False
     return any(read_moment(cell, order) is not None for order in ("dmy", "mdy", "ymd"))

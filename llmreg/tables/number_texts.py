@@ -14,6 +14,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from llmreg.tables.agreement import NEARLY_ALL, may_reach
 from llmreg.tables.cell_values import is_missing_word
 from llmreg.tables.number_parts import (
     ORDINALS,
@@ -25,11 +26,9 @@ from llmreg.tables.number_parts import (
 )
 from llmreg.tables.quantities import QUANTITIES, example_of, is_short, quantity_of
 
-__all__ = ["NEARLY_ALL", "Doubt", "NumberStyle", "find_style", "read_number"]
+__all__ = ["Doubt", "NumberStyle", "find_style", "read_number"]
 
-NEARLY_ALL = 0.95  # the share of a column's cells that must agree on how they are written
 LOOK_ALIKE = 0.9  # the share from which a column that is not read deserves a word of advice
-FIRST_LOOK = 500  # distinct cells that rule out most columns of words
 FEW_UNITS = 5  # more endings than this are words, not units
 FEWEST_SMALL = 3  # whole numbers that make thousands of the points in others
 
@@ -112,19 +111,18 @@ def find_style(cells, counts, *, codes=True, others=()):
     doubt : Doubt or None
         Why not, where they nearly are.
     """
-    first = cells[:FIRST_LOOK]
     quantity = quantity_of(cells, clock=time in others)
     if quantity is None:
         return None, _two_ways(cells)
     if quantity:
         example = example_of(quantity, [] if time in others else cells)
         return NumberStyle(quantity=quantity, example=example), None
-    if sum(split(cell) is not None for cell in first) < len(first) / 2 or not first:
+    if not may_reach(LOOK_ALIKE, split, cells, counts):
         return None, None
     if _are_simple(cells):
         return NumberStyle(), None
     parts = [split(cell) for cell in cells]
-    if codes and _are_codes([part for part in parts if part], cells):
+    if codes and _are_codes(cells, parts):
         return None, _few_codes(cells, parts, counts)
     floats = any(issubclass(kind, (float, np.floating, Decimal)) for kind in others)
     style, doubt = _agree(cells, parts, counts, floats)
@@ -267,13 +265,21 @@ def _agree(cells, parts, counts, floats):
             "or fractions",
             "Convert them to floats",
         )
-    signs = Counter(sign for part in parts for sign in set(part.core) - {decimal} if sign in ".,' ")
-    thousands, fractions = max(signs, key=signs.get, default=""), ""
+    thousands, fractions = _thousands(parts, counts, decimal), ""
     if not any(decimal in part.core for part in parts):
         fractions = "none" if thousands or unit not in ("", *_SMALL_UNITS) else ""
     elif not (floats or unit) and all(_may_group(part) or _is_zero(part) for part in parts):
         fractions = "thousandths"
     return NumberStyle(decimal, thousands, unit, fractions=fractions), None
+
+
+def _thousands(parts, counts, decimal):
+    """What most cells have between thousands, or ""."""
+    signs = dict.fromkeys((",", ".", "'", " "), 0)  # others are read beside the first two
+    for part, count in zip(parts, counts.tolist(), strict=True):
+        for sign in signs.keys() & set(part.core) - {decimal}:
+            signs[sign] += count
+    return max(signs, key=signs.get) if any(signs.values()) else ""
 
 
 def _agreed_unit(cells, parts, counts):
@@ -345,8 +351,10 @@ def _sign_beside_points(parts, bare, unit):
     return "," if unit and hundreds and bare.total() >= FEWEST_SMALL else None
 
 
-def _are_codes(parts, cells):
+def _are_codes(cells, parts):
     """Whether digits are names and no quantities: nobody adds up telephone numbers."""
+    cells = [cell for cell, part in zip(cells, parts, strict=True) if part is not None]
+    parts = [part for part in parts if part is not None]
     cores = [part.core for part in parts if not part.unit and not part.power]
     if any(map(_ZERO_FIRST.fullmatch, cores)):
         return True

@@ -396,3 +396,33 @@ def test_a_period_is_written_as_the_day_it_begins():
     periods = pd.Series(pd.period_range("2011-01", periods=2, freq="M"))
     assert written(periods)[0].tolist() == ["2011-01-01", "2011-02-01"]
     assert written(periods.astype(object))[0].tolist() == ["2011-01-01", "2011-02-01"]
+
+
+REMARKS = ["TBD", "pending", "see note", "tba", "no rating", "refused"]
+MANY_REMARKS = [f"remark {chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(520)]
+NEARLY_ALL = {
+    "few ratings": (["1", "2", "3", "4", "5"] * 59, REMARKS, "number"),
+    "many ratings": (["1", "2", "3", "4", "5"] * 1000, MANY_REMARKS[:100], "number"),
+    "prices": ([f"{i / 7:.4f}" for i in range(12_000)], MANY_REMARKS, "number"),
+    "few dates": ([f"2021-03-0{i}" for i in range(1, 6)] * 60, [*REMARKS, "moved"], "datetime"),
+    "short dates": (["19/04/05", "18/06/10", "20/12/31"] * 60, REMARKS, "datetime"),
+    "years first, one slip": (["19/04/05", "18/06/10", "20/12/31"] * 60, ["19/13/05"], "datetime"),
+    "compact dates": (["20210305", "20210401", "20211231"] * 60, REMARKS, "datetime"),
+    "telephone numbers": (
+        [f"{area}5551234" for area in (212, 415, 617, 305, 702)] * 60, ["unlisted"], "category"
+    ),
+    "versions": (["10.12.13", "11.12.13", "11.12.14"] * 60, ["none"], "category"),
+    "seasons": (["2009/10", "2010/11", "2011/12"] * 60, ["none"], "category"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("cells", "words", "kind"), NEARLY_ALL.values(), ids=NEARLY_ALL)
+def test_nearly_all_cells_decide_in_whatever_order_they_come(cells, words, kind):
+    shuffled = np.random.default_rng(0).permutation([*cells, *words]).tolist()
+    for column in ([*cells, *words], [*words, *cells], shuffled):
+        column = pd.Series(column, name="c")
+        look = look_at(column)
+        assert look.kind == kind
+        if kind != "category":
+            with pytest.warns(UserWarning, match=f"'c' is read as a {kind}, but {len(words)} of"):
+                plan_column("c", column, look=look)

@@ -194,7 +194,17 @@ def test_years_of_four_digits_say_nothing_of_those_of_two():
     assert find_first_year(pd.Series(["2045-03-28", None, "n/a"]), "") == 1969
 
 
+def resemble(*cells):
+    return resemble_dates(list(cells), np.ones(len(cells), int))
+
+
 def test_words_that_look_like_dates_are_told_from_codes():
-    assert resemble_dates(["Dec-15", "Jan-16"]) and resemble_dates(["5-Mar", "7-Apr"])
+    assert resemble("Dec-15", "Jan-16") and resemble("5-Mar", "7-Apr")
     for cells in (["MAR-12", "ZED-13"], ["1.2.10", "1.3.12"], ["2009/10", "2010/11"], []):
-        assert not resemble_dates(cells)
+        assert not resemble(*cells)
+
+
+def test_rows_and_not_distinct_words_say_whether_a_column_looks_like_dates():
+    cells = ["soon", "Dec-15", "Jan-16"]
+    assert resemble_dates(cells, np.array([1, 50, 50]))
+    assert not resemble_dates(cells, np.array([10, 50, 50]))

@@ -164,6 +164,15 @@ def test_few_words_without_digits_do_not_keep_a_column_from_being_numbers():
     assert style == NumberStyle() and doubt is None
 
 
+@pytest.mark.parametrize(
+    "cells", [["1 234.5", "1,250"], ["1'234.5", "1,250"], ["1.250,5", "1 250"]]
+)
+def test_of_two_signs_between_thousands_one_is_read_beside_the_other(cells):
+    for order in (cells, cells[::-1]):
+        style, _ = found(*order)
+        assert style.thousands in ",."
+
+
 def test_codes_can_be_asked_for_as_numbers():
     style, _ = found("00123", "10115", codes=False)
     assert [read_number(cell, style) for cell in ("00123", "10115")] == [123, 10115]
