@@ -6,14 +6,16 @@ from functools import lru_cache
 
 __all__ = [
     "LONGEST", "MONEY", "ORDINALS", "POWER_WORD", "NumberParts", "decides", "is_currency",
-    "plain_signs", "power_of", "signed", "split", "value_of",
+    "plain_characters", "plain_signs", "power_of", "signed", "split", "value_of",
 ]  # fmt: skip
 
 LONGEST = 60  # characters of what may be a number
 
-_PLAIN = str.maketrans(
-    {"−": "-", "–": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "’": "'", "٫": ".", "٬": ","}
-)
+_PLAIN = str.maketrans("−–‐‑‒﹣’٫٬٪", "------'.,%")
+_BLANKS = "\u00a0\u2002\u2003\u2007\u2008\u2009\u200a\u202f\u3000"
+_WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}  # "！" to "～", as "!" to "~"
+_WIDE |= str.maketrans("￡￥￦" + _BLANKS, "£¥₩" + " " * len(_BLANKS))
+_OTHER_DIGIT = re.compile(r"[^\D0-9]")
 _CODES = (
     "USD EUR GBP CHF JPY CNY RMB INR AUD CAD NZD SEK NOK DKK PLN CZK HUF RON BGN RUB UAH TRY ILS "
     "BRL MXN ARS CLP COP ZAR NGN EGP SAR AED KRW TWD HKD SGD THB IDR MYR PHP VND"
@@ -67,9 +69,24 @@ class NumberParts:
     word: str = ""
 
 
+def plain_characters(text):
+    """The same with digits, letters, signs and blanks of ASCII for those of full width or of other
+    scripts.
+
+    Examples
+    --------
+    >>> from llmreg.tables.number_parts import plain_characters
+    >>> plain_characters("￥１，２３４"), plain_characters("٢٠١٩-٠١-٠٥")
+    ('¥1,234', '2019-01-05')
+    """
+    if text.isascii():
+        return text
+    return _OTHER_DIGIT.sub(lambda match: str(int(match[0])), text.translate(_WIDE))
+
+
 def plain_signs(text):
     """The same with one kind of minus, blank, apostrophe, point and comma."""
-    return text if text.isascii() else text.translate(_PLAIN)
+    return text if text.isascii() else plain_characters(text).translate(_PLAIN)
 
 
 def split(text):

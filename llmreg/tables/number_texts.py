@@ -20,6 +20,7 @@ from llmreg.tables.number_parts import (
     ORDINALS,
     decides,
     is_currency,
+    plain_characters,
     signed,
     split,
     value_of,
@@ -111,11 +112,12 @@ def find_style(cells, counts, *, codes=True, others=()):
     doubt : Doubt or None
         Why not, where they nearly are.
     """
-    quantity = quantity_of(cells, clock=time in others)
+    plain = list(map(plain_characters, cells))
+    quantity = quantity_of(plain, clock=time in others)
     if quantity is None:
-        return None, _two_ways(cells)
+        return None, _two_ways(plain)
     if quantity:
-        example = example_of(quantity, [] if time in others else cells)
+        example = example_of(quantity, [] if time in others else plain)
         return NumberStyle(quantity=quantity, example=example), None
     if not may_reach(LOOK_ALIKE, split, cells, counts):
         return None, None
@@ -207,6 +209,7 @@ def _finite(value):
 
 def _read_text(text, style):
     if style.quantity:
+        text = plain_characters(text)
         alike = not style.example or is_short(style.example) == is_short(text)
         if alike or quantity_of([style.example, text]) == style.quantity:
             return QUANTITIES[style.quantity](text.strip())

@@ -28,6 +28,7 @@ _WITHIN = re.compile(
 _SEVERAL = re.compile(r"(?:(?<![\d.])\.)?\d+(?:\.\d+)?")
 _UNIT = re.compile(r"[^\s\d]*")
 _SPACED = re.compile(r"(?<=\d)[\u00a0\u202f\u2009](?=\d{3})")
+_CLAUSES = re.compile("(?<=[0-9])，(?=[0-9])")  # among digits of full width it parts thousands
 _END = r"-?[\d.]+(?:[eE][+-]?\d+)?"
 _INTERVAL = re.compile(
     rf"([\[{{(]{_END}),({_END}[\]}}])|([\[{{]{_END}),({_END}\))"
@@ -60,7 +61,8 @@ def numbers_within(text):
     >>> numbers_within("12 000 km"), numbers_within("$1.5M from 20k users")
     ([12000.0], [1500000.0, 20000.0])
     """
-    plain = plain_signs(text if text.isascii() else _SPACED.sub("'", text))
+    plain = text if text.isascii() else _CLAUSES.sub(", ", _SPACED.sub("'", text))
+    plain = plain_signs(plain)
     plain = _INTERVAL.sub(r"\1\3\5, \2\4\6", plain)
     number = _whole(plain)
     if number is not None:

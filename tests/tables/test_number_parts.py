@@ -6,6 +6,7 @@ from llmreg.tables.number_parts import (
     NumberParts,
     decides,
     is_currency,
+    plain_characters,
     plain_signs,
     power_of,
     signed,
@@ -49,6 +50,10 @@ def test_signs():
         ",", ".", "", ".", "."
     ]  # fmt: skip
     assert is_currency("US$") and is_currency("kr") and not is_currency("kg")
+
+
+def test_characters():
+    assert plain_characters("ｋｇ　＄５．５％ ￥٣ ½ é") == "kg $5.5% ¥3 ½ é"
 
 
 def test_values():

@@ -93,6 +93,21 @@ def test_numbers_are_read_where_a_column_agrees(cells, values):
     assert read(*cells) == values
 
 
+WIDE = str.maketrans(" ", "\u3000") | {code: code + 0xFEE0 for code in range(33, 127)}
+
+
+@pytest.mark.parametrize(("cells", "values"), READ.values(), ids=READ)
+def test_digits_and_signs_of_full_width_are_as_others(cells, values):
+    assert read(*(cell.translate(WIDE) for cell in cells)) == values
+
+
+def test_signs_of_full_width_may_stand_beside_other_digits():
+    assert read("1，234", "1２，３45", "－850") == [1234, 12345, -850]
+    assert read("￥500", "￥１．５") == [500, 1.5]
+    assert read("１００％", "+5%", "٥٪") == [100, 5, 5]
+    assert found("０１２３", "１０１１５") == found("٠١٢٣", "١٠١١٥") == (None, None)
+
+
 LEFT = {
     "leading zeros": ["00123", "10115"],
     "telephone numbers": ["+4915112345678", "+4930123456"],

@@ -109,6 +109,17 @@ def test_blanks_group_digits_where_nothing_else_is_there():
 
 
 @pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("价格￥１，２３４．５ 起", [1234.5]), ("－５ ℃", [-5]), ("约 ￥1.5M", [1.5e6]),
+        ("面积12，345元", [12, 345]), ("２０个，３盒", [20, 3]), ("１０％～２０％", [10, 20]),
+    ],
+)  # fmt: skip
+def test_digits_and_signs_of_full_width_are_as_others(text, numbers):
+    assert numbers_within(text) == numbers
+
+
+@pytest.mark.parametrize(
     "cell",
     ["1" * 10**5 + "x", "1," * 10**5, "1." * 10**5, " " * 10**5 + "x", "[1,1" * 10**5,
      "1e-" * 10**5, "$ " * 10**5, "-" * 10**5, "[" + "1." * 10**5],
