@@ -88,12 +88,12 @@ def _advice(plan, column, distinct, counts, unread, unseen):
     if not len(distinct):
         return ["empty: leave out"]
     advice = ["constant: leave out"] if len(distinct) == 1 < len(column) else []
-    if _is_name(plan, distinct, counts.sum()):
-        advice.append("looks like an id: consider leaving out")
     if plan.kind == "number" and _are_compact_dates(column, distinct, counts):
         advice.append("looks like dates: set column_kinds to 'datetime'")
-    if _may_be_dates(plan, distinct, counts):
+    elif _may_be_dates(plan, distinct, counts):
         advice.append("looks like dates: convert with pandas.to_datetime")
+    elif _is_name(plan, distinct, counts.sum()):
+        advice.append("looks like an id: consider leaving out")
     if unread.any():
         advice.append(
             f"{plan.kind} expected, but holds {column[unread].astype(object).iloc[0]!r:.60}"

@@ -8,8 +8,18 @@ import numpy as np
 import pandas as pd
 
 from llmreg.tables.cell_values import is_missing_word
+from llmreg.tables.number_parts import plain_characters
 
-__all__ = ["FIRST_YEAR", "MONTH_NAMES", "is_near", "is_nothing", "looks_like_date", "read_moment"]
+__all__ = [
+    "FIRST_YEAR",
+    "LONGEST",
+    "MONTH_NAMES",
+    "bare_date",
+    "is_near",
+    "is_nothing",
+    "looks_like_date",
+    "read_moment",
+]
 
 FIRST_YEAR = 1969  # "69" is 1969 and "68" is 2068, unless the column says otherwise
 LAST_YEAR = 100_000  # beyond, microseconds may not hold
@@ -19,7 +29,7 @@ LONGEST = 100  # characters of a date with its time
 # and Dutch.
 _LINES = """
 january januar januari janner janvier enero gennaio janeiro jan janv ene gen
-february februar februari fevrier febrero febbraio fevereiro feb fevr fev
+february februar februari fevrier febrero febbraio fevereiro feb febr fevr fev
 march marz maerz maart mars marzo marco mar mrz mrt
 april avril abril aprile apr avr abr
 may mai mei mayo maggio maio mag
@@ -48,44 +58,72 @@ def _any_of(names):
 MONTH_NAMES = _any_of(_MONTHS)
 _NAME = rf"(?P<month>{MONTH_NAMES})\.?"
 _LONE_NAME = rf"(?P<month>{_any_of(_MONTHS.keys() - _WORDS)})\.?"
-_WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s+)?"
-_CLOCK = (
-    r"(?P<hour>\d{1,2})(?:(?::?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:[.,](?P<fraction>\d+))?)?"
-    r"|\.(?P<after_point>\d{2})))?\s*(?P<half>[ap]\.?m\.?)?"
+# Monday to Sunday, in the same languages.
+_WEEKDAYS = """
+monday tuesday wednesday thursday friday saturday sunday
+montag dienstag mittwoch donnerstag freitag samstag sonnabend sonntag mo di mi do fr sa so
+lundi mardi mercredi jeudi vendredi samedi dimanche lun mar mer jeu ven sam dim
+lunes martes miercoles jueves viernes sabado domingo mie jue vie sab dom
+lunedi martedi mercoledi giovedi venerdi sabato domenica gio
+segunda terca quarta quinta sexta seg ter qua qui sex
+segunda-feira terca-feira quarta-feira quinta-feira sexta-feira
+maandag dinsdag woensdag donderdag vrijdag zaterdag zondag ma wo vr za zo
+mon tue tues wed weds thu thur thurs fri sat sun
+"""
+_WEEKDAY = rf"(?:{_any_of(_WEEKDAYS.split())})\.?"
+# What may stand around a date: "Samstag, den", "le mardi", "(Sa.)", and the brackets of log files.
+_AROUND = re.compile(
+    rf"^(?:(?:le|el)\s)?{_WEEKDAY},?\s+(?:(?:den|the|le)\s)?|[\s,]+(?=[a-z-]+\.?$){_WEEKDAY}$"
+    rf"|\s?\((?:{_WEEKDAY}|[月火水木金土日월화수목금토일](?:曜日|요일)?)\)"
+    r"|\s?[月火水木金土日]曜日$|\s?[월화수목금토일]요일$|^\[|\]$",
+    re.IGNORECASE | re.ASCII,
 )
-# "+0100", and "+0000 UTC" as Go has it, "GMT+0100 (CET)" as JavaScript.
+_CLOCK = (
+    r"(?P<hour>\d{1,2})(?:(?P<between>[:.]|\s?h\s?|)(?P<minute>\d{2})"
+    r"(?:(?P=between)(?P<second>\d{2})(?:[.,:](?P<fraction>\d+))?)?)?\s*(?P<half>[ap]\.?m\.?)?"
+)
+# "+0100", and "+0000 UTC" as Go has it, "GMT+0100 (CET)" as JavaScript, "+01:00[Europe/Paris]".
 _ZONE = (
     rf"(?P<zone>{_any_of(_HOURS)}|(?:UTC|GMT)?[+-]\d{{2}}(?::?\d{{2}})?)"
-    r"(?:\s\(?[A-Z][A-Z ]{2,40}\)?)?"
+    r"(?:\s\(?[A-Z][A-Z ]{2,40}\)?|\[[A-Z_/]+\])?"
 )
-_TIME = rf"(?:(?:\s*[T,]\s*|\s+|:){_CLOCK}\s*(?:{_ZONE})?)?"
+_TIME = (
+    r"(?:(?:\s*[T,]\s*|\s+|:|_(?=\d\d:)|-(?=\d\d\.\d\d\.))(?:(?:um|at|om|a|a las)\s)?"
+    rf"{_CLOCK}(?:\s?(?:uhr|uur|hrs?|h))?\s*(?:{_ZONE})?)?"
+)
+_DAY_OF = r"(?P<day>\d{1,2})(?:st|nd|rd|th|er|[.º])?"
 _PATTERNS = [
     re.compile(pattern, re.IGNORECASE | re.ASCII)
     for pattern in (
-        r"(?P<year>\d{4})(?P<sign>[-/.])(?P<month>\d{1,2})(?P=sign)(?P<day>\d{1,2})" + _TIME,
-        r"(?P<first>\d{1,2})(?P<sign>[-/.])\s?(?P<other>\d{1,2})(?P=sign)\s?(?P<year>\d{4})"
+        r"(?P<year>\d{4})\s?(?P<sign>[-/.])\s?(?P<month>\d{1,2})\s?(?P=sign)\s?(?P<day>\d{1,2})\.?"
         + _TIME,
+        r"(?P<first>\d{1,2})\s?(?P<sign>[-/.])\s?(?P<other>\d{1,2})\s?(?P=sign)\s?(?P<year>\d{4})"
+        r"\.?" + _TIME,
         r"(?P<first>\d{1,2})(?P<sign>[-/.])(?P<other>\d{1,2})(?P=sign)(?P<year>\d{2})" + _TIME,
-        rf"{_WEEKDAY}(?P<day>\d{{1,2}})(?:st|nd|rd|th|er|\.)?(?:\s(?:of|de)\s|[\s-]*){_NAME},?"
-        r"(?:\sde\s|[\s-]*)(?P<year>\d{4}|\d{2})" + _TIME,
-        rf"{_WEEKDAY}{_NAME}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<year>\d{{4}})" + _TIME,
+        rf"{_DAY_OF}(?:\s(?:of|de)\s|[\s/-]*){_NAME},?(?:\sdel?\s|[\s/-]*)"
+        r"'?(?P<year>\d{4}|\d{2})" + _TIME,
+        rf"{_NAME}[\s/-]+{_DAY_OF}(?:,\s*|[\s/-]+)(?P<year>\d{{4}})" + _TIME,
         # As C, Unix and Twitter write it: "Wed Oct 10 20:19:24 +0000 2018".
-        rf"{_WEEKDAY}{_NAME}\s+(?P<day>\d{{1,2}})\s+{_CLOCK}\s+(?:{_ZONE}\s+)?(?P<year>\d{{4}})",
-        rf"{_LONE_NAME}[\s-]+(?P<year>\d{{4}})" + _TIME,
-        rf"(?P<year>\d{{4}})[\s-]?{_LONE_NAME}[\s-]?(?P<day>\d{{1,2}})" + _TIME,
+        rf"{_NAME}\s+(?P<day>\d{{1,2}})\s+{_CLOCK}\s+(?:{_ZONE}\s+)?(?P<year>\d{{4}})",
+        rf"{_LONE_NAME}(?:,\s*|[\s/-]+)(?P<year>\d{{4}})" + _TIME,
+        rf"(?P<year>\d{{4}})[\s/-]?{_LONE_NAME}[\s/-]?(?P<day>\d{{1,2}})" + _TIME,
         r"(?P<year>(?:19|20)\d{2})-(?P<month>\d{2})" + _TIME,
         r"(?P<year>(?:19|20)\d{2})/(?P<month>\d{2})",
         r"(?P<month>\d{1,2})/(?P<year>(?:19|20)\d{2})",
         r"(?P<month>\d{2})[-.](?P<year>(?:19|20)\d{2})",
-        r"(?P<year>\d{4})[- ]?Q(?P<quarter>[1-4])" + _TIME,
-        r"Q(?P<quarter>[1-4])[- ](?P<year>\d{4})" + _TIME,
-        r"(?P<year>(?:19|20)\d{2})[- ]?H(?P<half_year>[12])",
-        r"H(?P<half_year>[12])[- ](?P<year>(?:19|20)\d{2})",
+        r"(?P<year>\d{4})[-/ ]?Q(?P<quarter>[1-4])" + _TIME,
+        r"Q(?P<quarter>[1-4])[-/ ](?P<year>\d{4})" + _TIME,
+        r"(?P<quarter>[1-4])Q[-/ ]?(?P<year>(?:19|20)\d{2})",
+        r"(?P<year>(?:19|20)\d{2})[-/ ]?H(?P<half_year>[12])",
+        r"H(?P<half_year>[12])[-/ ](?P<year>(?:19|20)\d{2})",
+        r"(?P<half_year>[12])H[-/ ]?(?P<year>(?:19|20)\d{2})",
         r"(?P<year>(?:19|20)\d{2})-?W(?P<week>\d{2})(?:-?(?P<day>[1-7]))?",
         r"(?P<compact>(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2}))" + _TIME,
         r"(?P<year>\d{4})[年년]\s?(?P<month>\d{1,2})[月월](?:\s?(?P<day>\d{1,2})[日일])?" + _TIME,
     )
 ]
+_ACCENT = re.compile("[\u0300-\u036f]")
+_DIGIT = re.compile(r"\d")
 _NOTHING = re.compile(r"0[-/.0]{5,}(?:[T ]0[0:.]*)?Z?")  # "0000-00-00 00:00:00"
 
 
@@ -97,9 +135,37 @@ def looks_like_date(cell):
 def _parts(text):
     """The parts of a date by name, or None."""
     text = text.strip()
-    if len(text) > LONGEST:
-        return None
-    text = text if text.isascii() else _without_accents(text)
+    return _bare(text)[1] if len(text) <= LONGEST and _DIGIT.search(text) else None
+
+
+def bare_date(text):
+    """The text of a date in ASCII as far as it goes, without a weekday.
+
+    Examples
+    --------
+    >>> from llmreg.tables.date_cells import bare_date
+    >>> bare_date("Samstag, 05.01.2019"), bare_date("mar 5, 2021"), bare_date("٢٠١٩-٠١-٠٥")
+    ('05.01.2019', 'mar 5, 2021', '2019-01-05')
+    """
+    text = text.strip()
+    plain = text.isascii() and text[:1].isdigit() and text[-1:].isdigit()
+    return text if plain or len(text) > LONGEST else _bare(text)[0]
+
+
+def _bare(text):
+    """A date without what may stand around it, and its parts."""
+    text = text if text.isascii() else _without_accents(plain_characters(text))
+    parts = _match(text)
+    if parts is None and _AROUND.search(text):
+        bare = _AROUND.sub(" ", text).strip()
+        parts = _match(bare)
+        if parts is not None and (parts.get("day") or parts.get("first")):
+            return bare, parts
+        return text, None
+    return text, parts
+
+
+def _match(text):
     for pattern in _PATTERNS:
         match = pattern.fullmatch(text)
         if match:
@@ -108,8 +174,7 @@ def _parts(text):
 
 
 def _without_accents(text):
-    letters = unicodedata.normalize("NFD", text)
-    return unicodedata.normalize("NFC", "".join(c for c in letters if not unicodedata.combining(c)))
+    return unicodedata.normalize("NFC", _ACCENT.sub("", unicodedata.normalize("NFD", text)))
 
 
 def is_nothing(cell):
@@ -224,7 +289,7 @@ def _at_time(day, parts):
             raise ValueError(hour)
         hour = hour % 12 + (12 if parts["half"][0] in "pP" else 0)
     micros = int((parts.get("fraction") or "0")[:6].ljust(6, "0"))
-    minute = int(parts.get("minute") or parts.get("after_point") or 0)
+    minute = int(parts.get("minute") or 0)
     second, zone = int(parts.get("second") or 0), _zone(parts.get("zone"))
     if hour == 24 and not (minute or second or micros):  # the end of the day
         return datetime(*day, tzinfo=zone) + timedelta(days=1)

@@ -10,7 +10,9 @@ from llmreg.tables.agreement import NEARLY_ALL, may_reach
 from llmreg.tables.cell_values import distinct_texts
 from llmreg.tables.date_cells import (
     FIRST_YEAR,
+    LONGEST,
     MONTH_NAMES,
+    bare_date,
     is_nothing,
     looks_like_date,
     read_moment,
@@ -42,10 +44,12 @@ _SHARED = re.compile(
 _SEASON = re.compile(r"\d{2}(\d{2})/(\d{2})", re.ASCII)
 _POINTS = re.compile(r"\d+\.\d+\.\d\d?(?!\d)", re.ASCII)
 _LONG_YEAR = re.compile(r"\d{4}", re.ASCII)
-_TIME_OF_DAY = re.compile(r"(?<=\d)[ T]\d{1,2}:.*", re.ASCII | re.DOTALL)
+_TIME_OF_DAY = re.compile(r"(?<=\d)(?:,? |T|:)\d{1,2}[:.]\d\d.*", re.ASCII | re.DOTALL)
 _RESEMBLING = re.compile(
     rf"(?:{MONTH_NAMES})\.?[- ]?'?\d\d|\d{{1,2}}[- ](?:{MONTH_NAMES})\.?", re.IGNORECASE
 )
+_WORD_BETWEEN = r"[\W_]*[^\W\d_]*[\W_]*"
+_THREE_NUMBERS = re.compile(rf"(?<!\d)(?=(\d+){_WORD_BETWEEN}(\d+){_WORD_BETWEEN}(\d+))")
 
 
 def find_order(cells, counts, *, asked=False):
@@ -70,6 +74,7 @@ def find_order(cells, counts, *, asked=False):
     """
     if not may_reach(NEARLY_ALL, looks_like_date, cells, counts):
         return None, None
+    cells = list(map(bare_date, cells))
     compact = np.array([_COMPACT.fullmatch(cell) is not None for cell in cells])
     enough = counts[compact].sum() >= NEARLY_ALL * counts.sum()
     if enough and compact.sum() >= (1 if asked else MIN_COMPACT):
@@ -240,7 +245,7 @@ def find_first_year(column, order):
     >>> find_first_year(pd.Series(["28/03/24", "13/01/99"]), "dmy")
     1969
     """
-    days = {_TIME_OF_DAY.sub("", cell) for cell in distinct_texts(column)[0]}
+    days = {_TIME_OF_DAY.sub("", bare_date(cell)) for cell in distinct_texts(column)[0]}
     cells = [day for day in days if not _LONG_YEAR.search(day)]
     if not cells:
         return FIRST_YEAR
@@ -286,9 +291,18 @@ def resemble_dates(cells, counts):
 
 
 def _resembles_date(cell):
-    cell = cell.strip()
+    cell = bare_date(cell)
     if _RESEMBLING.fullmatch(cell):
         return True
-    if _POINTS.match(cell) or _SHARED.fullmatch(cell):
+    if _POINTS.match(cell) or _SHARED.fullmatch(cell) or len(cell) > LONGEST:
         return False
-    return any(read_moment(cell, order) is not None for order in ("dmy", "mdy", "ymd"))
+    if any(read_moment(cell, order) is not None for order in ("dmy", "mdy", "ymd")):
+        return True
+    return any(map(_are_day_month_year, _THREE_NUMBERS.findall(cell)))
+
+
+def _are_day_month_year(numbers):
+    """Whether three numbers are a year of four digits, a month and a day, in whatever order."""
+    small = sorted(int(number) for number in numbers if len(number) <= 2)
+    years = [number for number in numbers if len(number) == 4 and number[:2] in ("19", "20")]
+    return len(years) == 1 and len(small) == 2 and 0 < small[0] <= 12 and small[1] <= 31

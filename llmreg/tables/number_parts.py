@@ -15,6 +15,7 @@ _PLAIN = str.maketrans("−–‐‑‒﹣’٫٬٪", "------'.,%")
 _BLANKS = "\u00a0\u2002\u2003\u2007\u2008\u2009\u200a\u202f\u3000"
 _WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}  # "！" to "～", as "!" to "~"
 _WIDE |= str.maketrans("￡￥￦" + _BLANKS, "£¥₩" + " " * len(_BLANKS))
+_ANY_WIDE = re.compile(rf"[{''.join(map(chr, _WIDE))}]+")
 _OTHER_DIGIT = re.compile(r"[^\D0-9]")
 _CODES = (
     "USD EUR GBP CHF JPY CNY RMB INR AUD CAD NZD SEK NOK DKK PLN CZK HUF RON BGN RUB UAH TRY ILS "
@@ -81,7 +82,8 @@ def plain_characters(text):
     """
     if text.isascii():
         return text
-    return _OTHER_DIGIT.sub(lambda match: str(int(match[0])), text.translate(_WIDE))
+    text = _ANY_WIDE.sub(lambda match: match[0].translate(_WIDE), text)
+    return _OTHER_DIGIT.sub(lambda match: str(int(match[0])), text)
 
 
 def plain_signs(text):

@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from llmreg.tables.date_cells import read_moment
+from llmreg.tables.date_cells import bare_date, read_moment
 
 
 def test_cells_are_read_in_the_training_order_or_where_they_leave_no_doubt():
@@ -40,6 +40,28 @@ SPELLINGS = {
     "7 giugno 2020": "2020-06-07", "7 de março de 2020": "2020-03-07", "3 mei 2020": "2020-05-03",
     "Juni 2020": "2020-06-01", "2020年1月5日": "2020-01-05", "2020年1月": "2020-01-01",
     "2020년 1월 5일": "2020-01-05",
+    "Samstag, 05.01.2019": "2019-01-05", "Sa., den 5. Januar 2019": "2019-01-05",
+    "le mardi 24 septembre 2019": "2019-09-24", "mar. 5 mars 2019": "2019-03-05",
+    "sábado, 5 de enero del 2019": "2019-01-05", "terça-feira, 05.01.2021": "2021-01-05",
+    "lunedì 7 gennaio 2019": "2019-01-07", "za 5-Jan-2019": "2019-01-05",
+    "2019-01-05 (Sat)": "2019-01-05", "05.01.2019, Samstag": "2019-01-05",
+    "2019/1/5（土） 14:30": "2019-01-05T14:30", "2019年1月5日 土曜日": "2019-01-05",
+    "05.01.2019 14:30 Uhr": "2019-01-05T14:30", "5. Januar 2019 um 14:30 Uhr": "2019-01-05T14:30",
+    "5 janvier 2019 à 14h30": "2019-01-05T14:30", "05-Jan-2019 14:30 uur": "2019-01-05T14:30",
+    "05-JAN-19 02.30.15.250000 PM": "2019-01-05T14:30:15.250",
+    "05/Jan/2019:14:30:15 +0000": "2019-01-05T14:30:15",
+    "[05/Jan/2019:14:30:15 +0000]": "2019-01-05T14:30:15",
+    "05.01.2019 14.30.15": "2019-01-05T14:30:15", "2019-01-05-14.30.15": "2019-01-05T14:30:15",
+    "2019-01-05_14:30:15": "2019-01-05T14:30:15", "2019-01-05T14:30+01:00[Europe/Paris]":
+    "2019-01-05T14:30", "Jan 5 2019 02:30:15:250PM": "2019-01-05T14:30:15.250",
+    "Jan 5, 2019, 2:30:15\u202fPM": "2019-01-05T14:30:15", "Jan-05-2019": "2019-01-05",
+    "2019. 1. 5": "2019-01-05", "2019. 1. 5.": "2019-01-05", "2019.01.05.": "2019-01-05",
+    "5. 1. 2019.": "2019-01-05", "2019 - 01 - 05": "2019-01-05", "5 Jan '19": "2019-01-05",
+    "Q2/2019": "2019-04-01", "2019/Q2": "2019-04-01", "2Q2019": "2019-04-01",
+    "H2/2019": "2019-07-01", "2H 2019": "2019-07-01", "Jan, 2019": "2019-01-01",
+    "٢٠١٩-٠١-٠٥": "2019-01-05", "２０１９／０１／０５": "2019-01-05",
+    "２０１９年１月５日": "2019-01-05",
+    "٠٥.٠١.٢٠١٩": "2019-01-05",
 }  # fmt: skip
 
 
@@ -52,7 +74,9 @@ def test_common_spellings_are_read(cell):
 @pytest.mark.parametrize(
     "cell",
     ["03-08-18", "13/2015", "2015/16", "2020-W54", "2020H3", "2020-01-06 24:01", "set 2000",
-     "Dec-15", "2020-Foo-05", "1234/05", "1.2015", "32DEC2020", "2020年13月5日"],
+     "Dec-15", "2020-Foo-05", "1234/05", "1.2015", "32DEC2020", "2020年13月5日", "Sa 2019-05",
+     "Fr. 12.50", "sun 2019", "20190105_0001", "2019-01-05_2", "Mond 05.01.2019",
+     "05.01.2019 14h3", "5Q2019", "[2019-05]"],
 )  # fmt: skip
 def test_what_is_no_date_or_may_be_another_is_not_read(cell):
     assert read_moment(cell, "") is None
@@ -67,6 +91,13 @@ def test_short_dates_are_read_in_the_order_and_the_hundred_years_of_the_column()
     assert read_moment("28/03/45", "dmy") == dt.datetime(2045, 3, 28)
     assert read_moment("28/03/45", "dmy", 1930) == dt.datetime(1945, 3, 28)
     assert read_moment("28/03/2045", "dmy", 1930) == dt.datetime(2045, 3, 28)
+
+
+def test_a_date_is_bare_without_its_weekday_where_there_is_a_date():
+    assert bare_date(" Sa, 5.1.19 ") == "5.1.19"
+    assert bare_date("mar 5, 2021") == "mar 5, 2021"
+    assert bare_date("Sa 2019-05") == "Sa 2019-05"
+    assert bare_date("Sam was here") == "Sam was here"
 
 
 def test_zones_by_name_are_offsets():

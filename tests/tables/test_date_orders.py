@@ -204,6 +204,30 @@ def test_words_that_look_like_dates_are_told_from_codes():
         assert not resemble(*cells)
 
 
+def test_what_has_a_year_and_two_small_numbers_looks_like_a_date():
+    for cell in (
+        "2019_01_05",
+        "30–09–2013",
+        "5 stycznia 2019 14:30",
+        "05 01 2019",
+        "on 2019:01:05",
+    ):
+        assert resemble(cell) and found(cell) == (None, None)
+    for cell in ("1.2.2019", "2019-13-32", "2019, 4 of the 5", "12 45 2019", "5 of 12", "3 doors"):
+        assert not resemble(cell)
+
+
+def test_weekdays_do_not_say_whether_day_month_or_year_comes_first():
+    assert found("Sa, 19/04/05")[1] == found("19/04/05")[1] is not None
+    assert found("Sat 05/06/2024", "Sun 04/06/2024")[1].seen.startswith("holds dates such as '05/")
+
+
+def test_times_of_day_do_not_hide_years_of_two_digits():
+    for time_of_day in (" 10.30.00.0000 AM", ":10:30:00", ", 10:30", " 10:30"):
+        cells = [f"{day}{time_of_day}" for day in ("28-MAR-45", "13-JAN-87")]
+        assert find_first_year(pd.Series(cells), "") == 1917
+
+
 def test_rows_and_not_distinct_words_say_whether_a_column_looks_like_dates():
     cells = ["soon", "Dec-15", "Jan-16"]
     assert resemble_dates(cells, np.array([1, 50, 50]))
