@@ -41,7 +41,8 @@ _SHARED = re.compile(
     r"|\d{1,2}[-/.]\d{4}|\d{4}/\d{2}|\d{1,2}[a-z]{3}\d{2}",
     re.ASCII | re.IGNORECASE,
 )
-_SEASON = re.compile(r"\d{2}(\d{2})/(\d{2})", re.ASCII)
+_SEASON = re.compile(r"(?:19|20)(\d{2})[-/](\d{2})", re.ASCII)
+FEW_YEARS = 9  # that a span such as "2004-08" may last
 _POINTS = re.compile(r"\d+\.\d+\.\d\d?(?!\d)", re.ASCII)
 _LONG_YEAR = re.compile(r"\d{4}", re.ASCII)
 _TIME_OF_DAY = re.compile(r"(?<=\d)(?:,? |T|:)\d{1,2}[:.]\d\d.*", re.ASCII | re.DOTALL)
@@ -80,9 +81,11 @@ def find_order(cells, counts, *, asked=False):
     if enough and compact.sum() >= (1 if asked else MIN_COMPACT):
         return ("compact" if _share(cells, counts, "compact")[0] >= NEARLY_ALL else None), None
     order, doubt = _order_of(cells, counts)
-    if (order is None and doubt is None) or asked or _are_surely_dates(cells, counts, order):
+    if (order is None and doubt is None) or asked:
         return order, doubt
-    return None, None
+    if not _are_surely_dates(cells, counts, order):
+        return None, None
+    return (None, _doubt_of_seasons(cells)) if _are_seasons(cells, counts) else (order, doubt)
 
 
 def _order_of(cells, counts):
@@ -203,7 +206,7 @@ def _are_surely_dates(cells, counts, order):
     if counts[shared].sum() <= (1 - NEARLY_ALL) * counts.sum():
         return True
     cells = [cell.strip() for cell, one in zip(cells, shared, strict=True) if one]
-    if len(cells) < MIN_COMPACT or all(map(_is_season, cells)):
+    if len(cells) < MIN_COMPACT or _are_seasons(cells, counts[shared]):
         return False
     short = [cell for cell in cells if _SHORT.match(cell)]
     wall = read_cells(short, "dmy" if order in (None, "") else order)[0].wall
@@ -212,10 +215,28 @@ def _are_surely_dates(cells, counts, order):
     return not short or (len(days) >= enough and days.max() > 12)
 
 
-def _is_season(cell):
-    """Whether a cell is such as "2010/11"."""
-    match = _SEASON.fullmatch(cell)
-    return match is not None and (int(match[1]) + 1) % 100 == int(match[2])
+def _are_seasons(cells, counts):
+    """Whether cells are such as "2010/11", or other spans of so many years: months run through
+    the year, and years through all months."""
+    rows, distinct = Counter(), Counter()
+    for match, count in zip(map(_SEASON.fullmatch, cells), counts.tolist(), strict=True):
+        if match:
+            years = (int(match[2]) - int(match[1])) % 100
+            rows[years] += count
+            distinct[years] += 1
+    return any(
+        distinct[years] >= MIN_COMPACT and rows[years] >= NEARLY_ALL * counts.sum()
+        for years in range(1, FEW_YEARS + 1)
+    )
+
+
+def _doubt_of_seasons(cells):
+    example = next(filter(_SEASON.fullmatch, cells))
+    return Doubt(
+        f"holds {example!r} and its like, of which nothing says whether they are months or run "
+        "from year to year",
+        "Convert months with pandas.to_datetime(..., format='%Y-%m')",
+    )
 
 
 def find_first_year(column, order):

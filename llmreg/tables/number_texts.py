@@ -394,11 +394,15 @@ def _has_digit(text):
 
 
 def _two_ways(cells):
+    remedy = "Write hours, minutes and seconds in all of them"
+    if all(map(is_short, cells)):
+        seen = f"holds {max(cells)!r} and its like, of which nothing says whether they are minutes"
+        return Doubt(f"{seen} and seconds, or scores", remedy)
     short, other = (next(cell for cell in cells if is_short(cell) == way) for way in (True, False))
     return Doubt(
         f"holds times such as {short!r} beside {other!r}, of which nothing says whether "
         f"{short!r} has hours and minutes, or minutes and seconds",
-        "Write hours, minutes and seconds in all of them",
+        remedy,
     )
 
 

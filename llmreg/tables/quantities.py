@@ -25,6 +25,7 @@ _HALF = re.compile("[AaPp]")  # of the day
 _SECONDS = (86400, 3600, 60, 1)
 NO_TIME = "0 days 00:00:00"
 A_FEW_HOURS = 3  # that films and races take, which are also told in minutes and seconds
+LONGEST_SCORE = 59  # beyond, "75:30" has minutes in front
 _FEET = re.compile(
     r"(\d{1,2}) ?(?:['’′]|ft\.?|feet)(?: ?(\d{1,2}(?:\.\d+)?) ?(?:[\"”″]|''|in\.?|inches)?)?"
 )
@@ -34,7 +35,8 @@ def quantity_of(cells, *, clock=False):
     """The name of what all cells are.
 
     Cells of a single part are numbers with a unit ("5 m", "3 h") unless one among them has several.
-    "4:13" is a time of day, and a duration beside "75:30" or "1:02:03".
+    "4:13" is a time of day, and a duration beside "75:30" or "1:02:03". "28:31" is one beside
+    "28:05", as scores are not written.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ def quantity_of(cells, *, clock=False):
     -------
     {"time", "duration", "feet", ""} or None
         "" for anything else, None where it can't be told what is in front of "04:13" beside
-        "01:02:03" or "2h 50m", hours or minutes.
+        "01:02:03" or "2h 50m", hours or minutes, and whether "28:31" is a score.
 
     Examples
     --------
@@ -63,7 +65,8 @@ def quantity_of(cells, *, clock=False):
                 return name if name == "time" else ""
             if name == "time":
                 return _clock_or_stopwatch(cells)
-            return None if name == "duration" and _in_doubt(cells) else name
+            doubt = name == "duration" and (_in_doubt(cells) or _may_be_scores(cells))
+            return None if doubt else name
     return ""
 
 
@@ -96,6 +99,15 @@ def _in_doubt(cells):
     if not short or not others:
         return False
     return not all(map(_STOPWATCH.fullmatch, others)) or None not in map(_clock, short)
+
+
+def _may_be_scores(cells):
+    """Whether all are like "28:31" and none is beyond an hour, nor has "05" or "5.5" seconds."""
+    parts = [cell.strip().split(":") for cell in cells]
+    return not any(
+        len(part) != 2 or int(part[0]) > LONGEST_SCORE or part[1][0] == "0" or "." in part[1]
+        for part in parts
+    )
 
 
 def example_of(quantity, cells):

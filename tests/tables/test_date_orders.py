@@ -1,6 +1,7 @@
 """How the dates of a column are written: what comes first, in which hundred years."""
 
 import time
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -172,6 +173,30 @@ def test_whether_day_or_year_comes_first_must_be_seen(cells):
 )  # fmt: skip
 def test_versions_codes_and_seasons_are_no_dates(cells):
     assert found(*cells) == (None, None)
+
+
+SEASONS = [f"{year}-{(year + 1) % 100:02d}" for year in range(1990, 2024)]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [SEASONS[14:22], SEASONS[11:14] * 2, [*SEASONS[10:22] * 5, "2012-13", "tba"],
+     ["2004-06", "2006-08", "2008-10"], ["2001-05", "2006-10", "2007-11"]],
+)  # fmt: skip
+def test_seasons_and_spans_of_years_may_be_months(cells):
+    order, doubt = find_order([*dict.fromkeys(cells)], np.array([*Counter(cells).values()]))
+    assert order is None and "year to year" in doubt.seen and "%Y-%m" in doubt.remedy
+    assert find_order(cells, np.ones(len(cells)), asked=True)[0] == ""
+
+
+def test_seasons_of_which_few_could_be_months_are_none():
+    assert found(*SEASONS) == found(*(cell.replace("-", "/") for cell in SEASONS)) == (None, None)
+
+
+@pytest.mark.parametrize("freq", ["1ME", "3ME", "5ME", "6ME", "11ME", "12ME"])
+@pytest.mark.parametrize("start", ["1999-01-31", "2004-05-31", "2010-10-31"])
+def test_months_are_no_seasons(start, freq):
+    assert found(*pd.date_range(start, periods=12, freq=freq).strftime("%Y-%m")) == ("", None)
 
 
 BORN = [("1930-01-01", "2004-12-31"), ("1940-01-01", "1960-12-31"), ("1935-01-01", "2012-12-31"),

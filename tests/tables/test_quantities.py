@@ -29,6 +29,8 @@ READ = {
     "mornings": ("time", ["07:45:36", "08:15", "09:30"], [7.76, 8.25, 9.5]),
     "American clocks": ("time", ["1:00:36 PM", "8:15 AM"], [13.01, 8.25]),
     "long runs and longer ones": ("duration", ["75:30", "16:45:30", "4:13"], [4530, 60330, 253]),
+    "splits, some with few seconds": ("duration", ["45:30", "52:10", "48:05"], [2730, 3130, 2885]),
+    "splits with fractions": ("duration", ["45:30.5", "52:10.2"], [2730.5, 3130.2]),
     "feet": ("feet", ["5'11", "6'", "6' 2\"", "5 ft 7 in", "5’7.5”"], [71, 72, 74, 67, 67.5]),
 }  # fmt: skip
 
@@ -49,6 +51,12 @@ def test_what_is_read(name, cells, values):
 )  # fmt: skip
 def test_hours_and_minutes_may_be_minutes_and_seconds(cells):
     assert quantity_of(cells) is None
+
+
+@pytest.mark.parametrize("cells", [["28:31", "25:30", "22:27"], ["45:30", "52:10"], ["25:25"]])
+def test_two_numbers_below_sixty_may_be_a_score(cells):
+    assert quantity_of(cells) is None
+    assert quantity_of([f"0:{cell}" for cell in cells]) == "time"
 
 
 def test_times_of_day_are_no_durations():
