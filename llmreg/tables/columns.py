@@ -20,7 +20,7 @@ from llmreg.tables.date_orders import find_first_year, find_order
 from llmreg.tables.dates import clock_of, date_numbers, read_moments, zone_of
 from llmreg.tables.kinds import KINDS, infer_kind
 from llmreg.tables.levels import levels_of
-from llmreg.tables.number_texts import NumberStyle, find_style
+from llmreg.tables.number_texts import NumberStyle, find_style, read_number
 from llmreg.tables.quantities import example_of
 
 __all__ = ["KINDS", "ColumnPlan", "infer_kind", "plan_column", "write_column"]
@@ -222,13 +222,22 @@ def _report_unread(plan, column, unread, doubt, *, strict):
             stacklevel=4,
         )
         return
-    remedies = {
-        "number": "Replace such values by NaN or by numbers",
-        "datetime": "Convert the column with pandas.to_datetime first",
-    }
     why = "" if doubt is None else f" The column {doubt.seen}."
-    remedy = remedies[plan.kind] if doubt is None else doubt.remedy
+    remedy = _remedy(plan.kind, example) if doubt is None else doubt.remedy
     raise ValueError(
         f"Column {plan.name!r} is to be read as a {plan.kind}, but {found}.{why} {remedy}, or make "
         "the column a 'category' or 'text' with column_kinds."
+    )
+
+
+def _remedy(kind, example):
+    if kind == "number":
+        return "Replace such values by NaN or by numbers"
+    if read_number(example, NumberStyle()) is None:
+        return "Convert the column with pandas.to_datetime first"
+    return (  # of which pandas would make nanoseconds since 1970
+        "Convert numbers first: years with pandas.to_datetime(column.astype('Int64').astype("
+        "'string'), format='%Y'), seconds since 1970 with pandas.to_datetime(column, unit='s'), "
+        "and days as spreadsheets count them with pandas.to_datetime(column, unit='D', "
+        "origin='1899-12-30')"
     )

@@ -226,6 +226,25 @@ def test_a_kind_that_the_training_values_contradict_is_refused(kind, cells):
 
 
 @pytest.mark.parametrize(
+    ("cells", "options"),
+    [
+        ([2019, 2020], {"format": "%Y"}), (["2019", "2020"], {"format": "%Y"}),
+        ([2019.0, 2020.0, None], {"format": "%Y"}),
+        ([1577836800.0, 1577923200], {"unit": "s"}),
+        ([43831, 43832.5], {"unit": "D", "origin": "1899-12-30"}),
+    ],
+)  # fmt: skip
+def test_numbers_that_are_to_be_dates_are_told_how_to_become_some(cells, options):
+    column = pd.Series(cells)
+    shown = ", ".join(f"{name}={value!r}" for name, value in options.items())
+    with pytest.raises(ValueError, match=f"be read as a datetime.*{shown}.*column_kinds"):
+        plan_column("c", column, "datetime")
+    if "format" in options:
+        column = column.astype("Int64").astype("string")
+    assert pd.to_datetime(column, **options).dropna().dt.year.between(2019, 2020).all()
+
+
+@pytest.mark.parametrize(
     ("cells", "texts"),
     [
         (pd.Series([True, None], dtype="boolean"), ["True", "?"]),
