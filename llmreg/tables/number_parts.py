@@ -6,7 +6,7 @@ from functools import lru_cache
 
 __all__ = [
     "LONGEST", "MONEY", "ORDINALS", "POWER_WORD", "NumberParts", "decides", "is_currency",
-    "plain_characters", "plain_signs", "power_of", "signed", "split", "value_of",
+    "plain_characters", "plain_signs", "power_of", "signed", "singular", "split", "value_of",
 ]  # fmt: skip
 
 LONGEST = 60  # characters of what may be a number
@@ -149,8 +149,18 @@ def power_of(word, money):
 
 
 def _unit(unit):
-    """ "years." and "year" are the same unit."""
-    unit = unit.strip().rstrip(".")
+    return unit.strip().rstrip(".")
+
+
+def singular(unit):
+    """ "years" and "year" are the same unit.
+
+    Examples
+    --------
+    >>> from llmreg.tables.number_parts import singular
+    >>> singular("years"), singular("ms")
+    ('year', 'ms')
+    """
     return unit[:-1] if len(unit) > 2 and unit.endswith("s") else unit
 
 

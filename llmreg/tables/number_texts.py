@@ -22,6 +22,7 @@ from llmreg.tables.number_parts import (
     is_currency,
     plain_characters,
     signed,
+    singular,
     split,
     value_of,
 )
@@ -246,7 +247,8 @@ def _are_simple(cells):
 
 def _same_unit(unit, expected):
     """A bare number is in the column's unit; a column without one may gain a currency."""
-    return unit in ("", expected) or (not expected and is_currency(unit))
+    same = unit == "" or singular(unit) == singular(expected)
+    return same or (not expected and is_currency(unit))
 
 
 def _is_zero(part):
@@ -286,17 +288,20 @@ def _thousands(parts, counts, decimal):
 
 
 def _agreed_unit(cells, parts, counts):
-    weights, found = Counter(), {part.unit for part in parts}
-    for part, count in zip(parts, counts.tolist(), strict=True):
-        if part.unit or not _is_zero(part):  # a zero needs no unit
-            weights[part.unit or (part.word if part.word in found else "")] += count
+    """The unit of nearly all, as it is written (of "year" and "years", the shorter one)."""
+    units = [singular(part.unit) for part in parts]
+    weights, found = Counter(), set(units)
+    for part, unit, count in zip(parts, units, counts.tolist(), strict=True):
+        if unit or not _is_zero(part):  # a zero needs no unit
+            weights[unit or (part.word if part.word in found else "")] += count
     if not weights:
         return "", None
-    unit, weight = weights.most_common(1)[0]
+    most, weight = weights.most_common(1)[0]
     if weight >= NEARLY_ALL * weights.total():
-        return unit, None
+        written = {part.unit for part, unit in zip(parts, units, strict=True) if unit == most}
+        return min(written, key=len, default=most), None
+    examples = dict(zip(units, cells, strict=True))
     units = set(weights) - {""}
-    examples = {part.unit: cell for cell, part in zip(cells, parts, strict=True)}
     if len(units) > FEW_UNITS or not all(_is_unit(one, examples[one]) for one in units):
         return "", None
     shown = ", ".join(repr(examples[one]) for one, _ in weights.most_common(3))

@@ -10,6 +10,7 @@ from llmreg.tables.number_parts import (
     plain_signs,
     power_of,
     signed,
+    singular,
     split,
     value_of,
 )
@@ -22,7 +23,8 @@ from llmreg.tables.number_parts import (
         (" -5,5 % ", NumberParts(True, "%", "5,5", "")),
         ("USD 1,500", NumberParts(False, "USD", "1,500", "")),
         ("$(3)", NumberParts(True, "$", "3", "")),
-        ("5 years", NumberParts(False, "year", "5", "")),
+        ("5 years.", NumberParts(False, "years", "5", "")),
+        ("5 m/s", NumberParts(False, "m/s", "5", "")),
         ("2e-3", NumberParts(False, "", "2", "e-3")),
         ("5M USD", NumberParts(False, "USD", "5", "e6", "M")),
         ("12k€", NumberParts(False, "€", "12", "e3", "k")),
@@ -50,6 +52,12 @@ def test_signs():
         ",", ".", "", ".", "."
     ]  # fmt: skip
     assert is_currency("US$") and is_currency("kr") and not is_currency("kg")
+
+
+def test_one_and_many():
+    assert [singular(unit) for unit in ("years", "year", "s", "ms", "")] == [
+        "year", "year", "s", "ms", ""
+    ]  # fmt: skip
 
 
 def test_characters():

@@ -189,6 +189,26 @@ def test_of_two_signs_between_thousands_one_is_read_beside_the_other(cells):
         assert style.thousands in ",."
 
 
+@pytest.mark.parametrize(
+    ("cells", "unit"),
+    [
+        (["5 m/s", "7 m/s"], "m/s"), (["5 kbps", "7 kbps"], "kbps"),
+        (["1 year", "5 years"], "year"),
+        (["5 years", "7 years"], "years"), (["5 bus", "7 bus"], "bus"), (["5 ms", "7 ms"], "ms"),
+    ],
+)  # fmt: skip
+def test_a_unit_is_told_as_it_is_written_and_its_plural_is_the_same(cells, unit):
+    style, _ = found(*cells)
+    assert style.unit == unit
+    assert read_number(cells[0], style) is not None
+    assert read_number("3 years", style) == (3 if "year" in unit else None)
+    assert read_number("3 year", style) == (3 if "year" in unit else None)
+
+
+def test_units_of_saved_fits_that_lost_their_s_are_read():
+    assert read_number("5 m/s", NumberStyle(unit="m/")) == 5
+
+
 def test_codes_can_be_asked_for_as_numbers():
     style, _ = found("00123", "10115", codes=False)
     assert [read_number(cell, style) for cell in ("00123", "10115")] == [123, 10115]
