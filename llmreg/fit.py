@@ -77,7 +77,7 @@ def fit_model(
         # 1. Rows: cells of known kinds.
         if new:
             serializer.fit(frame, pd.Series(y, index=frame.index, name=table.target))
-        rows = replace(serializer.serialize(frame), weight=weight)
+        rows = replace(serializer.serialize(frame, training=new), weight=weight)
 
         # 2. The codec, on the scale that held-out rows prefer; where targets lie on its axis.
         scores = fit_codec(codec, rows, y, weight, seed, methods) if new else start.scale_scores

@@ -56,7 +56,7 @@ class VirtualFit:
         still = params | {"dropout": 0.0, "text_features": texts}
         dtype, _ = computing.formats("training")
         with own_draws(), torch.device("meta"):
-            rows = serializer.serialize(frame)
+            rows = serializer.serialize(frame, training=True)
             codec.fit(y)
             self.plan = resolve(still, methods, rows, serializer, codec, {}, computing, 0)
             model = _without_weights(pretrained, dtype) if pretrained else params["model"]

@@ -15,7 +15,7 @@ from llmreg.tables.number_texts import read_number
 __all__ = ["read_column", "read_numbers", "unseen_cells", "write_column"]
 
 
-def write_column(plan, column, *, number_format, missing, exact=False):
+def write_column(plan, column, *, number_format, missing, exact=False, training=False):
     """Write the cells of a column as they stand in the prompt.
 
     Parameters
@@ -31,6 +31,8 @@ def write_column(plan, column, *, number_format, missing, exact=False):
     exact : bool, default=False
         Apply `number_format` also to whole values of a column of whole numbers, which are
         otherwise written as integers, in full.
+    training : bool, default=False
+        Whether these are the rows that the plan was learned from, of whose cells all is told.
 
     Returns
     -------
@@ -51,12 +53,12 @@ def write_column(plan, column, *, number_format, missing, exact=False):
     """
     if plan.kind == "number":
         values, unread, codes, cells = read_numbers(plan, column)
-        _warn_unread(plan, column, unread)
+        _warn_unread(plan, column, unread & (not training))
         texts = _number_texts(cells, number_format, plan.whole and not exact)
         return spread(texts, codes, missing), np.isnan(values), values[:, None], (plan.name,)
     if plan.kind == "datetime":
         moments, unread = read_moments(column, plan.order, plan.first_year)
-        _warn_unread(plan, column, unread)
+        _warn_unread(plan, column, unread & (not training))
         _warn_zones(plan, moments)
         wall = moments.within(plan.zone)
         numbers = date_numbers(wall)

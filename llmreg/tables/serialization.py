@@ -212,13 +212,15 @@ class RowSerializer(DocumentedMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return as_frame(describe_columns(self.plans_, read_table(self, X, reset=False)))
 
-    def serialize(self, X: ArrayLike) -> SerializedRows:
+    def serialize(self, X: ArrayLike, *, training: bool = False) -> SerializedRows:
         """Write rows as prompts whose fields are still apart.
 
         Parameters
         ----------
         X : table-like of shape (n_rows, n_columns), or 1-D collection of strings
             Rows with the columns seen in fit.
+        training : bool, default=False
+            Whether these are the rows of fit, which has warned of their cells.
 
         Returns
         -------
@@ -232,7 +234,7 @@ class RowSerializer(DocumentedMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         frame = read_table(self, X, reset=False)
-        fields = tuple(self._write_field(frame, name, spec) for name, spec in self.fields_)
+        fields = tuple(self._write_field(frame, *field, training) for field in self.fields_)
         warn_unseen(self.plans_, fields)
         return SerializedRows(self.literals_, fields, len(frame))
 
@@ -313,13 +315,14 @@ class RowSerializer(DocumentedMixin, TransformerMixin, BaseEstimator):
         between = [f", {label}" for label in labels[1:]]
         return (labels[0], *between, f". {self.target_name_}:"), fields
 
-    def _write_field(self, frame, name, spec):
+    def _write_field(self, frame, name, spec, training):
         cells = write_column(
             self.plans_[name],
             frame[name],
             number_format=self.number_format if spec is None else spec,
             missing=self.missing,
             exact=spec is not None,
+            training=training,
         )
         return Field(name, self.kinds_[name], *cells)
 

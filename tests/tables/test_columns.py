@@ -109,6 +109,24 @@ def test_up_to_five_words_in_a_hundred_numbers_are_missing_with_a_warning():
     assert absent.sum() == 5
 
 
+def test_training_rows_are_warned_of_once():
+    X = pd.DataFrame(
+        {"c": [*map(str, range(95)), *["many"] * 5], "at": ["2021-03-05"] * 99 + ["x"]}
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        serializer = RowSerializer().fit(X)
+        serializer.serialize(X, training=True)
+    assert [str(warning.message)[:22] for warning in caught] == [
+        "Column 'c' is read as ", "Column 'at' is read as"
+    ]  # fmt: skip
+    with (
+        pytest.warns(UserWarning, match="'at' was a datetime"),
+        pytest.warns(match="'c' was a num"),
+    ):
+        serializer.serialize(X)
+
+
 @pytest.mark.parametrize("word", ["n/a", "NaN", "", "  ", "-", "?", "unknown"])
 def test_words_for_missing_do_not_keep_a_column_from_being_numbers_or_dates(word):
     with warnings.catch_warnings():
