@@ -1,12 +1,13 @@
 """Targets as users hold them, as numbers: what is a duration, and what is no number at all."""
 
+from collections.abc import Iterator
 from datetime import date, time, timedelta
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_array, column_or_1d
 
-__all__ = ["numeric_targets", "refuse_masked"]
+__all__ = ["numeric_targets", "read_floats", "refuse_masked"]
 
 LARGEST = 1e307
 SECOND = np.timedelta64(1, "s")
@@ -31,8 +32,9 @@ def numeric_targets(y, owner="LLMRegressor"):
     Raises
     ------
     ValueError
-        For dates and times of day, what is neither number nor duration, several columns, NaN,
-        masked and infinite numbers, and numbers beyond 1e307, whose sums are no floats.
+        For what is no array, dates and times of day, what is neither number nor duration, several
+        columns, NaN, masked and infinite numbers, and numbers beyond 1e307, whose sums are no
+        floats.
 
     Examples
     --------
@@ -42,23 +44,23 @@ def numeric_targets(y, owner="LLMRegressor"):
     array([60. ,  0.5])
     """
     refuse_masked(y, "y")
-    cells = np.asarray(y)
-    if cells.dtype.kind in "SU":  # of which numpy would say what Python does
-        y = cells = cells.astype(object)
+    cells = _array(y, "y", owner)
+    if cells.shape[1:] not in ((), (1,)):
+        raise ValueError(
+            f"y should be a 1d array, got an array of shape {cells.shape} instead: {owner} "
+            "predicts one number per row. Use sklearn.multioutput.MultiOutputRegressor for several."
+        )
     if cells.dtype.kind == "M":
         _refuse(owner, "dates", cells.ravel()[:1])
     if cells.dtype.kind == "m":
         y = _seconds(cells)
     elif cells.dtype.kind == "O":
-        y = _numbers(cells, y, owner)
-    with np.errstate(over="ignore", invalid="ignore"):  # it sums them to see whether all are finite
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=owner)
-    if y.ndim == 2 and y.shape[1] > 1:
-        raise ValueError(
-            f"y should be a 1d array, got an array of shape {y.shape} instead: {owner} predicts "
-            "one number per row. Use sklearn.multioutput.MultiOutputRegressor for several."
-        )
+        y = _numbers(cells, owner)
+    else:
+        y = read_floats(cells, "y", owner)
+    y = check_array(y, ensure_2d=False, ensure_all_finite=False, input_name="y", estimator=owner)
     y = column_or_1d(y, warn=True)
+    _refuse_infinite(y, owner)
     if np.abs(y).max(initial=0.0) > LARGEST:
         raise ValueError(
             f"y goes from {y.min():g} to {y.max():g}, where sums and differences are no floats. "
@@ -93,20 +95,86 @@ def refuse_masked(values, name):
         )
 
 
+def read_floats(values, name, owner):
+    """Numbers in any container as float64; missing ones are NaN.
+
+    Parameters
+    ----------
+    values : array-like
+    name, owner : str
+        Of the argument and of who takes it, for messages.
+
+    Returns
+    -------
+    ndarray of the same shape, float64
+
+    Raises
+    ------
+    ValueError
+        If it is no array, or something in it no number.
+
+    Examples
+    --------
+    >>> from llmreg.tables.targets import read_floats
+    >>> read_floats(["1.5", None], "y", "a fit")
+    array([1.5, nan])
+    """
+    cells = _array(values, name, owner)
+    if cells.dtype.kind not in "biuf":
+        cells = cells.astype(object)  # of strings numpy would say what Python does
+        missing = pd.isna(cells)
+        _refuse_others(cells[~missing], name, owner)
+        cells[missing] = np.nan
+    with np.errstate(over="ignore"):  # of longer floats
+        return cells.astype(np.float64)
+
+
+def _array(values, name, owner):
+    """What is an array, or can be made one; the rest is refused."""
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):  # of rows of unlike lengths
+        array = np.empty(())
+    if array.ndim:
+        return array
+    remedy = ""
+    if isinstance(values, str):
+        remedy = f" If it is the name of a column, give the column itself, such as X[{values!r}]."
+    elif isinstance(values, Iterator):
+        remedy = f" Give list({name})."
+    raise ValueError(
+        f"{name} is {values!r:.80} ({type(values).__name__}), and {owner} needs an array or a list "
+        f"of numbers, one per row.{remedy}"
+    )
+
+
+def _refuse_infinite(y, owner):
+    """ValueError for NaN and infinities, which says how many there are."""
+    for what, found, known in (
+        ("NaN", np.isnan(y), "pandas.notna(y)"),
+        ("infinity", np.isinf(y), "numpy.isfinite(y)"),
+    ):
+        if found.any():
+            raise ValueError(
+                f"Input y contains {what} in {found.sum()} of {len(y)} rows, and {owner} needs a "
+                f"finite number in each. Leave these rows out: known = {known}, then X[known] and "
+                "y[known]."
+            )
+
+
 def _seconds(durations):
     unit = _unit(np.timedelta64(0, np.datetime_data(durations.dtype)))
     return np.where(np.isnat(durations), np.nan, durations / unit)
 
 
-def _numbers(cells, y, owner):
-    """``y``, of whose cells no dtype tells anything, unless these are durations."""
+def _numbers(cells, owner):
+    """Targets of whose cells no dtype tells anything: numbers, or durations in seconds."""
     present = cells[~pd.isna(cells)]
     if any(isinstance(cell, MOMENTS) for cell in present):
         _refuse(owner, "dates or times of day", [c for c in present if isinstance(c, MOMENTS)])
     durations = [isinstance(cell, DURATIONS) for cell in present]
     if not any(durations):
-        _refuse_others(present, owner)
-        return y
+        return read_floats(cells, "y", owner)
     if not all(durations):
         raise ValueError(
             f"y mixes durations with other values, such as {present[int(np.argmin(durations))]!r}. "
@@ -116,7 +184,7 @@ def _numbers(cells, y, owner):
     return np.array(seconds, dtype=np.float64).reshape(cells.shape)
 
 
-def _refuse_others(cells, owner):
+def _refuse_others(cells, name, owner):
     """Refuse what numpy would fail to make a float of."""
     for cell in cells:
         try:
@@ -125,8 +193,8 @@ def _refuse_others(cells, owner):
                 raise ValueError
         except (TypeError, ValueError, OverflowError):
             raise ValueError(
-                f"y holds {cell!r:.80} ({type(cell).__name__}), and {owner} needs finite numbers. "
-                "Convert it, or leave its row out."
+                f"{name} holds {cell!r:.80} ({type(cell).__name__}), and {owner} needs finite "
+                "numbers. Convert it, or leave it out."
             ) from None
 
 

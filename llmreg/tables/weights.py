@@ -1,9 +1,11 @@
 """Sample weights, of which only the ratios matter."""
 
+from numbers import Number
+
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight
 
-from llmreg.tables.targets import refuse_masked
+from llmreg.tables.targets import read_floats, refuse_masked
 
 __all__ = ["checked_weights", "entry_counts", "relative_weights"]
 
@@ -30,12 +32,9 @@ def checked_weights(sample_weight, rows):
     array([2., 1.])
     """
     refuse_masked(sample_weight, "sample_weight")
-    try:
-        weight = _check_sample_weight(sample_weight, rows, dtype=np.float64)
-    except TypeError as error:
-        raise ValueError(
-            f"sample_weight is {sample_weight!r:.80}; give an array of one number per row."
-        ) from error
+    if not isinstance(sample_weight, Number | None):
+        sample_weight = read_floats(sample_weight, "sample_weight", "a fit")
+    weight = _check_sample_weight(sample_weight, rows, dtype=np.float64)
     if weight.min() < 0 or weight.max() == 0:
         raise ValueError(
             f"sample_weight goes from {weight.min():g} to {weight.max():g}; weights must be "

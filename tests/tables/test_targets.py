@@ -138,3 +138,38 @@ def test_an_estimator_predicts_and_scores_seconds(table):
     plain, timed = (fit.predict(X) for fit in fits)
     assert timed == pytest.approx(plain, rel=1e-6)
     assert fits[1].score(X, pd.to_timedelta(y, unit="s")) == pytest.approx(fits[0].score(X, y))
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        ("mpg", r"y is 'mpg' \(str\), .*give the column itself, such as X\['mpg'\]"),
+        ((n for n in [1.0, 2.0]), r"y is <generator .* \(generator\), .* Give list\(y\)"),
+        ({"mpg": [1.0, 2.0]}, r"y is {'mpg': .* \(dict\), and LLMRegressor needs an array"),
+        ({1.0, 2.0}, r"y is {1.0, 2.0} \(set\)"),
+        (3.0, r"y is 3.0 \(float\)"),
+        (np.array(3.0), r"y is array\(3\.\)"),
+        (None, r"y is None \(NoneType\)"),
+        ([[1.0], [1.0, 2.0]], r"y is \[\[1.0\], \[1.0, 2.0\]\] \(list\)"),
+        (pd.concat([pd.Series([1.0, 2.0], name="mpg")] * 2, axis=1), r"1d array.*\(2, 2\)"),
+        (np.array([["a", "b"]] * 2), r"1d array.*\(2, 2\)"),
+        (np.array([1 + 2j, 3]), r"y holds \(1\+2j\) \(complex\)"),
+    ],
+)  # fmt: skip
+def test_what_is_no_list_of_numbers_is_named_as_a_whole(y, said):
+    with pytest.raises(ValueError, match=said):
+        numeric_targets(y)
+
+
+@pytest.mark.parametrize("gap", [np.nan, None, pd.NA])
+@pytest.mark.parametrize("container", [list, pd.Series, lambda y: pd.Series(y, dtype="Float64")])
+def test_gaps_are_counted_and_the_remedy_works(gap, container):
+    y = container([1.0, gap, 3.0, gap])
+    with pytest.raises(ValueError, match=r"y contains NaN in 2 of 4 rows.*known = pandas.notna"):
+        numeric_targets(y)
+    assert numeric_targets(np.asarray(y)[pd.notna(y)]).tolist() == [1.0, 3.0]
+
+
+def test_infinities_are_counted():
+    with pytest.raises(ValueError, match=r"infinity in 1 of 2 rows.*known = numpy.isfinite"):
+        numeric_targets([1.0, -np.inf])

@@ -28,3 +28,19 @@ def test_weights_are_one_legal_number_per_row():
     for wrong in ([1], [1, -1], [0, 0], [1, np.nan], np.ma.array([1, 1], mask=[0, 1]), iter("ab")):
         with pytest.raises(ValueError):
             checked_weights(wrong, [0, 0])
+
+
+@pytest.mark.parametrize(
+    ("weight", "said"),
+    [
+        ("balanced", r"sample_weight is 'balanced' \(str\), and a fit needs an array or a list"),
+        (["a", "b"], r"sample_weight holds 'a' \(str\)"),
+        ({"a": 1}, r"sample_weight is {'a': 1} \(dict\)"),
+        ([[1], [1, 2]], r"sample_weight is \[\[1\], \[1, 2\]\]"),
+        (np.array(["2020-01-01"] * 2, "M8[D]"), "sample_weight holds datetime.date"),
+        ([1.0, None], "Input sample_weight contains NaN"),
+    ],
+)
+def test_what_is_no_weight_is_named(weight, said):
+    with pytest.raises(ValueError, match=said):
+        checked_weights(weight, [0, 0])
