@@ -81,7 +81,7 @@ def fit_model(
 
         # 2. The codec, on the scale that held-out rows prefer; where targets lie on its axis.
         scores = fit_codec(codec, rows, y, weight, seed, methods) if new else start.scale_scores
-        y = within_reach(codec, y, methods)
+        y = within_reach(codec, y, methods, new)
         mean, std = axis_moments(codec, y, weight) if new else (start.mean, start.std)
 
         # 3. The plan: here every "auto" ends.

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.integrations.documentation import DocumentedMixin
-from llmreg.tables.targets import refuse_masked
+from llmreg.tables.targets import read_floats, refuse_masked
 
 __all__ = ["END", "MAX_LEAVES", "TargetCodec"]
 
@@ -45,6 +45,8 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
     linear : bool
         Whether the codec's axis, on which bins have like width and all errors are measured in
         training, is y itself. Else :meth:`to_axis` says where y lies on it.
+    widening : str
+        What to do where targets lie outside the range, for the warning that says so.
     edges_ : ndarray of shape (L + 1,)
         Ends of the bins in the units of y, ascending.
     values_ : ndarray of shape (L,)
@@ -61,6 +63,7 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
     bounded = True
     far_reaching = False
     linear = True
+    widening = "Choose a codec whose range holds them."
 
     def fit(self, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Settle the numbers that can be written, from the targets and the parameters.
@@ -85,7 +88,7 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
         self._validate_params()
         refuse_masked(y, "y")
         refuse_masked(sample_weight, "sample_weight")
-        y = np.asarray(y, dtype=np.float64)
+        y = read_floats(y, "y", type(self).__name__)
         _refuse_infinite(y)
         self._fit(y if sample_weight is None else y[np.asarray(sample_weight) > 0])
         return self
@@ -235,18 +238,40 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
             If a sequence is none of the codec's.
         """
         check_is_fitted(self)
+        sequences = self._indices(sequences)
+        leaf, known = self._leaf_named(sequences)
+        for row in sequences[~known]:
+            self._refuse_sequence([self.symbols[i] for i in row])
+        return self.values_[leaf]
+
+    def _indices(self, sequences):
+        """Sequences as indices of symbols; ValueError for another shape, or what is no symbol."""
+        try:
+            indices = np.asarray(sequences)
+        except ValueError:  # of unlike lengths
+            indices = np.empty(0, object)
+        if indices.dtype.kind not in "iu" or indices.shape[1:] != (self.max_length,):
+            raise ValueError(
+                f"{sequences!r:.80} are no sequences: {self!r} writes integers of shape (n_rows, "
+                f"{self.max_length}). Decode what encode() or sequences() gave."
+            )
+        n_symbols = len(self.symbols)
+        for row in indices[((indices < 0) | (indices >= n_symbols)).any(axis=1)]:
+            self._refuse_sequence(f"{row.tolist()}, of which 0 to {n_symbols - 1} are symbols,")
+        return indices
+
+    def _leaf_named(self, sequences):
+        """Which number each sequence of symbols names, and whether it does."""
         known, given = _keys(self.sequences()), _keys(sequences)
         order = np.argsort(known)
-        place = np.searchsorted(known, given, sorter=order).clip(max=len(known) - 1)
-        leaf = order[place]
-        wrong = np.flatnonzero(known[leaf] != given)
-        if wrong.size:
-            written = [self.symbols[i] for i in np.asarray(sequences)[wrong[0]]]
-            raise ValueError(
-                f"{written} is no number that {self!r} writes. Decode what encode() or sequences() "
-                "gave, of a codec with the same parameters and training targets."
-            )
-        return self.values_[leaf]
+        leaf = order[np.searchsorted(known, given, sorter=order).clip(max=len(known) - 1)]
+        return leaf, known[leaf] == given
+
+    def _refuse_sequence(self, written):
+        raise ValueError(
+            f"{written} is no number that {self!r} writes. Decode what encode() or sequences() "
+            "gave, of a codec with the same parameters and training targets."
+        )
 
     def _place(self, values):
         """Set values, and as edges the midpoints between them; the outermost bins are symmetric."""

@@ -60,6 +60,8 @@ class DecimalCodec(TargetCodec):
     [7.0]
     """
 
+    widening = "Widen low and high of the codec, or leave them None."
+
     _parameter_constraints: dict = {
         "n_decimals": [Interval(Integral, 0, 15, closed="both")],
         "low": [None, Interval(Real, None, None, closed="neither")],

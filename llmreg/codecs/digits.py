@@ -12,7 +12,6 @@ from numbers import Integral, Real
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from llmreg.codecs.base import END, MAX_LEAVES, TargetCodec
 from llmreg.codecs.scales import bend, log_scale, symlog_scale, unbend
@@ -106,6 +105,8 @@ class DigitCodec(TargetCodec):
     >>> stars.heaps_[[0, -1]].tolist(), stars.decode(stars.encode([5.0])).tolist()
     ([0.0, 1.0], [5.0])
     """
+
+    widening = "Widen low and high of the codec, or leave them None."
 
     _parameter_constraints: dict = {
         "base": [Interval(Integral, 2, 36, closed="both")],
@@ -308,8 +309,6 @@ class DigitCodec(TargetCodec):
         """
         return self._digits(self.leaf_of(y))
 
-    def decode(self, sequences: ArrayLike) -> NDArray[np.float64]:
-        """Symbol sequences of shape (n_rows, n_digits) to numbers of shape (n_rows,)."""
-        check_is_fitted(self)
+    def _leaf_named(self, sequences):
         place = self.base ** np.arange(self.n_digits - 1, -1, -1, dtype=np.int64)
-        return self.values_[np.asarray(sequences) @ place]
+        return sequences.astype(np.int64) @ place, np.ones(len(sequences), dtype=bool)

@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.codecs.base import END, MAX_LEAVES, TargetCodec
+from llmreg.tables.targets import read_floats
 
 __all__ = ["GridCodec"]
 
@@ -68,6 +69,8 @@ class GridCodec(TargetCodec):
     [1.5, 10.0]
     """
 
+    widening = "Add such numbers to the codec's values, or leave values and n_decimals None."
+
     _parameter_constraints: dict = {
         "values": ["array-like", None],
         "max_values": [Interval(Integral, 2, MAX_LEAVES, closed="both")],
@@ -120,7 +123,7 @@ class GridCodec(TargetCodec):
         return [texts[i] for i in np.argsort(values)]
 
     def _given(self):
-        values = np.asarray(self.values, dtype=np.float64).reshape(-1)
+        values = read_floats(self.values, "values", "GridCodec").reshape(-1)
         bad = values[~np.isfinite(values)]
         if bad.size or not 0 < len(values) <= MAX_LEAVES:
             what = f"contain {bad[0]}" if bad.size else f"are {len(values):,} numbers"

@@ -80,6 +80,7 @@ class ScientificCodec(TargetCodec):
     """
 
     bounded = linear = False
+    widening = "Raise max_exponent of the codec, or leave it None."
 
     @property
     def far_reaching(self):

@@ -177,7 +177,7 @@ def _sums_shares(methods):
     return any(method is not None and method.sums_shares for method in methods)
 
 
-def within_reach(codec, y, methods=()):
+def within_reach(codec, y, methods=(), new=True):
     """Targets as a codec can write them: what is outside its range is learnt as its nearest end.
 
     Sums of shares are not held to the range: with methods that predict them targets stay.
@@ -187,6 +187,8 @@ def within_reach(codec, y, methods=()):
     codec : fitted codec
     y : ndarray of shape (n,)
     methods : sequence of (Method or None), default=()
+    new : bool, default=True
+        Whether the codec is fitted on these targets; False: on those of an earlier fit.
 
     Returns
     -------
@@ -200,10 +202,10 @@ def within_reach(codec, y, methods=()):
     clipped = 0 if _sums_shares(methods) else codec.n_clipped(y)
     if clipped:
         low, high = codec.edges_[0], codec.edges_[-1]
+        remedy = codec.widening if new else "Set warm_start=False to fit the codec to them, too."
         warnings.warn(
             f"{clipped} of {len(y)} targets lie outside the codec's range [{low:g}, {high:g}] "
-            f"(targets: {y.min():g} to {y.max():g}) and are learnt as its nearest end. Widen low "
-            "and high of the codec, or leave them None.",
+            f"(targets: {y.min():g} to {y.max():g}) and are learnt as its nearest end. {remedy}",
             UserWarning,
             stacklevel=2,
         )

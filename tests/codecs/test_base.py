@@ -140,6 +140,32 @@ def test_a_sequence_that_is_none_of_the_codecs_is_refused():
     assert "Decode what encode()" in str(error.value)
 
 
+ANY = [DigitCodec(), DigitCodec(16, 3), GridCodec([1, 2, 3]), GridCodec([1, 12]), DecimalCodec(0),
+       ScientificCodec(), GridCodec([1, 2], spellings=["bad", "good"], one_token=True)]  # fmt: skip
+
+
+@pytest.mark.parametrize("codec", ANY, ids=repr)
+def test_what_are_no_sequences_is_refused_by_every_codec(codec):
+    codec = clone(codec).fit([1.0, 2.0])
+    legal = codec.sequences()[:1]
+    wrong = [
+        legal + len(codec.symbols), legal - len(codec.symbols), [*legal[0], 0], legal[:, 1:],
+        np.c_[legal, legal], legal + 0.5, [["1"] * legal.shape[1]], [[0], [0, 0]], 3,
+    ]  # fmt: skip
+    for sequences in wrong:
+        with pytest.raises(ValueError, match=r"Decode what encode\(\) or sequences\(\) gave"):
+            codec.decode(sequences)
+    assert codec.decode(legal[:0]).shape == (0,)
+    assert codec.decode(legal.astype(np.uint8)) == codec.values_[0]
+
+
+@pytest.mark.parametrize("y", [["a", "b"], "ab", {"a": 1}, [np.datetime64("2020-01-01")] * 2])
+@pytest.mark.parametrize("codec", ANY, ids=repr)
+def test_targets_that_are_no_numbers_are_named(codec, y):
+    with pytest.raises(ValueError, match=rf"y (holds|is) .*{type(codec).__name__} needs"):
+        clone(codec).fit(y)
+
+
 def test_only_the_scientific_codec_has_no_bounds():
     kinds = (DigitCodec, GridCodec, DecimalCodec, ScientificCodec)
     assert [kind.bounded for kind in kinds] == [True, True, True, False]

@@ -71,6 +71,11 @@ def test_values_that_cannot_be_spelled_are_named(values, message):
         GridCodec(values).fit([1.0])
 
 
+def test_values_that_are_no_numbers_are_named():
+    with pytest.raises(ValueError, match=r"values holds 'b' \(str\), and GridCodec needs finite"):
+        GridCodec(["1", "b"]).fit([1.0])
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("values", "stars"), ("max_values", 1), ("n_decimals", -1)]
 )

@@ -17,7 +17,13 @@ from llmreg import (
     ScientificCodec,
 )
 from llmreg.estimates.boosted_trees import FEW
-from llmreg.estimates.target_scale import axis_moments, choose_scale, fit_codec, root_mean_square
+from llmreg.estimates.target_scale import (
+    axis_moments,
+    choose_scale,
+    fit_codec,
+    root_mean_square,
+    within_reach,
+)
 from llmreg.numbers.distribution import NumericDistribution
 from llmreg.numbers.tree import NumberTree
 from llmreg.prediction.distributions import on_axis
@@ -296,3 +302,21 @@ def test_targets_that_are_tiny_in_the_codecs_range_train_without_overflow(method
         model = quick_fit(X, y, fit_method=method, codec=codec)
     assert np.isfinite(model.predict(X)).all()
     assert model.y_std_ == pytest.approx(2e3, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("codec", "remedy"),
+    [
+        (DigitCodec(low=1, high=2), "Widen low and high of the codec"),
+        (DecimalCodec(1, low=1, high=2), "Widen low and high of the codec"),
+        (GridCodec([1, 2]), "Add such numbers to the codec's values"),
+        (ScientificCodec(max_exponent=0), "Raise max_exponent of the codec"),
+    ],
+)
+def test_targets_out_of_range_are_told_with_what_the_codec_has(codec, remedy):
+    y = np.array([1.0, 2.0, 77.0])
+    with pytest.warns(UserWarning, match=f"1 of 3 targets lie outside .*{remedy}, or leave"):
+        assert within_reach(codec.fit(y), y).max() < 11
+    found = codec.fit(y[:2])
+    with pytest.warns(UserWarning, match="as its nearest end. Set warm_start=False"):
+        within_reach(found, y, new=False)
