@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
 from itertools import chain
 from operator import itemgetter
+from os import PathLike
 
 import narwhals as nw
 import numpy as np
@@ -16,10 +17,8 @@ __all__ = ["to_frame"]
 TEXT_COLUMN = "text"
 STRINGS = (str, bytes, bytearray, memoryview)
 
-_RESHAPE = (
-    "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or "
-    "array.reshape(1, -1) if it contains a single sample. A 1-D input is accepted only for text "
-    "regression, where every value is a string or missing"
+ONE_COLUMN = (
+    "A 1-D input is accepted only for text regression, where every value is a string or missing"
 )
 
 
@@ -33,7 +32,7 @@ def to_frame(X, owner, known):
     owner : str
         The estimator's class, for messages.
     known : sequence of str or None
-        Names seen in fit, which say how rows with named cells are ordered.
+        Names seen in fit, which say how rows with named cells, and dicts of columns, are ordered.
 
     Returns
     -------
@@ -51,15 +50,15 @@ def to_frame(X, owner, known):
     if isinstance(X, pd.DataFrame):
         return X, True
     if isinstance(X, pd.Series):
-        return _from_vector(X, X.name), False
+        return _from_vector(X, X.name, X, known), False
     if isinstance(X, Mapping):
-        return _from_columns(X, owner), True
+        return _from_columns(X, owner, known), True
     if _is_sequence(type(X)) and len(X):
         return _from_sequence(X, owner, known)
     X = _as_array(X)
     if X.dtype.names and X.ndim == 1:
         return _from_columns({name: X[name] for name in X.dtype.names}, owner), True
-    return _from_array(X, owner), False
+    return _from_array(X, owner, known), False
 
 
 def _as_pandas(X):
@@ -168,7 +167,7 @@ def _from_sequence(X, owner, known):
         )
     if any(map(_is_sequence, readers)) or any(getattr(row, "ndim", 0) > 0 for row in X):
         return _from_rows(X, owner), False
-    return _from_vector(_objects(X), None), False
+    return _from_vector(_objects(X), None, X, known), False
 
 
 def _record_reader(kind):
@@ -200,16 +199,21 @@ def _named(row):
 
 def _from_records(records, known):
     """A row says nothing about order, and which keys a batch happens to lack must not matter."""
-    labels = list(dict.fromkeys(chain.from_iterable(records)))
-    if known is not None:
-        found = {legible(str(label)): label for label in labels}
-        ordered = [found.get(name, name) for name in known]
-        labels = ordered + [label for label in labels if label not in set(ordered)]
+    labels = _as_known(dict.fromkeys(chain.from_iterable(records)), known or (), fill=True)
     if len(labels) > 1 and min(map(len, records)) == len(labels):  # none lacks one: faster
         rows = map(itemgetter(*labels), records)
     else:
         rows = ([row.get(label) for label in labels] for row in records)
     return _grid(labels, rows, len(records))
+
+
+def _as_known(labels, known, fill=False):
+    """Labels in fit's order, by their names; those unknown last. ``fill``: none is left out."""
+    found = {legible(str(label)): label for label in labels}
+    fill = fill and bool(not found or found.keys() & set(known))  # else they are names of others
+    ordered = [found.get(name, name) for name in known if fill or name in found]
+    placed = set(ordered)
+    return ordered + [label for label in labels if label not in placed]
 
 
 def _is_row(cell):
@@ -256,10 +260,18 @@ def _as_array(X):
     except ValueError:  # of parts of different shapes, such as the groups of a groupby of pandas
         array = None
     holds_rows = isinstance(X, Iterable) and not isinstance(X, (*STRINGS, np.ndarray))
-    if array is None or (array.ndim == 0 and holds_rows):
+    if array is None or array.ndim == 0:
+        remedy = "Pass a DataFrame, an array, or the rows as a list"
+        if isinstance(X, (*STRINGS, PathLike)):
+            remedy += f". One text is a list of one, [{shown(X)}]; a file is read first"
+            remedy += ", as by pandas.read_csv"
+        elif holds_rows:
+            remedy += ": list(rows)"
+        elif X is not None:
+            remedy += "; one row is a list of one, [row]"
         raise ValueError(
             f"Expected 2D array, got {shown(X)} of type {type(X).__name__} instead, which is no "
-            "table. Pass a DataFrame, an array, or the rows as a list: list(rows)."
+            f"table. {remedy}."
         )
     return array
 
@@ -270,9 +282,9 @@ def _as_series(cells):
     return cells if isinstance(cells, pd.Series) else _objects(cells)
 
 
-def _from_columns(X, owner):
-    """Read a dict of columns, or anything like it."""
-    columns = {name: _column(name, cells, owner) for name, cells in X.items()}
+def _from_columns(X, owner, known=()):
+    """Read a dict of columns, or anything like it; it says nothing about order."""
+    columns = {name: _column(name, X[name], owner) for name in _as_known(X, known or ())}
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"The columns of X must have the same length, but have {lengths}.")
@@ -284,7 +296,8 @@ def _column(name, cells, owner):
     if isinstance(cells, (*STRINGS, Mapping, Set)) or not hasattr(cells, "__len__"):
         raise ValueError(
             f"X is read as a dict of columns, but X[{name!r}] is {shown(cells)} of type "
-            f"{type(cells).__name__}. Pass a list or an array with one value per row."
+            f"{type(cells).__name__}. Pass a list or an array with one value per row; a dict that "
+            "is one row goes in a list: [row]."
         )
     if not isinstance(cells, (list, tuple)):
         cells = _as_pandas(cells)
@@ -296,11 +309,9 @@ def _column(name, cells, owner):
     return cells
 
 
-def _from_array(X, owner):
-    if X.ndim == 0:
-        raise ValueError(f"Expected 2D array, got scalar array instead:\narray={X}.\n{_RESHAPE}.")
+def _from_array(X, owner, known):
     if X.ndim == 1:
-        return _from_vector(_as_series(X), None)
+        return _from_vector(_as_series(X), None, X, known)
     _refuse_deep(X.ndim, owner)
     strings = X.dtype.kind in "OSU"  # of these pandas would make a type that not all fit into
     frame = pd.DataFrame(_unmasked(X), dtype=object if strings else None)
@@ -318,19 +329,34 @@ def _unmasked(X):
     return cells
 
 
-def _from_vector(series, name):
-    """Return a column of text, or raise scikit-learn's error about 1-D input."""
+def _from_vector(series, name, X, known):
+    """Return a column of text, or raise scikit-learn's error about 1-D input.
+
+    ``X`` is what was given, for the remedy: one row of a table of several columns, most likely.
+    """
     values = series.to_numpy(dtype=object)
     present = values[~series.isna().to_numpy()]
     strange = {kind for kind in set(map(type, present)) if not issubclass(kind, (str, bytes))}
-    if strange or len(present) == 0:
+    if strange or len(present) == 0 or len(known or "x") > 1:
         stranger = next((value for value in present if type(value) in strange), None)
         found = f"; got {shown(stranger)} ({type(stranger).__name__})" if strange else ""
         raise ValueError(
             f"Expected 2D array, got 1D array instead:\narray=[{', '.join(map(shown, values[:6]))}"
-            f"{', ...' if len(values) > 6 else ''}].\n{_RESHAPE}{found}."
+            f"{', ...' if len(values) > 6 else ''}].\n{_reshaping(X)} {ONE_COLUMN}{found}."
         )
     return _frame([TEXT_COLUMN if name in (None, "") else name], [_objects(values)], len(values))
+
+
+def _reshaping(X):
+    """How to make a table of one row, or of one column, that was given without the other axis."""
+    if isinstance(X, pd.Series):
+        return "One row is X.iloc[[0]] in place of X.iloc[0]; one column is series.to_frame()."
+    if not hasattr(X, "reshape"):
+        return "One row is a list of one, [row]; one column is [[cell] for cell in column]."
+    return (
+        "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or "
+        "array.reshape(1, -1) if it contains a single sample."
+    )
 
 
 def _numbered(width):

@@ -31,8 +31,9 @@ def read_table(estimator, X, *, reset):
         or that offers its columns by the Arrow or the interchange protocol, lazy ones included; a
         dict of columns; a 2-D or a structured array; a list of rows, which may be dicts, named
         tuples, dataclasses or Series; for text regression a Series, a list or a 1-D array of
-        strings. Whatever has names for its columns is read with them. In rows that have names for
-        their cells the order is of no consequence, and a name that a row lacks is a missing value.
+        strings. Whatever has names for its columns is read with them. In dicts of columns and in
+        rows that have names for their cells the order is of no consequence, and a name that a row
+        lacks is a missing value.
         None, NaN, NaT, ``pd.NA`` and what a masked array masks are missing values.
     reset : bool
         True in ``fit``: the columns are learned. False afterwards: the columns are checked.
@@ -81,7 +82,8 @@ def read_table(estimator, X, *, reset):
     1       a ruin
     """
     owner = type(estimator).__name__
-    known = None if reset else getattr(estimator, "feature_names_in_", None)
+    named = not reset and getattr(estimator, "_input_naming", "none") != "none"
+    known = estimator._input_columns if named else None
     frame, named = to_frame(X, owner, known)
     _refuse_empty(frame, owner)
     names = _string_names(frame.columns)

@@ -113,7 +113,9 @@ CONTAINERS = {
     "rows of sqlite3": _sqlite,
 }  # fmt: skip
 
-MATCHED_BY_NAME = {name for name in CONTAINERS if name.startswith(("list of", "rows of"))}
+MATCHED_BY_NAME = {
+    name for name in CONTAINERS if name.startswith(("list of", "dict of", "rows of"))
+}
 
 
 def polars():

@@ -1,7 +1,10 @@
 """Which tables are refused, and which match the table of the fit."""
 
 import warnings
+from collections import namedtuple
+from dataclasses import make_dataclass
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,23 +14,76 @@ from table_reading import fitted_on, read
 
 from llmreg.tables.reading import read_table
 
+Row = namedtuple("Row", "a b")
+Record = make_dataclass("Record", ["a", "b"])
 TEXTS = ["a flat", "a house"]
 
 
+LIST = r"One row is a list of one, \[row\]; one column is \[\[cell\] for cell in column\]"
+SERIES = r"One row is X.iloc\[\[0\]\] in place of X.iloc\[0\]; one column is series.to_frame\(\)"
+
+
 @pytest.mark.parametrize(
-    "X", [np.arange(3.0), [1, 2, 3], pd.Series([1.5, 2.5]), ["a", 5], [None, None], np.array([])]
-)
-def test_one_dimension_of_anything_but_strings_is_refused(X):
-    with pytest.raises(
-        ValueError, match=r"Expected 2D array, got 1D array[\s\S]*Reshape your data"
+    ("X", "remedy"),
+    [
+        (np.arange(3.0), "Reshape your data"), (np.array([]), "Reshape your data"),
+        ([1, 2, 3], LIST), (["a", 5], LIST), ((None, None), LIST), (Row(1, "a"), LIST),
+        (pd.Series([1.5, 2.5]), SERIES), (pd.Series({"a": 1, "b": "x"}), SERIES),
+    ],
+)  # fmt: skip
+def test_one_dimension_of_anything_but_strings_is_refused(X, remedy):
+    with pytest.raises(ValueError, match=rf"Expected 2D array, got 1D array[\s\S]*{remedy}"):
+        read(X)
+
+
+@pytest.mark.parametrize(
+    ("X", "remedy"),
+    [
+        (3.0, r"one row is a list of one, \[row\]"), (np.array(3.0), r"\[row\]"),
+        (Record(1, "a"), r"\[row\]"), (np.zeros(1, "f8, i4")[0], r"\[row\]"),
+        (None, "DataFrame, an array, or the rows as a list.$"),
+        ("ford pinto", r"One text is a list of one, \['ford pinto'\]; a file is read first"),
+        (Path("cars.csv"), "pandas.read_csv"), (b"text", "pandas.read_csv"),
+    ],
+)  # fmt: skip
+def test_what_has_no_dimension_is_refused_by_its_type(X, remedy):
+    said = rf"Expected 2D array, got .* of type {type(X).__name__} instead.*{remedy}"
+    with pytest.raises(ValueError, match=said):
+        read(X)
+
+
+def test_one_row_of_words_alone_is_no_column_of_text():
+    X = pd.DataFrame({"a": ["x", "y"], "b": ["u", "v"]})
+    for row, remedy in ((X.iloc[0], SERIES), (list(X.iloc[0]), LIST), (X.iloc[0].array, "Reshape")):
+        with pytest.raises(ValueError, match=remedy):
+            read_table(fitted_on(X), row, reset=False)
+    with pytest.raises(ValueError, match=r"X\['a'\] is 'x' .*a dict that is one row goes in"):
+        read_table(fitted_on(X), X.iloc[0].to_dict(), reset=False)
+
+
+@pytest.mark.parametrize("labels", ["abc", [2, 0, 1], [1.5, 0.5, 2], [("a", 1), ("b", 2), "c"]])
+def test_dicts_and_records_come_in_the_order_of_the_fit_whatever_their_names(labels):
+    X = pd.DataFrame([[1, 2, 3], [4, 5, 6]])
+    X.columns = pd.Index(list(labels), dtype=object, tupleize_cols=False)
+    estimator = fitted_on(X)
+    expected = read_table(estimator, X, reset=False)
+    backward = X.iloc[:, ::-1]
+    for table in (
+        {name: list(backward[name]) for name in backward.columns},
+        [dict(zip(backward.columns, row, strict=True)) for row in backward.to_numpy().tolist()],
     ):
-        read(X)
+        pd.testing.assert_frame_equal(read_table(estimator, table, reset=False), expected)
+    absent = [{labels[0]: 1}, {}]
+    assert read_table(estimator, absent, reset=False).notna().to_numpy().sum() == 1
+    with pytest.raises(ValueError, match="missing"):
+        read_table(estimator, {labels[0]: [1], labels[1]: [2]}, reset=False)
 
 
-@pytest.mark.parametrize("X", [3.0, "a string", None])
-def test_a_scalar_is_refused(X):
-    with pytest.raises(ValueError, match=r"Expected 2D array, got scalar[\s\S]*Reshape your data"):
-        read(X)
+def test_names_beside_numbered_columns_still_go_by_position():
+    estimator = fitted_on(pd.DataFrame([[1, 2], [3, 4]]))
+    for table in ({"q": [1], "p": [2]}, [{"q": 1, "p": 2}]):
+        with pytest.warns(UserWarning, match="feature names"):
+            assert read_table(estimator, table, reset=False).to_numpy().tolist() == [[1, 2]]
 
 
 @pytest.mark.parametrize("X", [np.zeros((2, 2, 2)), np.zeros((2, 2, 2)).tolist()])
