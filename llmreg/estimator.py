@@ -378,8 +378,9 @@ class LLMRegressor(
         Warns
         -----
         UserWarning
-            If targets are clipped or cannot be told apart by the codec, texts or prompts cut, a
-            stage cannot learn, or ``temperature_scaling=True`` has too few validation rows.
+            If targets are clipped or cannot be told apart by the codec, y or sample_weight have the
+            row labels of X in another order (rows are paired by position), texts or prompts are
+            cut, a stage cannot learn, or ``temperature_scaling=True`` has too few validation rows.
         """
         methods = check_methods(self)
         check_parts(self)

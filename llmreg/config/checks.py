@@ -14,6 +14,7 @@ from llmreg.config.optimizer import Optimizer
 from llmreg.config.pretrained_model import PretrainedModel, as_pretrained
 from llmreg.methods import METHODS, resolve_method
 from llmreg.tables.reading import read_table
+from llmreg.tables.row_labels import warn_other_order
 from llmreg.tables.targets import numeric_targets
 from llmreg.tables.weights import checked_weights, relative_weights
 
@@ -128,7 +129,7 @@ class TrainingTable:
     target: str | None  # name of y
 
 
-def check_training_data(estimator, X, y, sample_weight, reset=True):
+def check_training_data(estimator, X, y, sample_weight, reset=True, suffix=""):
     """Training rows as a fit needs them.
 
     Parameters
@@ -139,6 +140,8 @@ def check_training_data(estimator, X, y, sample_weight, reset=True):
         As in ``fit``.
     reset : bool, default=True
         Whether the columns are new; False: they must be those of the last fit.
+    suffix : str, default=""
+        Behind the arguments' names.
 
     Returns
     -------
@@ -148,12 +151,19 @@ def check_training_data(estimator, X, y, sample_weight, reset=True):
     ------
     ValueError
         See ``LLMRegressor.fit``.
+
+    Warns
+    -----
+    UserWarning
+        If y or sample_weight have the row labels of X in another order.
     """
     name = type(estimator).__name__
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
     target = None if getattr(y, "ndim", 1) > 1 else getattr(y, "name", None)
     frame = read_table(estimator, X, reset=reset)
+    # The caller of fit, which scikit-learn wraps, is told.
+    warn_other_order(X, suffix, stacklevel=5, y=y, sample_weight=sample_weight)
     y = numeric_targets(y, name)
     check_consistent_length(frame, y)
     weight = checked_weights(sample_weight, frame)
@@ -183,7 +193,7 @@ def check_validation_data(estimator, X_val, y_val, sample_weight_val):
     given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
     absent = [name for name in ("X_val", "y_val") if given[name] is None]
     if not absent:
-        return check_training_data(estimator, X_val, y_val, sample_weight_val, reset=False)
+        return check_training_data(estimator, *given.values(), reset=False, suffix="_val")
     there = [name for name, value in given.items() if value is not None]
     if there:
         raise ValueError(

@@ -14,6 +14,7 @@ from llmreg.config.device import as_device
 from llmreg.numbers.decisions import least_cost
 from llmreg.numbers.distribution import DECODINGS, DRAWN, Floats
 from llmreg.tables.reading import read_table
+from llmreg.tables.row_labels import warn_other_order
 from llmreg.tables.targets import numeric_targets
 from llmreg.tables.weights import checked_weights
 
@@ -142,6 +143,7 @@ class PredictMixin:
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """R² of :meth:`predict`; y as in :meth:`fit`."""
+        warn_other_order(X, y=y, sample_weight=sample_weight)
         y = numeric_targets(y)
         weight = None if sample_weight is None else checked_weights(sample_weight, y)
         return super().score(X, y, weight)

@@ -207,3 +207,21 @@ def test_other_columns_than_in_fit_raise(fitted, table):
         fitted.predict(table.X.to_numpy()[:, :2])
     with pytest.raises(ValueError, match=r"0 sample\(s\)"):
         fitted.predict(table.X[:0])
+
+
+@pytest.mark.filterwarnings("ignore:Most cells")
+def test_targets_and_weights_in_another_order_are_told_in_fit_and_in_score(table, quick_fit):
+    X, y = table.X.sample(frac=1, random_state=0), table.y.sort_index()
+    weight = pd.Series(1.0, index=y.index)
+    for fit in (
+        lambda: quick_fit(X, y), lambda: quick_fit(X, y.loc[X.index], weight),
+        lambda: quick_fit(table.X, table.y).score(X, y),
+        lambda: quick_fit(X.to_numpy(), y).fit(X[:9], y[:9].to_numpy(), X_val=X, y_val=y),
+    ):  # fmt: skip
+        with pytest.warns(UserWarning, match=r"in another order, .* paired by position") as caught:
+            fit()
+        (told,) = [one for one in caught if "by position" in str(one.message)]
+        assert "X_val" in str(told.message) or told.filename.endswith(("conftest.py", __file__))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quick_fit(X, y.loc[X.index], weight.loc[X.index]).score(X, y.to_numpy())
