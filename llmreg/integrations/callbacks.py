@@ -2,6 +2,8 @@
 
 import contextlib
 
+from llmreg.integrations.functions import check_function
+
 try:
     from sklearn.callback import CallbackSupportMixin
 except ImportError:  # scikit-learn before 1.9
@@ -41,7 +43,15 @@ class EpochCallback:
         self.function = function
 
     def setup(self, estimator, context):
-        """At the beginning of a fit; part of scikit-learn's protocol."""
+        """At the beginning of a fit; part of scikit-learn's protocol.
+
+        Raises
+        ------
+        TypeError
+            If ``function`` is no function of one argument.
+        """
+        example = "lambda record: record['epoch'] == 5"
+        check_function(self.function, "function", "record", example=example)
 
     def teardown(self, estimator, context):
         """At the end of a fit; part of scikit-learn's protocol."""

@@ -8,6 +8,7 @@ from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
 from llmreg.metrics.scores import interval_coverage, interval_score, mean_crps, pinball_loss
+from llmreg.numbers.distribution import check_coverage
 from llmreg.prediction.through import predicted_distribution
 
 __all__ = ["DistributionScorer", "combine_scorers", "get_scorer"]
@@ -68,7 +69,7 @@ def get_scorer(scoring: str, **params: float) -> DistributionScorer:
     Raises
     ------
     ValueError
-        For another name.
+        For another name, or a parameter that is not one number in [0, 1].
     TypeError
         For a parameter that the score does not have. When it scores: for an estimator that
         predicts no distributions.
@@ -89,7 +90,7 @@ def get_scorer(scoring: str, **params: float) -> DistributionScorer:
     >>> get_scorer("neg_interval_score", coverage=0.8)
     get_scorer('neg_interval_score', coverage=0.8)
     """
-    if scoring not in SCORES:
+    if not isinstance(scoring, str) or scoring not in SCORES:
         raise ValueError(
             f"scoring={scoring!r} is no score of distributions; choose one of {list(SCORES)}. For "
             "scores of predicted numbers see sklearn.metrics.get_scorer."
@@ -100,6 +101,8 @@ def get_scorer(scoring: str, **params: float) -> DistributionScorer:
         raise TypeError(
             f"{scoring!r} has no parameter {unknown.pop()!r}; it has {list(defaults) or 'none'}."
         )
+    for name, value in params.items():  # a search would take what they raise for a score of nan
+        check_coverage(value, name)
     return DistributionScorer(score, sign, defaults | params)
 
 

@@ -87,6 +87,7 @@ def pinball_loss(
     0.25
     """
     y_true, weight = _checked(y_true, y_pred, sample_weight, "pinball_loss")
+    check_coverage(quantile, "quantile")
     predicted = y_pred.quantile(float(quantile))
     return float(mean_pinball_loss(y_true, predicted, sample_weight=weight, alpha=float(quantile)))
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-__all__ = ["least_cost"]
+from llmreg.integrations.functions import check_function
+
+__all__ = ["check_cost", "least_cost"]
 
 _CELLS = 2**22  # costs that are computed at once
 
@@ -27,6 +29,8 @@ def least_cost(distribution, cost):
     ------
     ValueError
         If the costs have another shape or are not finite.
+    TypeError
+        If ``cost`` is no function of two arguments.
 
     Examples
     --------
@@ -38,12 +42,19 @@ def least_cost(distribution, cost):
     >>> least_cost(demand, shortage)
     array([3.])
     """
+    check_cost(cost)
     values, probs = distribution.values, distribution.probabilities
     if values.ndim == 1:
         return values[_least(cost, values, probs)]
     return np.array(
         [own[_least(cost, own, p[None])[0]] for own, p in zip(values, probs, strict=True)]
     )
+
+
+def check_cost(cost):
+    """TypeError unless ``cost`` is a function of a prediction and of what comes true."""
+    example = "lambda prediction, y: numpy.abs(prediction - y)"
+    check_function(cost, "cost", "prediction", "y", example=example)
 
 
 def _least(cost, values, probs):

@@ -394,11 +394,11 @@ def _as_levels(q):
     raise ValueError(f"q is {q!r:.80}; give {LEVELS}.")
 
 
-def check_coverage(coverage):
-    """ValueError unless the coverage is one number in [0, 1]."""
+def check_coverage(coverage, name="coverage"):
+    """ValueError unless the coverage, or another share, is one number in [0, 1]."""
     number = np.ndim(coverage) == 0 and np.asarray(coverage).dtype.kind in "iuf"
     if not (number and 0 <= coverage <= 1):
-        raise ValueError(f"coverage is {coverage!r}; give one number in [0, 1], such as 0.9.")
+        raise ValueError(f"{name} is {coverage!r}; give one number in [0, 1], such as 0.9.")
 
 
 def _pick(a, cell):

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.config.device import as_device
-from llmreg.numbers.decisions import least_cost
+from llmreg.numbers.decisions import check_cost, least_cost
 from llmreg.numbers.distribution import DECODINGS, DRAWN, Floats
 from llmreg.tables.reading import read_table
 from llmreg.tables.row_labels import warn_other_order
@@ -96,6 +96,8 @@ class PredictMixin:
             For columns that differ from those of ``fit``, an unknown decoding, costs that are not
             finite, two things asked for at once, or the spread of a method that predicts one number
             and no distribution.
+        TypeError
+            If ``cost`` is no function of two arguments.
 
         Examples
         --------
@@ -131,6 +133,7 @@ class PredictMixin:
         """How predictions are read off distributions, what they need a spread for, and the share
         of ``tree_tolerance`` that may be used."""
         if cost is not None:
+            check_cost(cost)
             return partial(least_cost, cost=cost), "expected cost", 0.0
         decoding = self.decoding if decoding is None else decoding
         decoding = self.decoding_ if decoding == "auto" else decoding

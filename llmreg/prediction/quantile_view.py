@@ -7,11 +7,16 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    validate_parameter_constraints,
+)
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.integrations.documentation import DocumentedMixin
 from llmreg.integrations.fitting import fit_context
+from llmreg.numbers.distribution import check_coverage
 from llmreg.prediction.uncertainty import Floats
 
 __all__ = ["QuantileView"]
@@ -96,10 +101,25 @@ class QuantileView(DocumentedMixin, MetaEstimatorMixin, RegressorMixin, BaseEsti
         NotFittedError
             If neither this nor the estimator is fitted.
         ValueError
-            If the quantile is out of [0, 1], or the estimator predicts no distributions.
+            If the quantile is not one number in [0, 1], the estimator is none, or its method
+            predicts no distributions.
+        TypeError
+            If another kind of estimator predicts no quantiles.
         """
+        constraint = {"estimator": self._parameter_constraints["estimator"]}
+        given = {"estimator": self.estimator}
+        validate_parameter_constraints(constraint, given, caller_name=type(self).__name__)
+        check_coverage(self.quantile, "quantile")
         check_is_fitted(self)
-        return self._fitted.predict(X, quantiles=float(self.quantile))
+        try:
+            return self._fitted.predict(X, quantiles=float(self.quantile))
+        except TypeError as error:
+            if "quantiles" not in str(error):
+                raise
+            raise TypeError(
+                f"estimator={self.estimator!r:.80} predicts no quantiles. Give an LLMRegressor, or "
+                "a Pipeline that ends with one."
+            ) from error
 
     @property
     def n_features_in_(self) -> int:

@@ -264,3 +264,9 @@ def test_older_versions_do_without(monkeypatch, table):
     fit = older.FitCallbacks(LLMRegressor(), table.X, table.y, {}, None)
     fit.begin(2, torch.device("cpu"))
     fit.end(None, [])
+
+
+@pytest.mark.parametrize("function", ["x", None, lambda: True])
+def test_what_is_no_function_of_a_record_is_refused_before_the_fit(function, table):
+    with pytest.raises(TypeError, match=r"function=.* is called as function\(record\), such as"):
+        _fit(table, EpochCallback(function))

@@ -173,10 +173,22 @@ def test_what_cannot_be_scored_is_refused(rows):
         get_scorer("coverage", quantile=0.5)
     with pytest.raises(TypeError, match="it has none"):
         get_scorer("neg_crps", quantile=0.5)
+    with pytest.raises(ValueError, match="is no score of distributions"):
+        get_scorer(["neg_crps"])
     with pytest.raises(TypeError, match="DummyRegressor has no 'predict_distribution'"):
         get_scorer("neg_crps")(DummyRegressor().fit(X, y), X, y)
     with pytest.raises(TypeError, match="'r2' is 'r2'"):
         combine_scorers({"r2": "r2"})
+
+
+@pytest.mark.parametrize("value", [50, -0.1, float("nan"), "half", [0.1, 0.9], None, True])
+def test_illegal_values_are_refused_when_a_scorer_is_made(value):
+    for name, param in (
+        ("neg_pinball_loss", "quantile"), ("neg_interval_score", "coverage"),
+        ("coverage", "coverage"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=rf"{param} is .*; give one number in \[0, 1\]"):
+            get_scorer(name, **{param: value})
 
 
 def test_the_docstring_names_all():

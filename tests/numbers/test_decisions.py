@@ -82,3 +82,9 @@ def test_of_equal_costs_the_smallest_is_taken_in_whatever_part_it_is(monkeypatch
     monkeypatch.setattr(decisions, "_CELLS", 1)  # one candidate at once
     found = NumericDistribution([[0.5, 0.0, 0.5]], [1, 2, 3], [1, 2, 3])
     assert least_cost(found, lambda a, y: np.abs(a - y)).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("cost", ["mse", 3, lambda a: a])
+def test_what_is_no_function_of_two_arguments_is_refused(cost):
+    with pytest.raises(TypeError, match=r"^cost=.* is called as cost\(prediction, y\), such as"):
+        least_cost(_random(), cost)

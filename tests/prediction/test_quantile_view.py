@@ -5,6 +5,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -61,8 +62,19 @@ def test_pipelines_and_cross_validation(table):
 def test_illegal_quantiles_are_refused(model, table):
     with pytest.raises(ValueError, match="quantile"):
         QuantileView(model, 90).fit(table.X, table.y)
-    with pytest.raises(ValueError, match="percentages"):
-        QuantileView(model, 90).predict(table.X)
+    for quantile in (90, "median", None, [0.1, 0.9], float("nan")):
+        with pytest.raises(ValueError, match=r"quantile is .*; give one number in \[0, 1\]"):
+            QuantileView(model, quantile).predict(table.X)
+
+
+def test_what_predicts_no_quantiles_is_refused(table):
+    X, y = np.arange(6.0).reshape(-1, 1), np.arange(6.0)
+    for use in (lambda view: view.fit(X, y), lambda view: view.predict(X)):
+        with pytest.raises(ValueError, match=r"'estimator' parameter of QuantileView .*Got 'x'"):
+            use(QuantileView("x"))
+    for one in (Ridge(), make_pipeline(FunctionTransformer(), Ridge())):
+        with pytest.raises(TypeError, match=r"predicts no quantiles. Give an LLMRegressor"):
+            QuantileView(one).fit(X, y).predict(X)
 
 
 def test_conformalised_quantile_regression(model, table):
