@@ -5,7 +5,12 @@ from numbers import Integral, Real
 from os import PathLike
 from typing import Any, Self
 
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    InvalidParameterError,
+    StrOptions,
+)
 
 from llmreg.codecs.digits import DigitCodec, TargetCodec
 from llmreg.config.adapters import Adapters
@@ -98,6 +103,15 @@ MOVED = {
 }  # fmt: skip
 
 
+# Words that stand where an object is meant, and what to write instead.
+OBJECTS = {
+    "text_features": "For vectors of a pretrained model write text_features=TextEncoder({!r}).",
+    "serializer": "For a template write serializer=RowSerializer({!r}).",
+    "codec": "Write an object, such as codec=DigitCodec(), and not {!r}.",
+    "adapters": "Write their rank, such as adapters=8, or an object, and not {!r}.",
+}
+
+
 def refuse_moved(names):
     """TypeError for a parameter that has moved into a part."""
     for name in names:
@@ -130,6 +144,23 @@ class ParametersMixin(DocumentedMixin):
         tags.input_tags.categorical = True
         tags.input_tags.allow_nan = True
         return tags
+
+    def _validate_params(self):
+        """scikit-learn's check, which says what to write where an object was meant."""
+        given = self.get_params(deep=False)
+        for name, value in given.items():
+            if isinstance(value, type):
+                raise InvalidParameterError(
+                    f"{name}={value.__name__} of {type(self).__name__} is a class. Give an object: "
+                    f"{name}={value.__name__}(...)."
+                )
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            for name, remedy in OBJECTS.items():
+                if f"The {name!r} parameter" in str(error) and isinstance(given[name], str):
+                    raise InvalidParameterError(f"{error} {remedy.format(given[name])}") from None
+            raise
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, also of parts that are still given by name or left at None.

@@ -1,5 +1,6 @@
 """Names of the methods."""
 
+import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -117,7 +118,11 @@ def resolve_method(value, parameter):
         For anything that is neither a name nor a method.
     """
     if isinstance(value, str) and value not in METHODS:
-        raise ValueError(f"{parameter}={value!r} is not a method. The methods are:\n{_listed()}")
+        close = difflib.get_close_matches(value.lower(), METHODS, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"{parameter}={value!r} is not a method.{hint} The methods are:\n{_listed()}"
+        )
     if not isinstance(value, str | Method):
         raise TypeError(
             f"{parameter} must be a name ({', '.join(METHODS)}) or a method such as "

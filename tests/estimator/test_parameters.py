@@ -8,7 +8,16 @@ import pytest
 from peft import LoraConfig
 from sklearn.base import clone
 
-from llmreg import GRPO, Device, DigitCodec, LLMRegressor, RowSerializer, SoftCE, fit_methods
+from llmreg import (
+    GRPO,
+    Device,
+    DigitCodec,
+    LLMRegressor,
+    RowSerializer,
+    SoftCE,
+    TextEncoder,
+    fit_methods,
+)
 from llmreg.config.devices import resolve_device
 
 METHODS = list(fit_methods().index)
@@ -146,10 +155,25 @@ PARAMETER_ERRORS = [
     (dict(decoding="average"), ["'decoding'", "'rail'", "'median'", "'sample'", "Got 'average'"]),
     (dict(number_input="digits"), ["number_input", "'text+value'", "Got 'digits'"]),
     (dict(text_features="tfidf"), ["text_features", "'auto'", "fit_transform", "Got 'tfidf'"]),
+    (dict(text_features="owner/name"), ["Got 'owner/name'", "=TextEncoder('owner/name')"]),
+    (
+        dict(text_features=TextEncoder),
+        [
+            "text_features=TextEncoder of LLMRegressor is a class",
+            "object: text_features=TextEncoder(...)",
+        ],
+    ),
+    (dict(fit_method=GRPO), ["fit_method=GRPO of", "object: fit_method=GRPO(...)"]),
+    (dict(adapters=LoraConfig), ["adapters=LoraConfig(...)"]),
+    (dict(device=Device), ["device=Device(...)"]),
+    (dict(fit_method="GRPO"), ["fit_method='GRPO' is not a method. Did you mean 'grpo'?"]),
+    (dict(serializer="{size} m2"), ["Got '{size} m2'", "serializer=RowSerializer('{size} m2')"]),
+    (dict(serializer=RowSerializer), ["serializer=RowSerializer(...)"]),
+    (dict(adapters="lora"), ["Got 'lora'", "adapters=8"]),
     (dict(device=Device(dtype="float16")), ["dtype", "'bfloat16'", "Got 'float16'"]),
     (dict(device="gpu"), ["device='gpu'", "'auto'", "'cpu'", "'cuda'", "'mps'"]),
     (dict(model=7), ["model", "str", "to_dict", "Got 7"]),
-    (dict(codec="digits"), ["codec", "TargetCodec", "Got 'digits'"]),
+    (dict(codec="digits"), ["codec", "TargetCodec", "Got 'digits'", "such as codec=DigitCodec()"]),
     (dict(adapters=0), ["adapters", "[1, inf)", "None", "Got 0"]),
     (dict(dropout=1.0), ["dropout", "'auto'", "[0.0, 1.0)", "Got 1.0"]),
     (dict(dropout=-0.1), ["dropout", "[0.0, 1.0)", "Got -0.1"]),

@@ -64,6 +64,12 @@ def test_an_unknown_name_is_answered_with_all_methods():
         assert line in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["GRPO", "GRPO()", "grppo", " Grpo"])
+def test_a_misspelt_name_is_answered_with_the_nearest(name):
+    with pytest.raises(ValueError, match=r"is not a method. Did you mean 'grpo'[?] The methods"):
+        resolve_method(name, "fit_method")
+
+
 @pytest.mark.parametrize("value", [None, 3, GRPO, ["ce"]])
 def test_anything_else_is_a_type_error(value):
     with pytest.raises(TypeError, match=r"fit_method must be a name \(ce, .*grpo.*\) or a method"):

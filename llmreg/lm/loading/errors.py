@@ -71,9 +71,11 @@ def explained(error, source, what, refusal=None):
     chain = [*_chain(refusal), *_chain(error)]
     kind, reason, remedy = (
         _of_arguments(error, source)
-        or (_of_folder(source, what) if source.is_folder else _of_hub(chain, source, refusal))
-    )  # fmt: skip
-    said = "" if refusal is None else f" The hub said: {_first_lines(refusal)}"
+        or (_of_folder(source, what) if source.is_folder else _of_path(source))
+        or _of_hub(chain, source, refusal)
+    )
+    repeated = refusal is None or str(refusal) in str(error)
+    said = "" if repeated else f" The hub said: {_first_lines(refusal)}"
     return kind(
         f"{_named(source)} could not be loaded ({what}): {reason} {remedy}{said} The loader said: "
         f"{error}"
@@ -238,6 +240,20 @@ def _of_folder(source, what):
     )  # fmt: skip
 
 
+def _of_path(source):
+    """Errors of what can be no name on the hub, which are an owner and a name at most."""
+    path, name = source.path, source.name
+    is_file = os.path.isfile(path)
+    looks_like_one = name.startswith((".", "~", os.sep)) or os.path.isabs(path) or "\\" in name
+    if not (is_file or looks_like_one or name.count("/") > 1):
+        return None
+    found = "is a file, and no folder" if is_file else "is no folder on this machine"
+    return OSError, f"{os.path.abspath(path)} {found}.", (
+        "Check the path, which counts from the working directory; or give the name of a model on "
+        "the Hugging Face hub, such as 'owner/name', or model='tiny', which needs no download."
+    )  # fmt: skip
+
+
 def _of_hub(chain, source, refusal):
     from huggingface_hub import constants
 
@@ -247,8 +263,6 @@ def _of_hub(chain, source, refusal):
         "page": f"{constants.ENDPOINT}/{source.name}",
         "usual": REMEDY.format(name=source.name),
     }
-    if os.path.isabs(source.path):
-        kinds.add("HFValidationError")  # whatever hub was asked about it
     for kind, reason, remedy in ANSWERS:
         if kind in kinds:
             return OSError, reason.format(**fields), remedy.format(**fields)

@@ -1,6 +1,8 @@
 """Pretrained models and tokenizers: found, or a message that says what to do."""
 
+import os
 import pickle
+import re
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
@@ -88,9 +90,25 @@ def test_the_estimator_suggests_tiny(table, quick_fit):
 
 
 @pytest.mark.parametrize("load", LOADERS)
-@pytest.mark.parametrize("name", ["missing", "no-such-organisation-zq/none", "two words", "a/b/c"])
-def test_what_is_not_there_says_what_to_do_and_what_the_loader_said(load, name, tmp_path):
-    name = str(tmp_path / name) if name == "missing" else name
+@pytest.mark.parametrize("name", ["./missing", "../m", "~/missing", "{}", "a/b/c", "a\\b"])
+def test_a_folder_that_is_missing_is_said_to_be(load, name, tmp_path):
+    name = name.format(tmp_path / "missing")
+    path = re.escape(os.path.abspath(os.path.expanduser(name)))
+    with pytest.raises(OSError, match=f"{path} is no folder on this machine. Check the path") as e:
+        load(name)
+    assert "hf download" not in str(e.value) and str(e.value.__cause__) in str(e.value)
+
+
+def test_a_file_is_said_to_be_no_folder(tmp_path):
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"")
+    with pytest.raises(OSError, match=r"model.safetensors is a file, and no folder"):
+        load_lm(str(file))
+
+
+@pytest.mark.parametrize("load", LOADERS)
+@pytest.mark.parametrize("name", ["no-such-organisation-zq/none", "two words"])
+def test_what_is_not_there_says_what_to_do_and_what_the_loader_said(load, name):
     with pytest.raises(OSError) as error:
         load(name)
     message = str(error.value)
@@ -475,7 +493,7 @@ def test_unpickling_without_the_base_says_what_is_missing(
     folder.rename(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="could not be loaded") as error:
         pickle.loads(packed)
-    for piece in (f"model={str(folder)!r}", "neither a folder", "download it first"):
+    for piece in (f"model={str(folder)!r}", f"{folder} is no folder", "Check the path"):
         assert piece in str(error.value)
     np.testing.assert_array_equal(model.predict(table.X), expected)  # the live one goes on
     (tmp_path / "elsewhere").rename(folder)
