@@ -3,7 +3,7 @@
     python examples/compare_methods.py --data diabetes auto-mpg --seeds 0 1 2 --out comparison
     python examples/compare_methods.py --quick --data my_table.csv --methods ce grpo
 
-Needs matplotlib (``pip install llmreg[examples]``). Tables: "friedman1" and "diabetes" (from
+Needs matplotlib (``pip install matplotlib``). Tables: "friedman1" and "diabetes" (from
 scikit-learn), "auto-mpg" (beside this file), paths of csv or tsv files, and names of files in the
 folder that the environment variable LLMREG_DATA names. The target is the last column. A column
 "split" keeps its rows apart: those that say "test" are never trained on.

@@ -6,7 +6,7 @@
     LLMREG_DATA=<folder> python -m benchmarks.suite --llmreg grpo --set dropout=0.1 --tag trial
     python -m benchmarks.suite --data diabetes auto-mpg --llmreg default --splits 1
 
-Needs matplotlib; peers need what ``pip install llmreg[suite]`` brings, and those whose package is
+Needs matplotlib; peers need what ``pip install ".[suite]"`` brings, and those whose package is
 missing are left out with a line that says so. Each table is split 80 : 20 once per ``--splits``,
 by the split's number; rows that belong together stay together, and what the authors of a data set
 held back is held back. The test rows are used for nothing but the figures.
@@ -120,7 +120,7 @@ def _estimators(args, catalogue):
     names = [*names, *(["RegressLM"] if args.regresslm else [])]
     missing = {name: catalogue.missing_packages(name) for name in names}
     left_out = [
-        f"{name} is left out: {', '.join(packages)} not installed (pip install llmreg[suite]; "
+        f"{name} is left out: {', '.join(packages)} not installed (pip install '.[suite]'; "
         "RegressLM from github.com/google-deepmind/regress-lm)."
         for name, packages in missing.items()
         if packages

@@ -12,7 +12,7 @@ def pyplot(owner):
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
-            f'{owner} needs matplotlib, which is not installed: pip install "llmreg[examples]"'
+            f"{owner} needs matplotlib, which is not installed: pip install matplotlib"
         ) from error
     return plt
 

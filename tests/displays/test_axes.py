@@ -13,7 +13,7 @@ def test_a_missing_matplotlib_is_explained(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     display = CoverageDisplay(np.full((3, 2), 0.5), np.ones(19))
-    with pytest.raises(ImportError, match=r'CoverageDisplay needs .*pip install "llmreg\[examples'):
+    with pytest.raises(ImportError, match=r"CoverageDisplay needs .*: pip install matplotlib"):
         display.plot()
 
 

@@ -6,12 +6,14 @@ after the blocks of docs/guide/index.md. `<!-- skip: reason -->` on the line bef
 it out.
 """
 
+import contextlib
 import re
 import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 
 import llmreg
 from llmreg.methods import registry
@@ -186,13 +188,33 @@ def test_lines_of_pages_are_short():
         assert not long, f"{path.name}: {long}"
 
 
-def test_figures_of_the_readme_stand_on_the_page_of_accuracy():
-    of_readme, of_accuracy = (
-        set(re.findall(r"\b0\.\d{2,3}\b", path.read_text(encoding="utf-8")))
-        for path in (ROOT / "README.md", ROOT / "docs" / "accuracy.md")
-    )
-    assert of_readme
-    assert not of_readme - of_accuracy, "README.md has figures of another day"
+def figures(path):
+    return set(re.findall(r"\b0\.\d{2,3}\b", path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted((ROOT / "docs" / "ideas").glob("*.md"))],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)  # fmt: skip
+def test_figures_stand_on_the_page_of_accuracy(path):
+    found = figures(path)
+    assert found or path.name != "README.md"
+    assert not found - figures(ROOT / "docs" / "accuracy.md"), "figures of another day"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the guide's plan is that of a CPU")
+def test_the_plan_in_the_guide_is_what_is_printed():
+    page = (ROOT / "docs" / "guide" / "plan.md").read_text(encoding="utf-8")
+    (shown,) = (block.source for block in read_blocks(page) if block.language == "text")
+    with contextlib.chdir(ROOT):
+        printed = repr(run_blocks(GUIDE)["model"].plan_) + "\n"
+    cut = re.escape(shown + "\n").replace(r"\.\.\.", "(.|\n)*?").replace("\\ ", " ")
+    assert re.fullmatch(cut, printed)
+
+
+def test_nobody_is_sent_to_a_registry_that_has_no_llmreg():
+    sources = [*markdown_files(), *(p for p in ROOT.glob("*/**/*.py") if "tests" not in p.parts)]
+    assert not [path for path in sources if "llmreg[" in path.read_text(encoding="utf-8")]
 
 
 def test_the_reference_has_every_public_name():
