@@ -78,8 +78,10 @@ def _fitted_trees(trees):
 def _digits(codec):
     n_bins, share, heap = len(codec.values_), codec.heaps_, codec.heap_values_
     fits = int(codec.base) ** int(codec.n_digits) == n_bins == len(share) == len(heap)
-    within = ((share >= 0) & (share <= 1)).all() and _ends_and_values(codec)
-    return fits and within and bool(((codec.edges_[:-1] <= heap) & (heap <= codec.edges_[1:])).all())
+    if not (fits and _ends_and_values(codec)):
+        return False
+    below, above = codec.edges_[:-1], codec.edges_[1:]
+    return bool(((below <= heap) & (heap <= above) & (share >= 0) & (share <= 1)).all())
 
 
 def _magnitudes(codec):
