@@ -50,7 +50,7 @@ def _new_columns(args, frame):
     if repeated:
         raise ValueError(f"--quantiles names {', '.join(repeated)} more than once; give each once.")
     names = ["prediction", *quantiles, *(() if args.interval is None else ("lower", "upper"))]
-    taken = [name for name in names if name in frame]
+    taken = [name for name in names if name in frame or name in frame.index.names]
     if taken:
         raise ValueError(
             f"{args.data} has columns {', '.join(taken)} already, which predictions would replace. "
