@@ -4,98 +4,68 @@ What they mean is for :mod:`llmreg.tables` to say, which sees a whole column. So
 "01234" for a number or "NA" for nothing, and each writer gives back what was read.
 """
 
-import csv
-import json
 import sys
-from datetime import date, time
+from collections import Counter
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
-from pandas.io.common import get_handle
+from pandas.api.types import is_object_dtype
 
+from llmreg.cli.delimited import LAYOUT, read_delimited, write_delimited
+from llmreg.cli.file_texts import naming
+from llmreg.cli.json_lines import read_json_lines, write_json_lines
 from llmreg.tables.cell_values import cell_text
-from llmreg.tables.containers import to_frame
 
 __all__ = ["check_file", "read_file", "write_file"]
 
 PACKED = (".gz", ".bz2", ".xz", ".zip", ".zst")
 
 
-def _read_csv(path, sep=","):
-    frame = pd.read_csv(path, sep=sep, dtype=str, keep_default_na=False, na_values=[""])
-    if len(frame) and not isinstance(frame.index, pd.RangeIndex):  # pandas shifts the names
-        raise ValueError(
-            f"Rows of {str(path)!r} have more cells than its first line has names, which are "
-            f"{', '.join(frame)}. Name each column there, and end no line with {sep!r}."
-        )
-    return frame
+def _read_parquet(path):
+    with naming(path):  # of integers with gaps, pandas would make floats without this type
+        frame = pd.read_parquet(path, dtype_backend="numpy_nullable")
+    frame.attrs.pop(LAYOUT, None)
+    return frame.set_axis(frame.columns.map(str), axis=1)
 
 
-def _write_csv(frame, target, sep=","):
-    words = frame.select_dtypes(exclude=["number", "bool"]).astype(str)
-    # Without quotes, which it would not get, a carriage return ends a row.
-    returns = any(cells.str.contains("\r", regex=False).any() for _, cells in words.items())
-    quoting = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
-    frame.to_csv(target, index=False, sep=sep, quoting=quoting)
+def _write_parquet(frame, path):
+    """Columns that parquet has no type for, such as numbers beside words, become texts."""
+    objects = frame.columns[frame.dtypes.map(is_object_dtype)]
+    texts = {name: _texts(frame[name]) for name in objects if not _fits(frame[[name]])}
+    frame.assign(**texts).to_parquet(path, index=False)
 
 
-def _read_jsonl(path):
-    with get_handle(path, "r", encoding="utf-8-sig", compression="infer") as opened:
-        lines = enumerate(opened.handle, 1)
-        rows = [_row(path, number, line) for number, line in lines if line.strip()]
-    if not rows:
-        raise ValueError(f"{str(path)!r} holds no rows.")
-    return to_frame(rows, "", None)[0]
-
-
-def _row(path, number, line):
+def _fits(frame):
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"Line {number} of {str(path)!r} is no JSON: {error}.") from error
-    if not isinstance(row, dict):
-        raise ValueError(
-            f"Line {number} of {str(path)!r} is no object, but {line.strip()!r:.80}. Legal lines "
-            'are such as {"size": 54.5, "city": "Graz"}.'
-        )
-    return row
+        frame.to_parquet(BytesIO(), index=False)
+    except Exception:  # of pyarrow, of many kinds
+        return False
+    return True
 
 
-def _write_jsonl(frame, path):
-    cells = frame.astype(object).where(frame.notna(), None)
-    rows = zip(*(column.tolist() for _, column in cells.items()), strict=True)
-    with get_handle(path, "w", encoding="utf-8", compression="infer") as opened:
-        for row in rows:
-            named = dict(zip(frame, row, strict=True))
-            opened.handle.write(json.dumps(named, separators=(",", ":"), default=_of_json) + "\n")
-
-
-def _of_json(cell):
-    """What JSON has for a cell that it does not know: dates as ISO 8601 writes them."""
-    if isinstance(cell, (date, time)):
-        return cell.isoformat()
-    return cell.tolist() if hasattr(cell, "tolist") else cell_text(cell)
+def _texts(column):
+    return column.map(cell_text, na_action="ignore")
 
 
 READERS = {
-    ".csv": _read_csv,
-    ".tsv": partial(_read_csv, sep="\t"),
-    # Of integers with gaps, pandas would make floats.
-    ".parquet": partial(pd.read_parquet, dtype_backend="numpy_nullable"),
-    ".jsonl": _read_jsonl,
+    ".csv": read_delimited,
+    ".tsv": partial(read_delimited, sep="\t"),
+    ".parquet": _read_parquet,
+    ".jsonl": read_json_lines,
 }
 WRITERS = {
-    ".csv": _write_csv,
-    ".tsv": partial(_write_csv, sep="\t"),
-    ".parquet": partial(pd.DataFrame.to_parquet, index=False),
-    ".jsonl": _write_jsonl,
+    ".csv": write_delimited,
+    ".tsv": partial(write_delimited, sep="\t"),
+    ".parquet": _write_parquet,
+    ".jsonl": write_json_lines,
 }
 
 
 def _of_kind(path, known):
     """What is known of files of this kind; ValueError for others."""
-    ends = [end for end in Path(path).suffixes if end not in PACKED]
+    ends = [end for end in Path(str(path).lower()).suffixes if end not in PACKED]
     if not ends or ends[-1] not in known:
         raise ValueError(
             f"{str(path)!r} is of no known kind. Legal ends of names: {', '.join(known)}, and "
@@ -125,7 +95,17 @@ def read_file(path):
     OSError
         If the file can't be read.
     """
-    return _of_kind(path, READERS)(path)
+    frame = _of_kind(path, READERS)(path)
+    if not len(frame):
+        raise ValueError(f"{str(path)!r} holds no rows.")
+    names = Counter([*frame, *(name for name in frame.index.names if name is not None)])
+    repeated = [name for name, count in names.items() if count > 1]
+    if repeated:
+        raise ValueError(
+            f"The column names of {str(path)!r} must be unique, but these occur more than once: "
+            f"{repeated}. Rename these columns in the file."
+        )
+    return frame
 
 
 def check_file(path):
@@ -154,5 +134,5 @@ def write_file(frame, path=None):
     """
     if frame.index.names != [None]:
         frame = frame.reset_index()
-    write = _write_csv if path is None else _of_kind(path, WRITERS)
+    write = write_delimited if path is None else _of_kind(path, WRITERS)
     write(frame, sys.stdout if path is None else path)

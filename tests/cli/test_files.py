@@ -110,7 +110,7 @@ def test_dates_are_iso_in_json(tmp_path):
     rows = cells_of(read_file(tmp_path / "t.jsonl"))
     assert rows[0] == [
         "2024-05-17T00:00:00", "2024-05-17T14:30:00.000001", "2024-05-17T14:30:00+02:00",
-        "1 days 02:03:04.500000", "2024-05-17", "14:30:00", "1.50", "ab", 0, "a", [0, 1],
+        "1 days 02:03:04.500000", "2024-05-17", "14:30:00", 1.5, "ab", 0, "a", [0, 1],
     ]  # fmt: skip
     assert rows[1] == [
         None, None, "2024-01-01T00:00:00+01:00", "-1 days +23:59:59", None, "01:02:03", None, None,
@@ -118,28 +118,80 @@ def test_dates_are_iso_in_json(tmp_path):
     ]  # fmt: skip
 
 
-def test_carriage_returns_end_no_row(tmp_path):
-    frame = pd.DataFrame({"a": ["x\ry", "\r\n", None], "b": [1, 2, 3]})
-    for name in ("t.csv", "t.tsv"):
-        write_file(frame, tmp_path / name)
-        assert cells_of(read_file(tmp_path / name)) == [["x\ry", "1"], ["\r\n", "2"], [None, "3"]]
+BYTES = pd.DataFrame({
+    "raw": [b"\xff", b"ab", None], "price": [Decimal("1.50"), None, Decimal(2)],
+    "x": [1.5, np.inf, None], "far": [[1, 2], None, [3]], "at": [date(2024, 5, 17), None, None],
+})  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "message"),
+    ("name", "cells"),
     [
-        ("t.csv", "a,b\n1,2,\n3,4,\n", r"more cells than its first line .* are a, b\. Name"),
-        ("t.tsv", "a\tb\n1\t2\t3\n", "more cells than its first line has"),
-        ("t.csv", "", "No columns to parse"),
-        ("t.jsonl", "\n", r"t.jsonl' holds no rows"),
-        ("t.jsonl", '{"a": 1}\n[1]\n', r"Line 2 of '.*t.jsonl' is no object, but '\[1\]'. Legal"),
-        ("t.jsonl", '{"a": 1}\n{"a": }\n', r"Line 2 of '.*t.jsonl' is no JSON: Expecting value"),
+        ("t.csv", [["\ufffd", "1.50", "1.5", "[1, 2]", "2024-05-17"],
+                   ["ab", None, "inf", None, None], [None, "2.00", None, "[3]", None]]),
+        ("t.jsonl", [["\ufffd", 1.5, 1.5, [1, 2], "2024-05-17"],
+                     ["ab", None, None, None, None], [None, 2, None, [3], None]]),
+    ],
+)  # fmt: skip
+def test_cells_of_all_types_are_written(name, cells, tmp_path):
+    BYTES.to_parquet(tmp_path / "t.parquet")
+    found = read_file(tmp_path / "t.parquet")
+    write_file(found, tmp_path / name)
+    assert cells_of(read_file(tmp_path / name)) == cells
+    write_file(found, tmp_path / "again.parquet")
+    again = cells_of(read_file(tmp_path / "again.parquet"))
+    assert [row[:3] for row in again] == [row[:3] for row in cells_of(found)]
+
+
+def test_what_parquet_has_no_type_for_is_text(tmp_path):
+    frame = pd.DataFrame({"a": [1, "b", None], "b": [{}, None, {}], "c": [[1], None, None]})
+    write_file(frame, tmp_path / "t.parquet")
+    expected = [["1", "{}"], ["b", None], [None, "{}"]]
+    assert [row[:2] for row in cells_of(read_file(tmp_path / "t.parquet"))] == expected
+
+
+def test_names_that_are_numbers_are_texts(tmp_path):
+    pd.DataFrame({0: [1], 1: [2]}).to_parquet(tmp_path / "t.parquet")
+    assert list(read_file(tmp_path / "t.parquet")) == ["0", "1"]
+
+
+def test_parquet_files_do_not_keep_how_text_was_laid_out(tmp_path):
+    (tmp_path / "t.csv").write_text("a;b\n1;2\n")
+    write_file(read_file(tmp_path / "t.csv"), tmp_path / "t.parquet")
+    write_file(read_file(tmp_path / "t.parquet"), tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text().splitlines() == ["a,b", "1,2"]
+
+
+@pytest.mark.parametrize("name", ["T.CSV", "t.Csv.GZ", "t.JSONL", "t.TSV", "t.Parquet"])
+def test_ends_of_names_may_be_upper_case(name, tmp_path):
+    write_file(TABLE[["text"]], tmp_path / name)
+    assert cells_of(read_file(tmp_path / name)) == cells_of(TABLE[["text"]])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", ""),
+        ("t.csv", "\n \n"),
+        ("t.csv", "a,b\n"),
+        ("t.tsv", "a\n\n"),
+        ("t.csv", '" "\n'),
+        ("t.jsonl", "\n"),
     ],
 )
-def test_files_that_hold_no_table_are_refused(name, text, message, tmp_path):
+def test_files_without_rows_are_refused(name, text, tmp_path):
     (tmp_path / name).write_text(text)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"{name}' holds no rows"):
         read_file(tmp_path / name)
+
+
+def test_names_must_differ(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b,a\n1,2,3\n")
+    frame = pd.DataFrame({"a": [1]}, index=pd.Index(["b"], name="key"))
+    frame.assign(key=2).to_parquet(tmp_path / "t.parquet")
+    for name, repeated in (("t.csv", "a"), ("t.parquet", "key")):
+        with pytest.raises(ValueError, match=rf"{name}' must be unique, but .*\['{repeated}'\]"):
+            read_file(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["table", "table.xls", "table.gz", ".csv"])

@@ -171,6 +171,25 @@ def test_a_table_means_in_a_file_what_it_means_in_python(end, keys, tmp_path, ca
         assert np.array_equal(again, model.predict(X)) and err == ""
 
 
+def test_predict_gives_each_line_of_texts_a_prediction(tmp_path):
+    texts = [f"{word} flat {i}" for i in range(20) for word in ("red", "blue")]
+    data = pd.DataFrame({"t": texts, "y": range(40)})
+    data.to_csv(tmp_path / "train.csv", index=False, sep=";")
+    arguments = ["--target", "y", "-o", tmp_path / "model", "-q", "--method", "ce", *QUICK]
+    assert run("fit", tmp_path / "train.csv", *arguments) == 0
+    (tmp_path / "new.csv").write_text("t\nred flat\n\nblue flat\n\n")
+    out = tmp_path / "out.csv"
+    assert run("predict", tmp_path / "model", tmp_path / "new.csv", "-o", out) == 0
+    lines = [line.rpartition(",")[0] for line in out.read_text().splitlines()]
+    assert lines == ["t", "red flat", "", "blue flat"]
+
+
+def test_predict_replaces_no_index(folder, cars, tmp_path, capsys):
+    cars.rename_axis("prediction").to_parquet(tmp_path / "cars.parquet")
+    assert run("predict", folder / "model", tmp_path / "cars.parquet") == 1
+    assert "has columns prediction already" in capsys.readouterr().err
+
+
 def test_predict_takes_models_that_were_fitted_on_arrays(folder, cars, capsys):
     X = cars[["weight", "acceleration"]]
     model = LLMRegressor(fit_method="ce", sft_epochs=1, estimates=None, random_state=0)

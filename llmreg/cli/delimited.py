@@ -1,0 +1,132 @@
+"""Tables as text with a character between cells: .csv and .tsv files."""
+
+import csv
+import re
+from numbers import Number
+
+import pandas as pd
+from pandas.api.types import is_object_dtype
+
+from llmreg.cli.file_texts import read_text
+from llmreg.cli.quotes import ENCLOSED, is_blank, may_be_rows, read_rows
+from llmreg.tables.cell_values import cell_text
+
+__all__ = ["LAYOUT", "read_delimited", "write_delimited"]
+
+LAYOUT = "llmreg"  # of a frame's attrs: how its file was written, in words of DataFrame.to_csv
+SEPARATORS = ",;\t|"
+AS_THEY_ARE = (str, Number, type(None), type(pd.NA), type(pd.NaT))  # pandas writes them well
+
+
+def read_delimited(path, sep=None):
+    """Read a table of texts.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    sep : str or None, default=None
+        None: what the first line has most of, comma, semicolon, tab or bar.
+
+    Returns
+    -------
+    DataFrame
+        Empty cells, and those that a line lacks at its end, are missing. Columns without a name
+        get one, as pandas gives it.
+
+    Raises
+    ------
+    ValueError
+        For text that is no table, or could be one in several ways.
+    """
+    text, encoding = read_text(path)
+    names = re.search(r"[^\r\n]*\S[^\r\n]*", text)
+    if names is None:
+        return pd.DataFrame()
+    between = ENCLOSED.sub("", names[0])
+    found = max(SEPARATORS, key=between.count)  # the first of those that are as many
+    as_written = "," if sep else found
+    if sep is None:
+        sep = found
+    elif sep not in between and found in between:
+        raise ValueError(
+            f"The first line of {str(path)!r} has no {sep!r}, but {found!r}: {names[0]:.80}. If "
+            "that stands between its cells, let the file's name end with .csv, else enclose the "
+            "name of its column in quotes."
+        )
+    frame = _frame(path, read_rows(path, text, sep), sep)
+    frame.attrs[LAYOUT] |= {"sep": as_written, "encoding": encoding}
+    return frame
+
+
+def _frame(path, rows, sep):
+    start = next((i for i, row in enumerate(rows) if not is_blank(row)), 0)
+    names, rows = rows[start], _without_blank(rows[start + 1 :], len(rows[start]))
+    for i, row in enumerate(rows):
+        if len(row) > len(names):
+            raise ValueError(
+                f"Rows of {str(path)!r} have more cells than its first line has names, which are "
+                f"{', '.join(names)}; row {i + 1} has {sep.join(row)!r:.80}. Name each column "
+                f"there, end no line with {sep!r}, and enclose cells that hold it in quotes."
+            )
+        if len(row) < len(names):
+            rows[i] = row + [""] * (len(names) - len(row))
+    kind = pd.Series([""]).dtype  # also where all cells are missing
+    columns = zip(*rows, strict=True) if rows else [()] * len(names)
+    frame = pd.DataFrame({
+        i: pd.Series([cell or None for cell in column], dtype=kind)
+        for i, column in enumerate(columns)
+    })  # fmt: skip
+    unnamed = {i: f"Unnamed: {i}" for i, name in enumerate(names) if not name}
+    frame = frame.set_axis([unnamed.get(i, name) for i, name in enumerate(names)], axis=1)
+    frame.attrs[LAYOUT] = {"unnamed": [*unnamed.values()]}
+    return frame
+
+
+def _without_blank(rows, width):
+    """Blank lines are no rows; of one column they are missing cells, but at the end of the file."""
+    if width > 1:
+        return [row for row in rows if not is_blank(row)]
+    while rows and not rows[-1]:
+        rows.pop()
+    return [row or [""] for row in rows]
+
+
+def write_delimited(frame, target, sep=None):
+    """Write a table, laid out as the file that it was read from.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    target : str, os.PathLike or file of text
+    sep : str or None, default=None
+        None: as in the file that was read, else a comma.
+    """
+    layout = {"sep": ",", "encoding": "utf-8", "unnamed": [], **frame.attrs.get(LAYOUT, {})}
+    sep = sep or layout["sep"]
+    objects = frame.columns[frame.dtypes.map(is_object_dtype)]
+    frame = frame.assign(**{name: _written(frame[name]) for name in objects})
+    words = frame.select_dtypes(exclude=["number", "bool"]).astype(str)
+    unclear = any(set(SEPARATORS + "\n") & set(str(name)) for name in frame) or any(
+        _is_unclear(cells, sep, frame.shape[1]) for _, cells in words.items()
+    )
+    frame.to_csv(
+        target, index=False, sep=sep, encoding=layout["encoding"],
+        header=["" if name in layout["unnamed"] else name for name in frame],
+        quoting=csv.QUOTE_ALL if unclear else csv.QUOTE_MINIMAL,
+    )  # fmt: skip
+
+
+def _written(column):
+    cells = [cell if isinstance(cell, AS_THEY_ARE) else cell_text(cell) for cell in column]
+    return pd.Series(cells, index=column.index, dtype=object)
+
+
+def _is_unclear(cells, sep, n_columns):
+    """Whether only quotes around all cells of the file, names included, tell what is in these.
+
+    A carriage return would get no quotes, and end a row; parts of several lines could be rows.
+    """
+    if cells.str.contains("\r", regex=False).any():
+        return True
+    cells = cells[cells.str.contains("\n", regex=False)]
+    return any(may_be_rows(cell, sep, n_columns) for cell in cells)
