@@ -28,7 +28,7 @@ from torch import nn
 from benchmarks.suite.measure import figures
 from benchmarks.suite.tables import find_tables, load_table, split_table
 from llmreg import DigitCodec, GridCodec, LLMRegressor, RowSerializer, SoftCE
-from llmreg.config import defaults, plan
+from llmreg.config import defaults, resolve
 from llmreg.estimates import (
     boosted_trees,
     heaps,
@@ -103,7 +103,7 @@ UNSCALED = 3  # which of RowFeatures.blocks_
 # What is no parameter: where it stands in the package.
 CONSTANTS = {
     "embedding": (cell_encoder, "NumberEmbedding"),
-    "kinds": (plan, "auto_estimates"),
+    "kinds": (resolve, "auto_estimates"),
     "patience": (defaults, "PATIENCE"),
     "patience_texts": (defaults, "PATIENCE_WITH_TEXTS"),
     "alike": (likeness, "ALIKE"),
@@ -114,7 +114,7 @@ CONSTANTS = {
     "least_gain": (defaults, "LEAST_GAIN_WITH_TEXTS"),
     "with_texts": (defaults, "_with_texts"),
     "few_trees": (boosted_trees, "FEW"),
-    "layers": (plan, "auto_layers"),
+    "layers": (resolve, "auto_layers"),
     "ranks": (scaling, "ALIKE"),
     "heap_rows": (heaps, "LEAST_ROWS"),
     "steepest": (stacking, "STEEPEST"),
