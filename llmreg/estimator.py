@@ -21,6 +21,7 @@ from llmreg.config.device import Device
 from llmreg.config.optimizer import Optimizer
 from llmreg.config.parameters import CONSTRAINTS, LASTING, ParametersMixin
 from llmreg.config.pretrained_model import built_from
+from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.integrations.callbacks import CallbackSupportMixin, FitCallbacks
 from llmreg.integrations.fitting import fit_context
 from llmreg.methods import Method
@@ -333,6 +334,7 @@ class LLMRegressor(
 
     # -- fit ----------------------------------------------------------------------------------
 
+    @own_arithmetic
     @fit_context(prefer_skip_nested_validation=False)  # the serializer has parameters, too
     def fit(
         self,
@@ -437,6 +439,6 @@ class LLMRegressor(
                 "warm_start=True goes on with what the first fit built, so these changes have no "
                 f"effect: {', '.join(changed)}. Set warm_start=False to start anew.",
                 UserWarning,
-                stacklevel=4,  # the caller of fit, which scikit-learn wraps
+                stacklevel=5,  # the caller of fit, which is wrapped twice
             )
         return self.fitted_

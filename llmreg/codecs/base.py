@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.integrations.documentation import DocumentedMixin
 from llmreg.tables.targets import read_floats, refuse_masked
 
@@ -17,6 +18,7 @@ END = "<end>"
 MAX_LEAVES = 10**6
 
 
+@own_arithmetic
 class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
     """A number y ↔ the sequence of symbols that the language model writes for it.
 

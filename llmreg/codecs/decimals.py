@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.codecs.base import END, MAX_LEAVES, TargetCodec
+from llmreg.integrations.arithmetic import own_arithmetic
 
 __all__ = ["DecimalCodec"]
 
@@ -16,6 +17,7 @@ MINUS, POINT, STOP = 10, 11, 12  # places of these symbols
 FINEST = 2**53  # floats resolve integers up to here
 
 
+@own_arithmetic
 class DecimalCodec(TargetCodec):
     """Write y in its own units with a fixed number of decimals: "-12.50", "7.00".
 

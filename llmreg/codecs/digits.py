@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from llmreg.codecs.base import END, MAX_LEAVES, TargetCodec
 from llmreg.codecs.scales import bend, log_scale, symlog_scale, unbend
+from llmreg.integrations.arithmetic import own_arithmetic
 
 __all__ = ["END", "SYMBOLS", "DigitCodec", "TargetCodec"]
 
@@ -28,6 +29,7 @@ HUGE = 1e300  # a range whose multiples may overflow
 BENT = {"log": log_scale, "symlog": symlog_scale}
 
 
+@own_arithmetic
 class DigitCodec(TargetCodec):
     """Write y as a fixed number of digits of its rescaled value, most significant first.
 

@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.codecs.base import END, MAX_LEAVES, TargetCodec
+from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.tables.targets import read_floats
 
 __all__ = ["GridCodec"]
@@ -17,6 +18,7 @@ LONGEST = 40  # characters
 UNEVEN = 100.0  # the widest gap, in narrowest ones, from which on a grid is a scale of its own
 
 
+@own_arithmetic
 class GridCodec(TargetCodec):
     """Write one of a list of numbers: stars from 1 to 5, ages, 0 to 100 in steps of 5.
 

@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.codecs.base import MAX_LEAVES, TargetCodec
+from llmreg.integrations.arithmetic import own_arithmetic
 
 __all__ = ["ScientificCodec"]
 
@@ -16,6 +17,7 @@ MINUS, PLUS, ZERO = 0, 1, 2  # places of these symbols
 LARGEST = 307  # the largest exponent for which every mantissa is a float
 
 
+@own_arithmetic
 class ScientificCodec(TargetCodec):
     """Write y in scientific notation, exponent first: 1250 is "+ +3 13", that is 1.3 · 10³.
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from llmreg.displays.axes import BLUE, GREY, Display
+from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.metrics.scores import interval_coverage
 from llmreg.numbers.distribution import NumericDistribution
 from llmreg.prediction.through import predicted_distribution
@@ -17,6 +18,7 @@ LEVELS = np.linspace(0.05, 0.95, 19)
 KINDS = ("coverage", "pit", "both")
 
 
+@own_arithmetic
 class CoverageDisplay(Display):
     """Calibration of distributions: coverage of intervals, and the PIT histogram.
 

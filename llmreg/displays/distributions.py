@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from llmreg.displays.axes import BLUE, ORANGE, Display
+from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.numbers.distribution import NumericDistribution
 from llmreg.numbers.presentation import masses_between, shown_range
 from llmreg.prediction.through import regressor_within
@@ -18,6 +19,7 @@ HEIGHT = 0.8  # of the tallest bar, where rows are 1 apart
 LONGEST_NAME = 30
 
 
+@own_arithmetic
 class DistributionDisplay(Display):
     """Predictive distributions of a few rows, on one axis.
 

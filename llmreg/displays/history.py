@@ -6,6 +6,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.displays.axes import BLUE, GREY, ORANGE, Display
+from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.prediction.through import regressor_within
 
 __all__ = ["HistoryDisplay"]
@@ -14,6 +15,7 @@ STAGES = {"sft": (BLUE, "first stage (sft)"), "align": (ORANGE, "second stage (a
 RING = {"s": 70, "facecolors": "none"}
 
 
+@own_arithmetic
 class HistoryDisplay(Display):
     """Learning curves: what a fit's ``history_`` says of each epoch.
 

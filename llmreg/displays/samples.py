@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from llmreg.displays.axes import BLUE, GREEN, GREY, ORANGE, Display
+from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.numbers.distribution import NumericDistribution, RandomState
 from llmreg.prediction.through import regressor_within
 from llmreg.tables.targets import numeric_targets
@@ -13,6 +14,7 @@ from llmreg.tables.targets import numeric_targets
 __all__ = ["SamplesDisplay"]
 
 
+@own_arithmetic
 class SamplesDisplay(Display):
     """Error of the mean, of the median and of the best of K draws, for K = 1, 2, 4, …
 

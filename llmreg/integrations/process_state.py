@@ -7,6 +7,8 @@ import threading
 
 import torch
 
+from llmreg.integrations.arithmetic import own_reactions
+
 __all__ = ["own_draws", "own_modes", "random_state", "set_random_state", "survive_forks"]
 
 AUTOCASTING = ("cpu", "cuda", "mps", "xpu")  # kinds of devices that may round for their caller
@@ -66,8 +68,12 @@ def _float32():
 def own_modes():
     """Within this context torch computes with gradients, without autocast and on the CPU unless
     told otherwise, whatever its caller has set for this thread (``torch.no_grad()``,
-    ``inference_mode()``, ``autocast(...)``, ``set_default_device(...)``)."""
-    with torch.inference_mode(False), torch.enable_grad(), contextlib.ExitStack() as stack:
+    ``inference_mode()``, ``autocast(...)``, ``set_default_device(...)``); NumPy computes within
+    :func:`llmreg.integrations.arithmetic.own_reactions`."""
+    with (
+        own_reactions(), torch.inference_mode(False), torch.enable_grad(),
+        contextlib.ExitStack() as stack,
+    ):  # fmt: skip
         for kind in filter(torch.is_autocast_enabled, AUTOCASTING):
             stack.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device().type != "cpu":

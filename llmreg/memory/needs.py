@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples
 
 from llmreg.config.checks import check_methods, check_parts, check_training_data
+from llmreg.integrations.arithmetic import own_arithmetic
 
 __all__ = ["MemoryEstimate", "StageMemory", "estimate_memory"]
 
@@ -193,6 +194,7 @@ def _readable(size):
     return f"{size:.4g} GiB"
 
 
+@own_arithmetic
 def estimate_memory(model: Any, X: ArrayLike, y: ArrayLike | None = None) -> MemoryEstimate:
     """What fitting and predicting need of the device's memory, before anything is loaded.
 

@@ -5,6 +5,7 @@ from numpy.typing import ArrayLike
 from sklearn.metrics import mean_pinball_loss
 from sklearn.utils.validation import check_consistent_length
 
+from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.numbers.distribution import NumericDistribution, check_coverage
 from llmreg.tables.targets import numeric_targets
 from llmreg.tables.weights import checked_weights
@@ -12,6 +13,7 @@ from llmreg.tables.weights import checked_weights
 __all__ = ["interval_coverage", "interval_score", "mean_crps", "pinball_loss"]
 
 
+@own_arithmetic
 def mean_crps(
     y_true: ArrayLike, y_pred: NumericDistribution, *, sample_weight: ArrayLike | None = None
 ) -> float:
@@ -54,6 +56,7 @@ def mean_crps(
     return float(np.average(y_pred.crps(y_true), weights=weight))
 
 
+@own_arithmetic
 def pinball_loss(
     y_true: ArrayLike,
     y_pred: NumericDistribution,
@@ -92,6 +95,7 @@ def pinball_loss(
     return float(mean_pinball_loss(y_true, predicted, sample_weight=weight, alpha=float(quantile)))
 
 
+@own_arithmetic
 def interval_score(
     y_true: ArrayLike,
     y_pred: NumericDistribution,
@@ -143,6 +147,7 @@ def interval_score(
     return 2 / (1 - coverage) * sum(losses)
 
 
+@own_arithmetic
 def interval_coverage(
     y_true: ArrayLike,
     y_pred: NumericDistribution,

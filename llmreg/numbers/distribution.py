@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.numbers.histogram_cells import (
     as_support,
     finite,
@@ -31,6 +32,7 @@ _TINY = np.nextafter(0, 1)
 _FINE = 2.0**-960  # numbers below have products with probabilities that underflow
 
 
+@own_arithmetic
 class NumericDistribution(PresentationMixin):
     """One predictive distribution per row, over intervals of y.
 

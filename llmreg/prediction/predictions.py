@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
 from llmreg.config.device import as_device
+from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.numbers.decisions import check_cost, least_cost
 from llmreg.numbers.distribution import DECODINGS, DRAWN, Floats
 from llmreg.tables.reading import read_table
@@ -38,6 +39,7 @@ class WithStd(tuple):
         )
 
 
+@own_arithmetic
 class PredictMixin:
     """``predict`` and ``score``, and the blocks of rows that all predictions go through."""
 

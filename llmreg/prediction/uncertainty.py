@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
+from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.numbers.distribution import (
     Floats,
     NumericDistribution,
@@ -18,6 +19,7 @@ __all__ = ["UncertaintyMixin"]
 FAR = 0.05  # with less of the mass beyond a quantile, it takes a finer tree than the mean does
 
 
+@own_arithmetic
 class UncertaintyMixin:
     """``predict_distribution``, ``predict_quantiles``, ``predict_interval`` and ``sample_y``.
 

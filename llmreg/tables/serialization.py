@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.integrations.documentation import DocumentedMixin
 from llmreg.integrations.fitting import fit_context
 from llmreg.tables.column_report import as_frame, describe_columns, warn_unseen
@@ -25,6 +26,7 @@ from llmreg.tables.rows import Field, SerializedRows
 __all__ = ["RowSerializer"]
 
 
+@own_arithmetic
 class RowSerializer(DocumentedMixin, TransformerMixin, BaseEstimator):
     """Write every row of a table as a prompt for a language model.
 
