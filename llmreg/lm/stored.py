@@ -18,6 +18,7 @@ __all__ = [
     "load_transformer",
     "model_class",
     "on_cpu",
+    "pinned",
     "put_together",
     "rebuild",
     "refuse_quantised",
@@ -204,10 +205,11 @@ def base_model(parts):
     """The pretrained base of :func:`take_apart`, at the very revision that was trained on."""
     from llmreg.lm.loading.hub import load_lm
 
-    return load_lm(_pinned(parts), getattr(torch, parts["loaded_dtype"]))
+    return load_lm(pinned(parts), getattr(torch, parts["loaded_dtype"]))
 
 
-def _pinned(parts):
+def pinned(parts):
+    """The source of a base, at the very revision that was trained on."""
     source = parts["source"]
     return source if parts["revision"] is None else replace(source, revision=parts["revision"])
 
@@ -254,7 +256,7 @@ def put_together(parts, lm):
     from llmreg.prompts.cell_encoder import CellEncoder
 
     cells = None if parts["cells"] is None else CellEncoder.from_recipe(parts["cells"])
-    source = None if parts["source"] is None else _pinned(parts)
+    source = None if parts["source"] is None else pinned(parts)
     symbol_ids = torch.tensor(parts["symbol_ids"])
     model = NumberLM(lm, cells, symbol_ids, parts["codec"], source, parts["pretrained"])
     if parts["adapters"] is not None:

@@ -14,11 +14,13 @@ from enum import Enum
 __all__ = [
     "asked_arguments",
     "check_attention",
+    "check_settings",
     "dump",
     "load",
     "model_config",
     "names_kernel",
     "names_layers",
+    "settings_among",
 ]
 
 # peft's adapters on weights whose size can be told from their file.
@@ -61,6 +63,9 @@ HARMLESS = {
     "use_safetensors": lambda value: value is None or type(value) is bool,
     "variant": lambda value: _within(value),
 }
+# Others that are plain numbers may be settings of the model's own configuration, which is asked
+# before anything is built. Names like these could be more than that.
+SWITCHES = r"auto|class|code|compile|distributed|dtype|fusion|hub|impl|kernel|quant|remote|weights"
 
 
 def dump(value):
@@ -252,8 +257,56 @@ def asked_arguments(arguments):
         f"attn_implementation={value!r:.100}" if name == "attn_implementation"
         else f"model_kwargs[{name!r:.100}]"
         for name, value in arguments.items()
-        if name not in HARMLESS or not HARMLESS[name](value)
+        if not (HARMLESS[name](value) if name in HARMLESS else _may_be_setting(name, value))
     ]  # fmt: skip
+
+
+def settings_among(arguments):
+    """Those of harmless arguments that :func:`check_settings` has to check."""
+    return {name: value for name, value in (arguments or {}).items() if name not in HARMLESS}
+
+
+def check_settings(settings, config):
+    """Hold numbers that replace those of a model's configuration against it.
+
+    Parameters
+    ----------
+    settings : dict
+        By name: numbers, flags and None.
+    config : transformers.PreTrainedConfig
+        Without them.
+
+    Raises
+    ------
+    ValueError
+        If it does not know one, or has it smaller, so that more might be built than there is.
+    """
+    kind = type(config)
+    known = {f.name for f in _fields(kind)} or kind().to_dict().keys()
+    for name, value in settings.items():
+        own = getattr(config, name, None) if name in known | kind.attribute_map.keys() else ""
+        if not _replaces(value, own):
+            raise ValueError(
+                f"it asks for model_kwargs[{name!r:.100}]={value!r:.30}, and {kind.__name__} has "
+                f"{'no such number' if isinstance(own, str) else own!r:.30}. A saved model may "
+                "lower numbers of its base's configuration, and set its flags, no more. If you "
+                "trust it, load it with trust_remote_code=True."
+            )
+
+
+def _replaces(value, own):
+    numbers = int | float
+    if type(own) is bool or isinstance(value, bool):
+        return type(own) is type(value)
+    if value is None or own is None:
+        return value is None and (own is None or isinstance(own, numbers))
+    return isinstance(own, numbers) and 0 <= value <= max(own, 1)
+
+
+def _may_be_setting(name, value):
+    plain = value is None or type(value) in (bool, int, float)
+    named = type(name) is str and re.fullmatch(r"[a-z]\w{,99}", name)
+    return plain and named and name not in FORBIDDEN and not re.search(SWITCHES, name)
 
 
 def _within(path):

@@ -11,12 +11,13 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from llmreg.config.pretrained_model import PretrainedModel
 from llmreg.integrations.process_state import own_draws
-from llmreg.lm.loading.hub import ModelSource, _without_progress_bars
+from llmreg.lm.loading.hub import ModelSource, _without_progress_bars, load_config
 from llmreg.lm.stored import (
     base_model,
     check_shapes,
     load_transformer,
     model_class,
+    pinned,
     put_together,
     rebuild,
     take_apart,
@@ -25,7 +26,7 @@ from llmreg.persistence import configs
 from llmreg.persistence.record import MOST_BYTES, parse
 from llmreg.persistence.tokenizer_files import unpack_tokenizer
 
-__all__ = ["code_asked_for", "read_model", "read_tokenizer", "write_model"]
+__all__ = ["check_arguments", "code_asked_for", "read_model", "read_tokenizer", "write_model"]
 
 FILES = {
     "adapters": "adapter_model.safetensors",  # peft's name for it
@@ -284,3 +285,28 @@ def code_asked_for(parts, model):
     if configs.names_kernel(parts["attention"]):
         asked.append(f"attn_implementation={parts['attention']!r:.100}")
     return sorted(set(asked))
+
+
+def check_arguments(parts, model, files, online):
+    """ValueError if numbers in ``model_kwargs`` are no settings of the model's configuration.
+
+    Parameters
+    ----------
+    parts, files, online
+        As in :func:`read_model`.
+    model : object
+        The estimator's parameter.
+    """
+    source = parts["source"] or {}
+    given = [source.get("model_kwargs"), getattr(model, "model_kwargs", None)]
+    settings = [found for found in map(configs.settings_among, given) if found]
+    if not settings:
+        return
+    if source:
+        others = {k: v for k, v in (given[0] or {}).items() if k in configs.HARMLESS}
+        source = ModelSource(**{**source, **online, "model_kwargs": others})
+        config = load_config(pinned({**parts, "source": source}))
+    else:
+        _, config = _checked_config(parts, files)
+    for found in settings:
+        configs.check_settings(found, config)

@@ -80,7 +80,8 @@ def _with(model, source=None):
     """The parameter ``model`` without a hub token, and with another source if there is one."""
     if isinstance(model, PretrainedModel):
         model = copy.copy(model)
-        return model.set_params(token=None, source=model.source if source is None else source)
+        model.token, model.source = None, model.source if source is None else source
+        return model
     return model if source is None else source
 
 
@@ -125,7 +126,12 @@ def read(folder, overrides, trust_remote_code):
 def _read(files, overrides, trust_remote_code):
     from safetensors.numpy import load_file
 
-    from llmreg.persistence.model_files import code_asked_for, read_model, read_tokenizer
+    from llmreg.persistence.model_files import (
+        check_arguments,
+        code_asked_for,
+        read_model,
+        read_tokenizer,
+    )
 
     found = record.parse(files.read(RECORD, record.MOST_BYTES), RECORD)
     _check_format(found)
@@ -138,6 +144,9 @@ def _read(files, overrides, trust_remote_code):
     if found["class"] != "LLMRegressor":
         raise ValueError(f"it names the class {found['class']!r:.100}, which is not llmreg's.")
     kind = check_state(found["class"], state)
+    online = {name: overrides[name] for name in ("token", "local_files_only") if name in overrides}
+    if not trust_remote_code:
+        check_arguments(parts, state["model"], files, online)
     state["history_"] = pd.DataFrame(state["history_"])
     state["checkpoint_dir"] = None
     if found["model_folder"] is not None:
@@ -148,7 +157,6 @@ def _read(files, overrides, trust_remote_code):
     vars(estimator).update(state)
     _override(estimator, dict(overrides))
     estimator.prompts_.tokenizer = read_tokenizer(files)
-    online = {name: overrides[name] for name in ("token", "local_files_only") if name in overrides}
     estimator.model_ = read_model(parts, estimator.codec_, files, online)
     return estimator
 
@@ -179,6 +187,7 @@ def _check_format(found):
 def _refuse_code(asked):
     if asked:
         raise ValueError(
-            f"it asks for {', '.join(asked)}: opening it may run code from elsewhere, or read and "
-            "write files elsewhere. If you trust it, load it with trust_remote_code=True."
+            f"it asks for {', '.join(asked)}, which may run code from elsewhere, or read and write "
+            "files elsewhere, or can't be told from what does. If you trust it, load it with "
+            "trust_remote_code=True."
         )

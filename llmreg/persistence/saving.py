@@ -122,7 +122,8 @@ class SavingMixin:
             True: never go online; becomes that of the parameter ``model``.
         trust_remote_code : bool, default=False
             Whether a saved model that asks for code from elsewhere, or for arguments of
-            ``from_pretrained`` that read and write elsewhere, may have it.
+            ``from_pretrained`` that may read and write elsewhere, may have it. Those that lower a
+            number of the model's configuration, or set a flag of it, need no trust.
 
         Returns
         -------

@@ -592,6 +592,21 @@ def test_harmless_arguments_need_no_trust(table, quick_fit, pretrained_folder, t
     np.testing.assert_array_equal(again.predict(table.X), model.predict(table.X))
 
 
+@pytest.mark.parametrize("adapters", [4, None])
+@pytest.mark.parametrize(
+    "settings", [{"num_hidden_layers": 1}, {"attention_dropout": 0.5}], ids=str
+)
+def test_settings_of_the_bases_configuration_need_no_trust(
+    settings, adapters, table, quick_fit, pretrained_folder, tmp_path
+):
+    given = PretrainedModel(pretrained_folder, model_kwargs=settings)
+    model = quick_fit(table.X, table.y, fit_method="ce", model=given, adapters=adapters)
+    model.save(tmp_path / "a")
+    again = load(tmp_path / "a")
+    assert again.model.model_kwargs == settings
+    np.testing.assert_array_equal(again.predict(table.X), model.predict(table.X))
+
+
 # -- the hub ---------------------------------------------------------------------------------
 
 

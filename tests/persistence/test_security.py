@@ -206,6 +206,40 @@ def test_arguments_of_strangers_are_not_handed_on(arguments, place, folder, monk
     refused(path)
 
 
+SETTINGS = [
+    {"num_hidden_layers": 3}, {"vocab_size": 10**9}, {"hidden_size": -128}, {"hidden_size": 1e308},
+    {"num_hidden_layers": True}, {"use_cache": 1}, {"tie_word_embeddings": None}, {"head_dim": 64},
+    {"model_type": 5}, {"architectures": None}, {"no_such_setting": 1}, {"low_cpu_mem_usage": True},
+    {"is_quantized": True}, {"use_mamba_kernels": True}, {"load_in_8bit": True}, {"from_tf": True},
+    {"num_hidden_layers": "1"}, {"rope_parameters": {"dict": {"rope_theta": 1}}}, {"__class__": 1},
+    {"num_hidden_layers": {"float": "nan"}}, {"output_loading_info": True}, {"dtype": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", SETTINGS, ids=str)
+@pytest.mark.parametrize("place", ["source", "parameter"])
+@pytest.mark.parametrize("way", ["LoRA", "tuned"])
+def test_settings_that_are_none_or_larger(arguments, place, way, folder, saved, monkeypatch):
+    path = folder(way)
+    monkeypatch.setattr("llmreg.lm.loading.hub.load_lm", lambda *args: pytest.fail("loaded it"))
+
+    def change(record):
+        source = model_parts(record)["source"]
+        if place == "source" and source is not None:
+            source["dict"]["model_kwargs"] = {"dict": arguments}
+        model = {"source": str(path), "token": None, "model_kwargs": {"dict": arguments}}
+        given = record["state"]["model"]
+        if isinstance(given, dict):
+            given["object"][1].update(model_kwargs={"dict": arguments})
+        else:
+            defaults = dump(PretrainedModel("a/b"), "model")[0]
+            defaults["object"][1].update(model)
+            record["state"]["model"] = defaults
+
+    change_record(path, change)
+    assert "model_kwargs" in refused(path)
+
+
 CONFIGS = {
     "kernel": {"attn_implementation": "evil/kernel"},
     "kernel, private": {"_attn_implementation": "evil/kernel"},
