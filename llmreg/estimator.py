@@ -2,15 +2,16 @@
 
 import warnings
 from os import PathLike
+from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 
-from llmreg.codecs.digits import DigitCodec, TargetCodec
+from llmreg.codecs.digits import TargetCodec
 from llmreg.config.checks import (
     check_methods,
     check_parts,
@@ -19,7 +20,13 @@ from llmreg.config.checks import (
 )
 from llmreg.config.device import Device
 from llmreg.config.optimizer import Optimizer
-from llmreg.config.parameters import CONSTRAINTS, LASTING, ParametersMixin
+from llmreg.config.parameters import (
+    CONSTRAINTS,
+    LASTING,
+    ParametersMixin,
+    fresh_parts,
+    given_parameters,
+)
 from llmreg.config.pretrained_model import built_from
 from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.integrations.callbacks import CallbackSupportMixin, FitCallbacks
@@ -384,8 +391,9 @@ class LLMRegressor(
             row labels of X in another order (rows are paired by position), texts or prompts are
             cut, a stage cannot learn, or ``temperature_scaling=True`` has too few validation rows.
         """
-        methods = check_methods(self)
-        check_parts(self)
+        given = given_parameters(self)
+        methods = check_methods(SimpleNamespace(**given))
+        check_parts(SimpleNamespace(**given))
         start = self._start()
         fitted = object.__new__(type(self))  # in whose place a fit that fails leaves no trace
         judging = dict(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
@@ -396,11 +404,10 @@ class LLMRegressor(
         judges = check_validation_data(fitted, **judging)
         from llmreg.fit import fit_model
 
-        serializer, codec = self._parts(start)
+        serializer, codec = (start.serializer, start.codec) if start else fresh_parts(given)
         parts = fit_model(
-            self.get_params(deep=False), table, judges, serializer=serializer, codec=codec,
-            start=start, methods=methods, random_state=check_random_state(self.random_state),
-            callbacks=callbacks,
+            given, table, judges, serializer=serializer, codec=codec, start=start, methods=methods,
+            random_state=check_random_state(given["random_state"]), callbacks=callbacks,
         )  # fmt: skip
         self.__dict__ = fitted._filled(*parts)
         return self
@@ -413,17 +420,12 @@ class LLMRegressor(
         self._built_with = self._lasting_params()
         return vars(self)
 
-    def _parts(self, start):
-        if start is not None:
-            return start.serializer, start.codec
-        serializer = RowSerializer() if self.serializer is None else clone(self.serializer)
-        return serializer, DigitCodec() if self.codec is None else clone(self.codec)
-
     def _lasting_params(self):
         """What a first fit settles for all that follow with ``warm_start=True``."""
-        lasting = {name: repr(getattr(self, name)) for name in LASTING}
-        lasting["model"] = built_from(self.model)
-        return lasting | ({"adapters": repr(self.adapters)} if self.model_.pretrained else {})
+        given = given_parameters(self)
+        lasting = {name: repr(given[name]) for name in LASTING}
+        lasting["model"] = built_from(given["model"])
+        return lasting | ({"adapters": repr(given["adapters"])} if self.model_.pretrained else {})
 
     def _start(self):
         """The fit to go on from, or None to start anew."""

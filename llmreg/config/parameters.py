@@ -1,15 +1,18 @@
 """The estimator's parameters: which values are legal, and which of them a first fit settles."""
 
 import functools
+import inspect
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any, Self
 
+from sklearn.base import clone
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
     InvalidParameterError,
     StrOptions,
+    validate_parameter_constraints,
 )
 
 from llmreg.codecs.digits import DigitCodec, TargetCodec
@@ -18,11 +21,12 @@ from llmreg.config.device import Device
 from llmreg.config.optimizer import Optimizer
 from llmreg.config.pretrained_model import PretrainedModel
 from llmreg.integrations.documentation import DocumentedMixin
+from llmreg.integrations.python_values import as_python
 from llmreg.methods import Method, resolve_method
 from llmreg.numbers.distribution import DECODINGS
 from llmreg.tables.serialization import RowSerializer
 
-__all__ = ["CONSTRAINTS", "LASTING", "MOVED", "ParametersMixin"]
+__all__ = ["CONSTRAINTS", "LASTING", "MOVED", "ParametersMixin", "fresh_parts", "given_parameters"]
 
 METHOD_NAMES = ("fit_method", "sft_method")
 COUNT = Interval(Integral, 1, None, closed="left")
@@ -38,7 +42,7 @@ CONSTRAINTS: dict = {
     "serializer": [RowSerializer, None],
     "codec": [TargetCodec, None],
     "number_input": [StrOptions({"auto", "text", "text+value", "value"})],
-    "text_features": [StrOptions({"auto"}), bool, HasMethods(["fit_transform", "transform"])],
+    "text_features": [StrOptions({"auto"}), "boolean", HasMethods(["fit_transform", "transform"])],
     "estimates": [StrOptions({"auto", "linear", "kernel", "boosted", "both"}), None],
     "decoding": [StrOptions({"auto", *DECODINGS})],
     "n_samples": [COUNT],
@@ -112,19 +116,47 @@ OBJECTS = {
 }
 
 
-def refuse_moved(names):
-    """TypeError for a parameter that has moved into a part."""
+def given_parameters(estimator):
+    """What a fit takes: by name, as Python's own values, whoever settled it.
+
+    The ``__init__`` of a subclass may have fewer parameters and settle the others itself.
+
+    Parameters
+    ----------
+    estimator : LLMRegressor
+        Its attributes stay as they are.
+
+    Returns
+    -------
+    dict
+        A value for each name in ``CONSTRAINTS``.
+    """
+    return {name: as_python(getattr(estimator, name)) for name in CONSTRAINTS}
+
+
+def fresh_parts(given):
+    """Serializer and codec to fit, clones of those that are given."""
+    serializer, codec = given["serializer"], given["codec"]
+    return (
+        RowSerializer() if serializer is None else clone(serializer),
+        DigitCodec() if codec is None else clone(codec),
+    )
+
+
+def refuse_moved(names, own=()):
+    """TypeError for a parameter that has moved into a part, but for a subclass's ``own``."""
     for name in names:
-        if name in MOVED:
+        if name in MOVED and name not in own:
             raise TypeError(f"LLMRegressor has no parameter {name!r} any more: set {MOVED[name]}.")
 
 
 def _explaining(init):
     """An ``__init__`` that says where parameters went."""
+    own = inspect.signature(init).parameters
 
     @functools.wraps(init)
     def explained(self, *args, **kwargs):
-        refuse_moved(kwargs)
+        refuse_moved(kwargs, own)
         init(self, *args, **kwargs)
 
     return explained
@@ -146,8 +178,9 @@ class ParametersMixin(DocumentedMixin):
         return tags
 
     def _validate_params(self):
-        """scikit-learn's check, which says what to write where an object was meant."""
-        given = self.get_params(deep=False)
+        """Check all that a fit takes, and what a subclass adds; say what to write where an object
+        was meant."""
+        given = as_python(self.get_params(deep=False)) | given_parameters(self)
         for name, value in given.items():
             if isinstance(value, type):
                 raise InvalidParameterError(
@@ -155,7 +188,9 @@ class ParametersMixin(DocumentedMixin):
                     f"{name}={value.__name__}(...)."
                 )
         try:
-            super()._validate_params()
+            validate_parameter_constraints(
+                self._parameter_constraints, given, caller_name=type(self).__name__
+            )
         except InvalidParameterError as error:
             for name, remedy in OBJECTS.items():
                 if f"The {name!r} parameter" in str(error) and isinstance(given[name], str):
@@ -178,7 +213,7 @@ class ParametersMixin(DocumentedMixin):
         -------
         self : LLMRegressor
         """
-        refuse_moved(key.partition("__")[0] for key in params)
+        refuse_moved((key.partition("__")[0] for key in params), self._get_param_names())
         for part in {key.partition("__")[0] for key in params if "__" in key} & set(PARTS):
             value = params.get(part, getattr(self, part))
             if value is None:

@@ -1,6 +1,7 @@
 """What a fit and a prediction need of a device's memory, told before anything is loaded."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples
 
 from llmreg.config.checks import check_methods, check_parts, check_training_data
+from llmreg.config.parameters import fresh_parts, given_parameters
 from llmreg.integrations.arithmetic import own_arithmetic
 
 __all__ = ["MemoryEstimate", "StageMemory", "estimate_memory"]
@@ -264,11 +266,12 @@ def estimate_memory(model: Any, X: ArrayLike, y: ArrayLike | None = None) -> Mem
         )
     reader = type(model)(**params)  # reading a table sets attributes
     reader._validate_params()
-    methods = check_methods(reader)
-    check_parts(reader)
+    given = given_parameters(model)
+    methods = check_methods(SimpleNamespace(**given))
+    check_parts(SimpleNamespace(**given))
     y = np.linspace(0.0, 1.0, _num_samples(X)) if y is None else y
     table = check_training_data(reader, X, y, None)
-    fit = VirtualFit(params, table, *reader._parts(start=None), methods)
+    fit = VirtualFit(given, table, *fresh_parts(given), methods)
     kept = {name: StageMemory(**fields) for name, fields in fit.stages().items()}
     stages = kept.get("sft"), kept.get("align")
     return MemoryEstimate(str(fit.device), fit.prompt_tokens, *stages, *fit.prediction())

@@ -10,7 +10,9 @@ import math
 from itertools import pairwise
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
+from llmreg.integrations.python_values import as_python
 from llmreg.persistence import configs
 from llmreg.persistence.schema import check_state, name_of
 
@@ -189,6 +191,8 @@ class Writer:
             raise _illegal(value, path)
         # scikit-learn's note of which list of stop words it has already looked at: an address.
         state = {k: v for k, v in (value.__getstate__() or {}).items() if k != "_stop_words_id"}
+        if isinstance(value, BaseEstimator):  # parameters
+            state = {k: as_python(v) if k[-1] != "_" != k[0] else v for k, v in state.items()}
         written = {k: self.write(v, f"{path}.{k}") for k, v in state.items()}
         check_state(name, state)
         return {"object": [name, written]}

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from llmreg.config.device import Device
+from llmreg.config.parameters import given_parameters
 from llmreg.config.pretrained_model import PretrainedModel, as_pretrained, built_from
 from llmreg.lm.packing import FORMAT
 from llmreg.persistence import record
@@ -35,7 +36,8 @@ def write(estimator, model, folder, target):
 
     from llmreg.persistence.model_files import write_model
 
-    state = {**vars(estimator), "checkpoint_dir": None}
+    parameters = given_parameters(estimator)
+    state = vars(estimator) | parameters | {"checkpoint_dir": None}
     prompts = copy.copy(estimator.prompts_)
     tokenizer, prompts.tokenizer = prompts.tokenizer, None
     state["fitted_"] = replace(estimator.fitted_, model=None, prompts=prompts)
@@ -48,7 +50,6 @@ def write(estimator, model, folder, target):
     if in_folder:
         state["_built_with"] = {**state["_built_with"], "model": "None"}
     kind, writer = _class_name(estimator), record.Writer()
-    parameters = estimator.get_params(deep=False).keys()
     written = {
         name: writer.write(value, f"{'parameter' if name in parameters else 'attribute'} {name}")
         for name, value in state.items()

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from llmreg.config.device import as_device
 from llmreg.integrations.arithmetic import own_arithmetic
+from llmreg.integrations.python_values import as_python
 from llmreg.numbers.decisions import check_cost, least_cost
 from llmreg.numbers.distribution import DECODINGS, DRAWN, Floats
 from llmreg.tables.reading import read_table
@@ -171,7 +172,7 @@ class PredictMixin:
 
         with own_modes():
             model = ready(fitted.model, as_device(self.device).name)
-        tolerance = fitted.std * self.tree_tolerance * share
+        tolerance = fitted.std * as_python(self.tree_tolerance) * share
         for start in range(0, len(frame), ROWS_PER_BLOCK):
             rows = fitted.serializer.serialize(frame.iloc[start : start + ROWS_PER_BLOCK])
             with own_modes():  # which end before the caller goes on

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from llmreg.integrations.python_values import as_python
 from llmreg.training.identity import fingerprint
 
 __all__ = ["Checkpoints", "check_folder", "fingerprint"]
@@ -129,7 +130,7 @@ class Checkpoints:
         partial = self.path.with_suffix(f".{os.getpid()}.partial")
         try:
             with partial.open("w+b") as file:
-                torch.save(state, file)
+                torch.save(as_python(state), file)  # NumPy's numbers would not be read again
                 file.write(SEAL.format(FORMAT, _digest(file, file.tell())).encode())
                 file.flush()
                 os.fsync(file.fileno())
