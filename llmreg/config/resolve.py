@@ -14,7 +14,7 @@ from llmreg.config.defaults import (
     stage_settings,
 )
 from llmreg.config.device import as_device
-from llmreg.config.optimizer import as_optimizer
+from llmreg.config.optimizer import Optimizer, as_optimizer
 from llmreg.config.plan import Plan, Predicting, Reading, StageSettings
 from llmreg.config.pretrained_model import as_pretrained
 from llmreg.config.reasons import reasons
@@ -94,7 +94,8 @@ def resolve(params, methods, rows, serializer, codec, scale_scores, computing, s
 def flat(params, serializer, codec):
     """The estimator's parameters beside those of its parts that may be "auto" or matter here."""
     device, model = as_device(params["device"]), as_pretrained(params["model"])
-    steps = as_optimizer(params["optimizer"]).get_params()
+    optimizer = as_optimizer(params["optimizer"])  # of a subclass, perhaps, with fewer parameters
+    steps = {name: getattr(optimizer, name) for name in Optimizer._parameter_constraints}
     return params | {
         "optimizer": steps.pop("name"), **steps,
         "device": device.name, "dtype": device.dtype, "micro_batch_size": device.micro_batch_size,

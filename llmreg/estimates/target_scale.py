@@ -83,7 +83,7 @@ def fit_codec(codec, rows, y, weight, seed, methods=()):
         scale = "minmax"
         if not sums:
             scale, scores = choose_scale(codec, rows, y, weight, seed)
-        codec.set_params(scale=scale)
+        codec.scale = scale
     codec.fit(np.repeat(y, entry_counts(weight)))
     if sums and not codec.linear:
         raise ValueError(
@@ -119,7 +119,7 @@ def choose_scale(codec, rows, y, weight, seed):
     if len(y) < ENOUGH_ROWS or not _has_long_tail(entries):
         return clone(codec).fit(entries).scale_, {}
     coarse = {"base": 10, "n_digits": 2}  # as fine as the choice needs
-    codecs = [clone(codec).set_params(scale=s, **coarse).fit(entries) for s in ("minmax", *BENT)]
+    codecs = [_changed(codec, scale=scale, **coarse).fit(entries) for scale in ("minmax", *BENT)]
     crowding = np.array([one.crowding(entries) for one in codecs])
     fine = crowding <= max(CROWDED, crowding.min())
     codecs = [one for one, is_fine in zip(codecs, fine, strict=True) if is_fine]
@@ -133,6 +133,13 @@ def choose_scale(codec, rows, y, weight, seed):
         if score < (1 - CLEARLY) * scores[best]:
             best = scale
     return best, scores
+
+
+def _changed(codec, **parameters):
+    """A copy, of a subclass, too, whose ``__init__`` has fewer parameters."""
+    codec = clone(codec)
+    vars(codec).update(parameters)
+    return codec
 
 
 def _has_long_tail(y):
