@@ -404,7 +404,7 @@ class LLMRegressor(
         judges = check_validation_data(fitted, **judging)
         from llmreg.fit import fit_model
 
-        serializer, codec = (start.serializer, start.codec) if start else fresh_parts(given)
+        serializer, codec = fresh_parts(given) if start is None else (start.serializer, start.codec)
         parts = fit_model(
             given, table, judges, serializer=serializer, codec=codec, start=start, methods=methods,
             random_state=check_random_state(given["random_state"]), callbacks=callbacks,

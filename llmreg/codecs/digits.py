@@ -229,19 +229,26 @@ class DigitCodec(TargetCodec):
     def cells(self):
         """Where the probability of each number lies; see :meth:`TargetCodec.cells`.
 
-        A cell per bin, and one more for each in which some of the targets heap up.
+        A cell per bin; where some of its targets heap up, one more for them and, behind a heap
+        within the bin, one for the rest.
         """
         if self.rounding == "nearest":
             return super().cells()
-        leaf, span, value, share = super().cells()
-        heap = np.stack([self.heap_values_, self.heap_values_], axis=1)
+        leaf, span, _, share = super().cells()
+        heap = self.heap_values_
         whole, part = self.heaps_ == 1, (self.heaps_ > 0) & (self.heaps_ < 1)
-        value = np.where(whole, value, np.clip(span.mean(axis=1), *span.T))
-        span[whole] = heap[whole]
+        inner = part & (span[:, 0] < heap) & (heap < span[:, 1])
+        rest = np.stack([heap, span[:, 1]], axis=1)[inner]
         share[part] -= self.heaps_[part]
+        behind = share[inner] * (rest[:, 1] - rest[:, 0]) / (span[inner, 1] - span[inner, 0])
+        share[inner] -= behind
+        span[inner, 1] = heap[inner]
+        span[whole] = heap[whole, None]
+        span = np.concatenate([span, np.repeat(heap[part, None], 2, axis=1), rest])
         return (
-            np.append(leaf, leaf[part]), np.concatenate([span, heap[part]]),
-            np.append(value, self.heap_values_[part]), np.append(share, self.heaps_[part]),
+            np.concatenate([leaf, leaf[part], leaf[inner]]), span,
+            np.clip(span[:, 0] / 2 + span[:, 1] / 2, *span.T),
+            np.concatenate([share, self.heaps_[part], behind]),
         )  # fmt: skip
 
     def _check_size(self):

@@ -195,11 +195,11 @@ class RowEstimates(BaseEstimator):
     def _held_out(self, regressor, design, z, weight, groups, n_folds=None):
         """Estimates (n,) of rows by regressors that were fitted without them.
 
-        Kernel ridge regression leaves out one row each, and is fitted afterwards; of others
-        clones are fitted, without a fold each. Copies of a row are left out together.
+        Kernel ridge regression is fitted afterwards, and needs no fit without each fold; of others
+        clones are fitted. Copies of a row are left out together.
         """
         if isinstance(regressor, TunedKernelRidge):
-            return regressor.fit_leave_one_out(design, z, weight, groups)
+            return regressor.fit_held_out(design, z, weight, groups)
         n_kinds = groups.max() + 1
         if n_kinds < 2:
             return np.zeros(len(z))

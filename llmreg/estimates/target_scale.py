@@ -10,7 +10,7 @@ from llmreg.codecs.grids import GridCodec
 from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.estimates.row_features import RowFeatures
 from llmreg.tables.copies import copy_groups
-from llmreg.tables.weights import entry_counts
+from llmreg.tables.weights import whole_counts
 
 __all__ = ["axis_moments", "choose_scale", "fit_codec", "root_mean_square", "within_reach"]
 
@@ -84,7 +84,7 @@ def fit_codec(codec, rows, y, weight, seed, methods=()):
         if not sums:
             scale, scores = choose_scale(codec, rows, y, weight, seed)
         codec.scale = scale
-    codec.fit(np.repeat(y, entry_counts(weight)))
+    codec.fit(np.repeat(y, whole_counts(weight)))
     if sums and not codec.linear:
         raise ValueError(
             f"normalisation=None sums shares of y itself, and {codec!r} measures errors on another "
@@ -115,7 +115,7 @@ def choose_scale(codec, rows, y, weight, seed):
     scores : dict of str to float
         By scale, the smaller the better; empty if the targets alone decided.
     """
-    entries = np.repeat(y, entry_counts(weight))
+    entries = np.repeat(y, whole_counts(weight))
     if len(y) < ENOUGH_ROWS or not _has_long_tail(entries):
         return clone(codec).fit(entries).scale_, {}
     coarse = {"base": 10, "n_digits": 2}  # as fine as the choice needs

@@ -162,13 +162,12 @@ class NumberTree:
 
     @cached_property
     def leaf_cells(self):
-        """LongTensor of shape (L, 1) or (L, 2): the cells of each leaf; -1 is none."""
-        n_leaves = len(self.leaf_value)
-        cells = torch.arange(n_leaves, device=self.cell_leaf.device).unsqueeze(1)
-        further = self.cell_leaf[n_leaves:]
-        if len(further):
-            cells = torch.cat([cells, torch.full_like(cells, -1)], 1)
-            cells[further, 1] = n_leaves + torch.arange(len(further), device=cells.device)
+        """LongTensor of shape (L, 1) to (L, 3): the cells of each leaf; -1 is none."""
+        leaf, order = self.cell_leaf.sort(stable=True)
+        start = torch.searchsorted(leaf, leaf)  # of the same leaf's cells
+        slot = torch.arange(len(leaf), device=leaf.device) - start
+        cells = torch.full((len(self.leaf_value), int(slot.max()) + 1), -1, device=leaf.device)
+        cells[leaf, slot] = order
         return cells
 
     @cached_property

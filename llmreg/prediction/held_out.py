@@ -24,6 +24,9 @@ ENOUGH_ROWS = 100
 # Standard errors by which a temperature must be better than none where most targets are one number
 # and the axis is not y itself: few rows tell how probable the others are, which make the mean.
 ERRORS_OF_FEW = 2.0
+MOSTLY = 0.5  # of the targets
+# Standard errors, and share of the targets' size, by which means are off if that is to be told.
+ERRORS_OF_MEANS, OFF = 3.0, 0.2
 EQUAL_SAY = 0.5  # of the language model and the estimates, where no rows tell who is better
 
 
@@ -100,10 +103,12 @@ def fitted_calibration(model, encoded, y, weight, *, scales, asked, estimate_wei
         n_rows = 1 / (count @ count)  # as many as unequal weights are worth
         share = best_weight(score, n_rows, TEMPERATURES if scales else (1.0,))
     temperature = best_temperature(lambda t: score(share, t)) if scales else 1.0
-    errors = 1.0 if model.codec.linear or _commonest(y, weight) < 0.5 else ERRORS_OF_FEW
-    if not clearly_less(scores(share, 1.0), scores(share, temperature), count, errors):
-        temperature = 1.0
-    return Calibration(temperature, share)
+    errors = 1.0 if model.codec.linear or _commonest(y, weight) < MOSTLY else ERRORS_OF_FEW
+    gains = clearly_less(scores(share, 1.0), scores(share, temperature), count, errors)
+    if gains and not model.codec.linear:  # and does not lose in y itself, where large numbers count
+        before, after = (scores(share, t, axis=False) for t in (1.0, temperature))
+        gains = not clearly_less(after, before, count)
+    return Calibration(temperature if gains else 1.0, share)
 
 
 def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked):
@@ -123,7 +128,8 @@ def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked):
     -------
     str
         ``asked``; for "auto" see :func:`llmreg.numbers.calibration.steady_decoding`, and "rail"
-        where the codec is linear or the method predicts one number.
+        where the codec is linear, the method predicts one number, or most targets are one number,
+        which the median would be for all rows.
 
     Warns
     -----
@@ -138,7 +144,9 @@ def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked):
     rows = rows[calibration_rows(len(rows), _cells_per_row(model))]
     output, estimated = outputs(model, encoded.take(rows))
     distributions = calibrated_distribution(model, output, estimated, calibration)
-    if steady_decoding(distributions, y[rows], weight[rows]) == "rail":
+    y, weight, mostly = y[rows], weight[rows], _commonest(y, weight) >= MOSTLY
+    if mostly or steady_decoding(distributions, y, weight) == "rail":
+        _warn_if_means_are_off(distributions.mean(), y, weight, model.codec)
         return found
     warnings.warn(
         "The mean of predicted distributions is decided by numbers that are hardly possible, since "
@@ -154,16 +162,38 @@ def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked):
     return "median" if asked == "auto" else found
 
 
+def _warn_if_means_are_off(means, y, weight, codec):
+    """Say so if predictions don't add up: what is likeliest on another scale may hold too little,
+    or too much, of what the sum is made of."""
+    share = weight / weight.sum()
+    unit = np.abs(y) @ share or 1.0
+    error = (means - y) / unit
+    off = error @ share
+    if abs(off) > max(OFF, ERRORS_OF_MEANS * np.sqrt(share**2 @ (error - off) ** 2)):
+        warnings.warn(
+            f"The predictions of {len(y)} held-out rows have a mean of {means @ share:.4g}, their "
+            f"targets one of {y @ share:.4g}: means and sums of predictions are not to be trusted. "
+            f"On the scale {getattr(codec, 'scale_', codec)!r} what is rare and large counts little"
+            ", above all where no column tells it. Give a column that does, fit such rows by "
+            "themselves, or use DigitCodec(scale='minmax').",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
 def _scores(model, encoded, y, weight):
-    """The CRPS of rows by weight and temperature, and how much each row counts."""
+    """The CRPS of rows by weight and temperature, on the codec's axis or in the units of y, and
+    how much each row counts."""
     rows = calibration_rows(len(y), _cells_per_row(model))
-    y, share = model.codec.to_axis(y[rows]), weight[rows] / weight[rows].sum()
+    y, share = y[rows], weight[rows] / weight[rows].sum()
     found, estimated = outputs(model, encoded.take(rows))
 
-    def scores(weight, temperature):
+    def scores(weight, temperature, axis=True):
         calibration = Calibration(temperature, weight)
         distributions = calibrated_distribution(model, found, estimated, calibration)
-        return on_axis(distributions, model.codec).crps(y)
+        if not axis:
+            return distributions.crps(y)
+        return on_axis(distributions, model.codec).crps(model.codec.to_axis(y))
 
     return scores, share
 

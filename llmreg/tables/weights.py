@@ -7,9 +7,10 @@ from sklearn.utils.validation import _check_sample_weight
 
 from llmreg.tables.targets import read_floats, refuse_masked
 
-__all__ = ["checked_weights", "entry_counts", "relative_weights"]
+__all__ = ["checked_weights", "entry_counts", "relative_weights", "whole_counts"]
 
 LEAST_WEIGHT = 1e-30  # of the largest one: float32 holds it
+MOST_ENTRIES, MOST_IN_ALL = 20, 1_000_000  # for each row, in the mean, that stand for its weight
 
 
 def checked_weights(sample_weight, rows):
@@ -55,3 +56,20 @@ def relative_weights(weight):
 def entry_counts(weight):
     """How often each row (n,) is gone through in an epoch: its weight by the mean, but once."""
     return np.maximum(np.rint(weight / weight.mean()), 1).astype(int)
+
+
+def whole_counts(weight):
+    """How often each row (n,) would be in the table if weights were numbers of rows: by the least
+    weight, and once at least. Weights that differ by more than such numbers can say are rounded.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from llmreg.tables.weights import whole_counts
+    >>> whole_counts(np.array([0.5, 1.0, 2.5])).tolist()
+    [1, 2, 5]
+    """
+    counts, n_rows = weight / weight.min(), len(weight)
+    most = max(n_rows, min(MOST_ENTRIES * n_rows, MOST_IN_ALL))
+    counts *= min(1.0, most / counts.sum())
+    return np.maximum(np.rint(counts), 1).astype(int)

@@ -1,7 +1,6 @@
 """Kernel ridge regression: blocks, weights, what it chooses, and rows that it has not seen."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import sparse
 from scipy.spatial.distance import cdist
@@ -28,11 +27,11 @@ def _model(*blocks):
 
 @pytest.mark.parametrize("blocks", [[3], [2, 0, 1], [1, 1, 0, 1]])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_fit_is_scikit_learns_with_the_chosen_settings(weighted, blocks):
+def test_a_fit_is_scikit_learns_with_the_chosen_settings(weighted, blocks, monkeypatch):
     X, z, weight = _rows()
     weight = weight if weighted else np.ones(len(z))
     model = _model(*blocks)
-    unseen = model.fit_leave_one_out(X, z, weight)
+    unseen = model.fit_held_out(X, z, weight)
 
     def kernel(A, B):
         A, B, n_plain = A * model.factors_, B * model.factors_, sum(blocks[:2])
@@ -44,8 +43,26 @@ def test_a_fit_is_scikit_learns_with_the_chosen_settings(weighted, blocks):
     plain.fit(kernel(X, X), z, sample_weight=weight)
     new = _rows(seed=1)[0]
     np.testing.assert_allclose(model.predict(new), plain.predict(kernel(new, X)))
+    monkeypatch.setattr(kernel_ridge, "N_FOLDS", 999)  # each row by itself
     expected = leave_one_out(kernel(X, X), z, weight, np.array([model.penalty_]))[0]
-    np.testing.assert_allclose(unseen, expected, atol=1e-8)
+    np.testing.assert_allclose(_model(*blocks).fit_held_out(X, z, weight), expected, atol=1e-8)
+    folds = np.array_split(np.random.RandomState(0).permutation(60), 10)
+    for fold in folds:
+        others = np.setdiff1d(np.arange(60), fold)
+        plain.fit(kernel(X[others], X[others]), z[others], sample_weight=weight[others])
+        said = plain.predict(kernel(X[fold], X[others]))
+        np.testing.assert_allclose(unseen[fold], said, atol=1e-8)
+
+
+def test_rows_are_not_given_away_by_what_is_missing_without_them():
+    """Where nothing is to be found, the mean without a row is the lower the higher the row."""
+    rng = np.random.RandomState(0)
+    X, z = rng.randn(300, 3), np.where(rng.rand(300) < 0.3, 1.5, -0.65)
+    unseen = _model(3).fit_held_out(X, z)
+    assert abs(np.corrcoef(unseen, z)[0, 1]) < 0.3
+    order = np.argsort(unseen)  # nor by any other order of what is said
+    shares = [(z[part] > 0).mean() for part in np.array_split(order, 3)]
+    assert np.ptp(shares) < 0.3
 
 
 def test_columns_count_by_what_they_tell(monkeypatch):
@@ -170,10 +187,11 @@ def test_distances_by_texts_are_those_of_the_factors_that_were_found(monkeypatch
     monkeypatch.setattr(
         kernel_ridge, "best_settings", lambda *args: found.append(true(*args)) or found[-1]
     )
+    monkeypatch.setattr(kernel_ridge, "N_FOLDS", 80)
     X, z, weight = _rows(80)
     X = np.hstack([X, np.random.RandomState(1).randn(80, 6)])
     model = TunedKernelRidge([[1, 1], [], [1, 3], [2, 1]], 0)
-    unseen = model.fit_leave_one_out(X, z, weight)
+    unseen = model.fit_held_out(X, z, weight)
     chosen = [s for s in found if (s.gamma, s.penalty) == (model.gamma_, model.penalty_)]
     error = np.average((unseen - z) ** 2, weights=weight)
     assert min(abs(settings.error - error) for settings in chosen) < 1e-9
@@ -182,7 +200,7 @@ def test_distances_by_texts_are_those_of_the_factors_that_were_found(monkeypatch
 def test_what_is_smooth_is_learnt_and_unseen_estimates_tell_how_well():
     X, z, _ = _rows(400)
     model = _model(3)
-    unseen = r2_score(z, model.fit_leave_one_out(X, z))
+    unseen = r2_score(z, model.fit_held_out(X, z))
     fresh, truth, _ = _rows(400, seed=1)
     assert 0.9 < unseen < 1 and r2_score(truth, model.predict(fresh)) == pytest.approx(
         unseen, abs=0.04
@@ -199,10 +217,9 @@ def test_a_row_twice_is_a_row_of_twice_the_weight_and_its_copy_gives_nothing_awa
     X, z, weight = _rows(40)
     z -= np.average(z, weights=weight)
     once, often = _model(3), _model(3)
-    unseen = once.fit_leave_one_out(X, z, weight)
+    unseen = once.fit_held_out(X, z, weight)
     copies = np.random.RandomState(0).permutation(np.repeat(np.arange(40), weight.astype(int)))
-    groups = pd.factorize(copies)[0]
-    repeated = often.fit_leave_one_out(X[copies], z[copies], groups=groups)
+    repeated = often.fit_held_out(X[copies], z[copies], groups=copies)
     np.testing.assert_allclose(repeated, unseen[copies], atol=1e-8)
     np.testing.assert_allclose(often.predict(X), once.predict(X), atol=1e-8)
 
@@ -213,7 +230,7 @@ def test_equal_rows_with_other_targets_are_measurements_of_which_new_rows_have_t
     X = np.eye(20)[level]
     z = effect[level] + 0.5 * random.randn(400)
     model = TunedKernelRidge([[], [20]], 0)
-    unseen = model.fit_leave_one_out(X, z)
+    unseen = model.fit_held_out(X, z)
     new = random.randint(20, size=2000)
     truth = effect[new] + 0.5 * random.randn(2000)
     assert r2_score(truth, model.predict(np.eye(20)[new])) > 0.7
@@ -236,7 +253,7 @@ def test_of_many_rows_some_are_fitted_on_and_all_are_told_what_is_said_without_t
     groups = np.append(np.arange(200), np.arange(50))
     monkeypatch.setattr("llmreg.estimates.kernel_ridge.MOST_ROWS", 90)
     model = _model(3)
-    unseen = model.fit_leave_one_out(X, z, weight, groups)
+    unseen = model.fit_held_out(X, z, weight, groups)
     assert len(model.dual_) == 90
     known = (np.abs(X[:, None] * model.factors_ - model._known().toarray()) < 1e-12).all(2).any(1)
     assert 90 < known.sum() < 180
@@ -248,9 +265,10 @@ def test_of_many_rows_some_are_fitted_on_and_all_are_told_what_is_said_without_t
 
 
 @pytest.mark.parametrize("light", [0.0, 5e-324, 1e-300, 1e-12])
-def test_rows_that_hardly_count_are_estimated_like_new_ones(light):
+def test_rows_that_hardly_count_are_estimated_like_new_ones(light, monkeypatch):
+    monkeypatch.setattr(kernel_ridge, "N_FOLDS", 60)
     X, z, _ = _rows()
     weight = np.where(np.arange(60) < 20, light, 1.0)
     model = _model(3)
-    unseen = model.fit_leave_one_out(X, z, weight)
+    unseen = model.fit_held_out(X, z, weight)
     np.testing.assert_allclose(unseen[:20], model.predict(X)[:20], atol=1e-6)

@@ -442,3 +442,14 @@ def test_scales_are_compared_by_fewer_folds_and_trees_than_rows_are_extended(mon
     fine = estimates.fit_extend(_rows(X), y, weight).estimate.centre
     assert grown[4:] == [100] * 6  # five folds, and all rows
     assert r2_score(y, coarse) == pytest.approx(r2_score(y, fine), abs=0.05)
+
+
+def test_a_fit_learns_nothing_from_what_is_missing_without_a_row():
+    """Yes or no by chance: estimates with one row left out told each row's own answer."""
+    rng = np.random.RandomState(1)
+    X = pd.DataFrame({
+        "a": rng.normal(size=600), "b": rng.uniform(size=600), "c": rng.choice(list("xyz"), 600),
+    })  # fmt: skip
+    y = (rng.rand(600) < 0.3) * 1.0
+    model = LLMRegressor(fit_method="soft_ce", random_state=0).fit(X[:300], y[:300])
+    assert np.mean((model.predict(X[300:]) - y[300:]) ** 2) < 0.24  # 0.21 of the mean alone

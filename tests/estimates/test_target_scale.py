@@ -320,3 +320,15 @@ def test_targets_out_of_range_are_told_with_what_the_codec_has(codec, remedy):
     found = codec.fit(y[:2])
     with pytest.warns(UserWarning, match="as its nearest end. Set warm_start=False"):
         within_reach(found, y, new=False)
+
+
+def test_weights_count_in_the_codec_as_so_many_rows():
+    y = np.r_[np.zeros(30), np.linspace(0.001, 0.009, 10), np.linspace(0.02, 1, 60)]
+    weight = np.r_[np.ones(30), np.full(70, 20.0)]
+    rows = RowSerializer().fit(y[:, None]).serialize(y[:, None])
+    weighted, repeated = DigitCodec(), DigitCodec()
+    fit_codec(weighted, rows, y, weight / weight.mean(), seed=0)
+    often = np.repeat(np.arange(100), weight.astype(int))
+    fit_codec(repeated, rows.take(often), y[often], np.ones(len(often)), seed=0)
+    np.testing.assert_allclose(weighted.heaps_, repeated.heaps_)
+    np.testing.assert_allclose(weighted.edges_, repeated.edges_)

@@ -193,7 +193,7 @@ def test_no_regressor_is_fitted(monkeypatch):
     fitted = []
     for kind in (Ridge, RidgeCV, LogisticRegression, BoostedTrees, TunedKernelRidge):
         monkeypatch.setattr(kind, "fit", lambda self, *args, **kwargs: fitted.append(self))
-    monkeypatch.setattr(TunedKernelRidge, "fit_leave_one_out", Ridge.fit)
+    monkeypatch.setattr(TunedKernelRidge, "fit_held_out", Ridge.fit)
     for estimates in ("auto", "both", "linear", "kernel", "boosted"):
         estimate_memory(regressor(estimates=estimates), *mixed())
     assert fitted == []

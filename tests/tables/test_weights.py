@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from llmreg.tables.weights import checked_weights, entry_counts, relative_weights
+from llmreg.tables.weights import checked_weights, entry_counts, relative_weights, whole_counts
 
 
 @pytest.mark.parametrize("unit", [1e-300, 1.0, 7.3, 1e300])
@@ -44,3 +44,24 @@ def test_weights_are_one_legal_number_per_row():
 def test_what_is_no_weight_is_named(weight, said):
     with pytest.raises(ValueError, match=said):
         checked_weights(weight, [0, 0])
+
+
+@pytest.mark.parametrize(
+    ("weight", "counts"),
+    [
+        ([1, 1, 1], [1, 1, 1]),
+        ([0.5, 1, 2.5], [1, 2, 5]),
+        ([1, 20, 20], [1, 20, 20]),
+        ([1e-30, 1, 1], [1, 30, 30]),  # no more than 20 each in the mean
+        ([1e-30, 2, 1], [1, 40, 20]),
+    ],
+)
+def test_weights_are_numbers_of_rows(weight, counts):
+    assert whole_counts(np.array(weight, float)).tolist() == counts
+
+
+def test_so_many_rows_stay_as_they_are_in_all(monkeypatch):
+    monkeypatch.setattr("llmreg.tables.weights.MOST_IN_ALL", 6)
+    assert whole_counts(np.array([1.0, 9, 9, 1])).tolist() == [1, 3, 3, 1]
+    monkeypatch.setattr("llmreg.tables.weights.MOST_IN_ALL", 2)
+    assert whole_counts(np.array([1.0, 9, 9, 1])).tolist() == [1, 2, 2, 1]
