@@ -176,7 +176,7 @@ def test_a_model_that_does_not_exist_says_what_was_looked_for(table, quick_fit, 
     name = str(tmp_path / "nothing-here")
     with pytest.raises(OSError, match="nothing-here") as error:
         quick_fit(table.X, table.y, model=name)
-    for piece in (f"model={name!r}", "neither a folder", "hub", "model='tiny'", "no download"):
+    for piece in (f"model={name!r}", "no folder on this", "hub", "model='tiny'", "no download"):
         assert piece in str(error.value)
 
 
