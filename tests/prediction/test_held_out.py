@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from llmreg import GridCodec, LLMRegressor
+from llmreg import DigitCodec, GridCodec, LLMRegressor, NumericDistribution
 from llmreg.numbers.calibration import tempered
 from llmreg.prediction import held_out
 from llmreg.prediction.distributions import outputs
@@ -58,19 +58,22 @@ def test_the_temperature_minimises_the_crps_of_the_validation_rows(validation):
 
 
 @pytest.mark.parametrize(
-    ("linear", "zeros", "gain", "found"),
+    ("linear", "zeros", "gain", "of_y", "found"),
     [
-        (True, 0.0, 1.5, 0.5), (True, 0.9, 1.5, 0.5), (True, 0.0, 0.5, 1.0),
-        (False, 0.0, 1.5, 0.5), (False, 0.9, 1.5, 1.0), (False, 0.9, 2.5, 0.5),
+        (True, 0.0, 1.5, 0, 0.5), (True, 0.9, 1.5, 0, 0.5), (True, 0.0, 0.5, 0, 1.0),
+        (False, 0.0, 1.5, 0, 0.5), (False, 0.9, 1.5, 0, 1.0), (False, 0.9, 2.5, 0, 0.5),
+        (False, 0.0, 1.5, -0.5, 0.5), (False, 0.0, 1.5, -1.5, 1.0),  # lost in y itself
     ],
 )  # fmt: skip
-def test_a_temperature_of_few_rows_is_none(linear, zeros, gain, found, monkeypatch):
+def test_a_temperature_of_few_rows_is_none(linear, zeros, gain, of_y, found, monkeypatch):
     """``gain`` in standard errors; sharper distributions take what is seldom out of the mean."""
     rows = np.random.RandomState(0).randn(100)
     rows = (rows - rows.mean()) / rows.std() / 10  # whose mean has a standard error of 0.01
 
-    def scores(weight, temperature):
-        return 1 - (gain / 100 + rows) * np.exp(-50 * np.log(temperature / 0.5) ** 2)
+    def scores(weight, temperature, axis=True):
+        return 1 - ((gain if axis else of_y) / 100 + rows) * np.exp(
+            -50 * np.log(temperature / 0.5) ** 2
+        )
 
     monkeypatch.setattr(held_out, "_obstacle", lambda *_: None)
     monkeypatch.setattr(held_out, "_scores", lambda *_: (scores, np.full(100, 0.01)))
@@ -297,3 +300,35 @@ def test_rows_are_spread_over_all_of_them_and_fewer_for_large_trees():
     assert set(np.diff(rows)) == {5, 6} or set(np.diff(rows)) == {5}
     assert len(held_out.calibration_rows(10_001, 10**7)) == 100
     assert held_out.calibration_rows(40, 110).tolist() == list(range(40))
+
+
+@pytest.mark.parametrize(
+    ("mean", "events", "told"),
+    [(0.05, 30, True), (0.25, 30, False), (0.9, 30, True), (0.05, 3, False), (0.0, 0, False)],
+)
+def test_means_that_do_not_add_up_are_told(mean, events, told, recwarn):
+    y = np.where(np.arange(100) < events, 1.0, 0.0)
+    held_out._warn_if_means_are_off(np.full(100, mean), y, np.ones(100), DigitCodec().fit(y))
+    found = ["not to be trusted" in str(warning.message) for warning in recwarn]
+    assert found == ([True] if told else [])
+
+
+def test_where_most_targets_are_one_number_predictions_stay_means(monkeypatch):
+    y = np.r_[np.zeros(40), np.geomspace(1, 100, 20)]
+    wide = NumericDistribution(np.tile([0.99, 0.01], (60, 1)), [0, 1e6], [0, 1e7])
+    monkeypatch.setattr(held_out, "outputs", lambda *_: (None, None))
+    monkeypatch.setattr(held_out, "calibrated_distribution", lambda *_: wide)
+    monkeypatch.setattr(held_out, "has_spread", lambda _: True)
+    monkeypatch.setattr(held_out, "_cells_per_row", lambda _: 1)
+    model = SimpleNamespace(codec=SimpleNamespace(linear=False))
+    rows = SimpleNamespace(take=lambda rows: rows)
+    monkeypatch.setattr(held_out, "_warn_if_means_are_off", lambda *_: None)
+
+    def decoding(weight):
+        return held_out.fitted_decoding(
+            model, rows, y, weight, np.arange(60), held_out.Calibration(), "auto"
+        )
+
+    assert decoding(np.ones(60)) == "rail"
+    with pytest.warns(UserWarning, match="hardly possible"):
+        assert decoding(np.where(y > 0, 1.0, 0.1)) == "median"  # 4 of 24
