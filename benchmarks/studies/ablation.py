@@ -91,6 +91,7 @@ class NoHeaps(DigitCodec):
 
     def _heap_up(self, y):
         self.heaps_, self.heap_values_ = np.zeros(len(self.values_)), self.values_.copy()
+        self.points_ = False
 
 
 def _without_unscaled(scales, emphases=kernel_ridge.emphases):

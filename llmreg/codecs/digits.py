@@ -90,6 +90,9 @@ class DigitCodec(TargetCodec):
         Share of each bin's training targets that are one number; 0 where that is no heap.
     heap_values_ : ndarray of shape (base ** n_digits,)
         That number.
+    points_ : bool
+        Whether targets take few numbers, each three times in the mean and no two in a bin: then all
+        probability lies on them, that of a bin without targets on the nearest.
 
     References
     ----------
@@ -183,7 +186,7 @@ class DigitCodec(TargetCodec):
     def _round_to_lower_ends(self):
         """Let numbers be the bins' lower ends, each with what is nearest to it."""
         self.values_, self.heap_values_ = self.edges_[:-1].copy(), self.edges_[:-1].copy()
-        self.heaps_ = np.zeros(len(self.values_))
+        self.heaps_, self.points_ = np.zeros(len(self.values_)), False
         place = self.to_axis(self.values_)
         self.edges_[1:-1] = self.from_axis(place[:-1] / 2 + place[1:] / 2)
 
@@ -216,6 +219,12 @@ class DigitCodec(TargetCodec):
         self.heaps_, self.heap_values_ = np.zeros(len(self.values_)), self.values_.copy()
         self.heaps_[leaf[chosen]] = share[chosen]
         self.heap_values_[leaf[chosen]] = number[chosen]
+        several = len(number) > len(np.unique(leaf))
+        self.points_ = bool(not several and len(y) >= HEAP_ROWS * len(number))
+        if self.points_:
+            between = np.searchsorted(number[:-1] / 2 + number[1:] / 2, self.values_)
+            self.heap_values_ = number[between]
+            self.heaps_[leaf], self.heap_values_[leaf] = 1.0, number
         self.values_ = (1 - self.heaps_) * self.values_ + self.heaps_ * self.heap_values_
 
     @property
@@ -230,12 +239,14 @@ class DigitCodec(TargetCodec):
         """Where the probability of each number lies; see :meth:`TargetCodec.cells`.
 
         A cell per bin; where some of its targets heap up, one more for them and, behind a heap
-        within the bin, one for the rest.
+        within the bin, one for the rest. With ``points_`` the nearest number of the targets.
         """
         if self.rounding == "nearest":
             return super().cells()
         leaf, span, _, share = super().cells()
         heap = self.heap_values_
+        if self.points_:
+            return leaf, np.repeat(heap[:, None], 2, axis=1), heap.copy(), share
         whole, part = self.heaps_ == 1, (self.heaps_ > 0) & (self.heaps_ < 1)
         inner = part & (span[:, 0] < heap) & (heap < span[:, 1])
         rest = np.stack([heap, span[:, 1]], axis=1)[inner]

@@ -163,7 +163,7 @@ def check_training_data(estimator, X, y, sample_weight, reset=True, suffix=""):
     target = None if getattr(y, "ndim", 1) > 1 else getattr(y, "name", None)
     frame = read_table(estimator, X, reset=reset)
     # The caller of fit, which scikit-learn wraps, is told.
-    warn_other_order(X, suffix, stacklevel=5, y=y, sample_weight=sample_weight)
+    warn_other_order(X, suffix, stacklevel=6, y=y, sample_weight=sample_weight)
     y = numeric_targets(y, name)
     check_consistent_length(frame, y)
     weight = checked_weights(sample_weight, frame)

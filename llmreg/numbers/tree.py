@@ -95,7 +95,7 @@ class NumberTree:
             leaf=trie.leaf, path_nodes=trie.path_nodes, path_symbols=trie.path_symbols,
             span=np.stack([edges[trie.first], edges[trie.stop]], 1),
             runs=np.stack([bins[first], bins[stop]], 2), run_share=share,
-            run_spans=_atoms(run_spans, codec.values_) if _is_atomic(codec) else run_spans,
+            run_spans=_atoms(run_spans, codec) if _is_atomic(codec) else run_spans,
             leaf_span=np.stack([bins[:-1], bins[1:]], 1),
             leaf_place=codec.to_axis(codec.values_), leaf_value=codec.values_,
             **{f"cell_{name}": value for name, value in cells},
@@ -200,9 +200,9 @@ def _is_atomic(codec):
     return bool((span[:, 0] == span[:, 1]).all())
 
 
-def _atoms(spans, values):
+def _atoms(spans, codec):
     """Intervals (..., 2) as the number next to their middle, twice."""
-    middle = spans.mean(-1)
+    middle, values = spans.mean(-1), np.unique(codec.cells()[2])
     above = np.searchsorted(values, middle).clip(max=len(values) - 1)
     below = (above - 1).clip(min=0)
     nearest = np.where(middle - values[below] < values[above] - middle, below, above)

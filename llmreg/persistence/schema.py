@@ -80,8 +80,11 @@ def _digits(codec):
     fits = int(codec.base) ** int(codec.n_digits) == n_bins == len(share) == len(heap)
     if not (fits and _ends_and_values(codec)):
         return False
-    below, above = codec.edges_[:-1], codec.edges_[1:]
-    return bool(((below <= heap) & (heap <= above) & (share >= 0) & (share <= 1)).all())
+    # With points the nearest number, which another bin holds.
+    ends = codec.edges_[[0, -1]]
+    below, above = ends if codec.points_ else (codec.edges_[:-1], codec.edges_[1:])
+    within = (below <= heap) & (heap <= above) & (share >= 0) & (share <= 1)
+    return bool(within.all() and (np.diff(heap) >= 0).all())
 
 
 def _magnitudes(codec):
@@ -252,7 +255,7 @@ CLASSES = {
         **dict.fromkeys(("threshold_", "value_"), array("f", 2)), "gap_left_": array("b", 2),
         "depth_": WHOLE, "baseline_": FINITE}, _fitted_trees),
     "DigitCodec": _class("llmreg.codecs.digits", CODEC | {
-        **dict.fromkeys(("heaps_", "heap_values_"), FLOATS),
+        **dict.fromkeys(("heaps_", "heap_values_"), FLOATS), "points_": flag,
         "scale_": one_of("minmax", "log", "symlog", "quantile"), "centre_": FINITE,
         "unit_": number(1e-320, 1e308),
     }, _digits),

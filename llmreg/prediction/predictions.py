@@ -149,7 +149,7 @@ class PredictMixin:
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """R² of :meth:`predict`; y as in :meth:`fit`."""
-        warn_other_order(X, y=y, sample_weight=sample_weight)
+        warn_other_order(X, stacklevel=4, y=y, sample_weight=sample_weight)
         y = numeric_targets(y)
         weight = None if sample_weight is None else checked_weights(sample_weight, y)
         return super().score(X, y, weight)

@@ -175,6 +175,22 @@ def test_whole_numbers_are_points(scale):
     assert np.sort(span[at], axis=0).tolist() == np.repeat(common, 2).reshape(-1, 2).tolist()
 
 
+def test_few_numbers_have_all_probability_and_bins_between_them_the_nearest():
+    grades = np.repeat([1.0, 2.0, 3.5, 5.0], [5, 9, 1, 3])
+    codec = DigitCodec().fit(grades)
+    assert codec.points_
+    leaf, span, value, share = codec.cells()
+    assert leaf.tolist() == list(range(100)) and (share == 1).all()
+    assert (span == value[:, None]).all() and set(value) == {1.0, 2.0, 3.5, 5.0}
+    centre = (codec.edges_[:-1] + codec.edges_[1:]) / 2
+    empty = np.setdiff1d(leaf, codec.leaf_of(grades))
+    nearest = np.abs(centre[empty, None] - np.unique(grades)).min(1)
+    np.testing.assert_allclose(np.abs(value - centre)[empty], nearest)
+    assert codec.decode(codec.encode(grades)).tolist() == grades.tolist()
+    for other in (np.append(grades, 4.999), np.r_[grades, 6:20]):  # two in a bin; often once
+        assert not DigitCodec(scale="minmax").fit(other).points_
+
+
 @pytest.mark.parametrize(
     ("n_equal", "beside", "heap"), [(2, 0, 0), (3, 0, 1), (3, 3, 0.5), (30, 30, 0.5), (3, 4, 0)]
 )
