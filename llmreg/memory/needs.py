@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples
 
 from llmreg.config.checks import check_methods, check_parts, check_training_data
-from llmreg.config.parameters import fresh_parts, given_parameters
+from llmreg.config.parameters import ParametersMixin, fresh_parts, given_parameters
 from llmreg.integrations.arithmetic import own_arithmetic
 
 __all__ = ["MemoryEstimate", "StageMemory", "estimate_memory"]
@@ -258,13 +258,12 @@ def estimate_memory(model: Any, X: ArrayLike, y: ArrayLike | None = None) -> Mem
     if isinstance(model, Pipeline):
         X = clone(model[:-1]).fit_transform(X, y) if len(model) > 1 else X
         return estimate_memory(model[-1], X, y)
-    params = model.get_params(deep=False) if isinstance(model, BaseEstimator) else {}
-    if "fit_method" not in params:
+    if not isinstance(model, ParametersMixin):
         raise TypeError(
             f"estimate_memory tells of an LLMRegressor, alone or last in a Pipeline, and got "
             f"{model!r}. Give the regressor that is inside, and X and y as it gets them."
         )
-    reader = type(model)(**params)  # reading a table sets attributes
+    reader = type(model)(**model.get_params(deep=False))  # reading a table sets attributes
     reader._validate_params()
     given = given_parameters(model)
     methods = check_methods(SimpleNamespace(**given))

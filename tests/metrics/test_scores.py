@@ -81,7 +81,7 @@ def test_nothing_is_broadcast(score, problem):
     ("weight", "message"),
     [(-np.ones(50), "non-negative"), (np.zeros(50), "non-zero|positive"), (np.ones(3), "shape"),
      (np.r_[np.nan, np.ones(49)], "NaN"), (np.ma.masked_equal(np.arange(50), 7), "masked in 1 of"),
-     ((w for w in range(50)), "one number per row")],
+     ((w for w in range(50)), r"one per row. Give list\(sample_weight\)")],
     ids=["negative", "zero", "short", "NaN", "masked", "generator"],
 )  # fmt: skip
 def test_weights_are_checked(score, weight, message, problem):
