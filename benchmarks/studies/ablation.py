@@ -89,9 +89,10 @@ class Periodic(NumberEmbedding):
 class NoHeaps(DigitCodec):
     """No number is more probable than others of its bin, be it an end."""
 
-    def _heap_up(self, y):
-        self.heaps_, self.heap_values_ = np.zeros(len(self.values_)), self.values_.copy()
-        self.points_ = False
+    def _heap_up(self, *_):
+        """See none."""
+
+    _let_points = _heap_up
 
 
 def _without_unscaled(scales, emphases=kernel_ridge.emphases):

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.integrations.documentation import DocumentedMixin
 from llmreg.tables.targets import read_floats, refuse_masked
+from llmreg.tables.weights import whole_counts
 
 __all__ = ["END", "MAX_LEAVES", "TargetCodec"]
 
@@ -75,7 +76,7 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
         y : array-like of shape (n_rows,)
             Finite targets.
         sample_weight : array-like of shape (n_rows,) or None
-            Rows of weight zero do not count.
+            As so many rows, by the least weight; rows of weight zero do not count.
 
         Returns
         -------
@@ -92,12 +93,19 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
         refuse_masked(sample_weight, "sample_weight")
         y = read_floats(y, "y", type(self).__name__)
         _refuse_infinite(y)
-        self._fit(y if sample_weight is None else y[np.asarray(sample_weight) > 0])
+        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
+        y, weight = y[weight > 0], weight[weight > 0]
+        entries = np.repeat(y, whole_counts(weight))
+        self._fit(entries)
+        self._see_heaps(y, entries)
         return self
 
     @abstractmethod
     def _fit(self, y):
         """Set ``edges_`` and ``values_`` from targets (n_rows,) that count."""
+
+    def _see_heaps(self, y, entries):
+        """See on which numbers targets (n_rows,) heap up, each an entry as often as it counts."""
 
     @property
     def open_edges(self):
@@ -117,7 +125,8 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
         span : ndarray of shape (K, 2)
             In the units of y; without width where all is on one point.
         value : ndarray of shape (K,)
-            What the cell counts as in the mean. Those of a number have ``values_`` as their mean.
+            What the cell counts as in the mean. Those of a number have ``values_`` as their mean,
+            but for numbers that no target is where all probability lies on those of targets.
         share : ndarray of shape (K,)
             Of the number's probability.
         """

@@ -177,18 +177,7 @@ class DigitCodec(TargetCodec):
         below, above = self.edges_[:-1], self.edges_[1:]
         # Halved first, as sums may overflow; halves of the smallest floats are 0.
         self.values_ = np.clip(below / 2 + above / 2, below, above)
-        if self.rounding == "nearest":
-            self._round_to_lower_ends()
-        else:
-            self._heap_up(np.clip(y, low, high))
         return self
-
-    def _round_to_lower_ends(self):
-        """Let numbers be the bins' lower ends, each with what is nearest to it."""
-        self.values_, self.heap_values_ = self.edges_[:-1].copy(), self.edges_[:-1].copy()
-        self.heaps_, self.points_ = np.zeros(len(self.values_)), False
-        place = self.to_axis(self.values_)
-        self.edges_[1:-1] = self.from_axis(place[:-1] / 2 + place[1:] / 2)
 
     @property
     def linear(self):
@@ -207,25 +196,45 @@ class DigitCodec(TargetCodec):
             return unbend(np.asarray(t, dtype=np.float64), self.centre_, self.unit_)
         return super().from_axis(t)
 
-    def _heap_up(self, y):
-        """See which bins have targets that are one number."""
-        number, count = np.unique(y, return_counts=True)
-        leaf, end = self.leaf_of(number), np.isin(number, self.edges_[[0, -1]])
+    def _see_heaps(self, y, entries):
+        self.heaps_, self.heap_values_ = np.zeros(len(self.values_)), self.values_.copy()
+        self.points_ = False
+        if self.rounding == "nearest":
+            self._round_to_lower_ends()
+            return
+        number, place = np.unique(self.clip(y), return_inverse=True)
+        leaf, n_rows = self.leaf_of(number), np.bincount(place)
+        if len(np.unique(leaf)) == len(number) and len(y) >= HEAP_ROWS * len(number):
+            self._let_points(number, leaf)
+        else:
+            self._heap_up(
+                number, leaf, n_rows, np.unique(self.clip(entries), return_counts=True)[1]
+            )
+        self.values_ = (1 - self.heaps_) * self.values_ + self.heaps_ * self.heap_values_
+
+    def _round_to_lower_ends(self):
+        """Let numbers be the bins' lower ends, each with what is nearest to it."""
+        self.values_ = self.edges_[:-1].copy()
+        place = self.to_axis(self.values_)
+        self.edges_[1:-1] = self.from_axis(place[:-1] / 2 + place[1:] / 2)
+
+    def _let_points(self, number, leaf):
+        """Let all probability lie on numbers, each in a bin of its own."""
+        self.points_ = True
+        between = np.searchsorted(number[:-1] / 2 + number[1:] / 2, self.values_)
+        self.heap_values_ = number[between]
+        self.heaps_[leaf], self.heap_values_[leaf] = 1.0, number
+
+    def _heap_up(self, number, leaf, n_rows, count):
+        """See which bins have targets that are one number: how many rows, and by what count."""
+        end = np.isin(number, self.edges_[[0, -1]])
         share = count / np.bincount(leaf, count)[leaf]
-        heap = (count >= HEAP_ROWS) & (share >= np.where(end, END_SHARE, INNER_SHARE))
+        heap = (n_rows >= HEAP_ROWS) & (share >= np.where(end, END_SHARE, INNER_SHARE))
         # Of a bin, the last: the end if it is one.
         order = np.lexsort((count, end))
         chosen = order[heap[order]]
-        self.heaps_, self.heap_values_ = np.zeros(len(self.values_)), self.values_.copy()
         self.heaps_[leaf[chosen]] = share[chosen]
         self.heap_values_[leaf[chosen]] = number[chosen]
-        several = len(number) > len(np.unique(leaf))
-        self.points_ = bool(not several and len(y) >= HEAP_ROWS * len(number))
-        if self.points_:
-            between = np.searchsorted(number[:-1] / 2 + number[1:] / 2, self.values_)
-            self.heap_values_ = number[between]
-            self.heaps_[leaf], self.heap_values_[leaf] = 1.0, number
-        self.values_ = (1 - self.heaps_) * self.values_ + self.heaps_ * self.heap_values_
 
     @property
     def open_edges(self):

@@ -84,7 +84,7 @@ def fit_codec(codec, rows, y, weight, seed, methods=()):
         if not sums:
             scale, scores = choose_scale(codec, rows, y, weight, seed)
         codec.scale = scale
-    codec.fit(np.repeat(y, whole_counts(weight)))
+    codec.fit(y, weight)
     if sums and not codec.linear:
         raise ValueError(
             f"normalisation=None sums shares of y itself, and {codec!r} measures errors on another "
@@ -117,9 +117,9 @@ def choose_scale(codec, rows, y, weight, seed):
     """
     entries = np.repeat(y, whole_counts(weight))
     if len(y) < ENOUGH_ROWS or not _has_long_tail(entries):
-        return clone(codec).fit(entries).scale_, {}
+        return clone(codec).fit(y, weight).scale_, {}
     coarse = {"base": 10, "n_digits": 2}  # as fine as the choice needs
-    codecs = [_changed(codec, scale=scale, **coarse).fit(entries) for scale in ("minmax", *BENT)]
+    codecs = [_changed(codec, scale=scale, **coarse).fit(y, weight) for scale in ("minmax", *BENT)]
     crowding = np.array([one.crowding(entries) for one in codecs])
     fine = crowding <= max(CROWDED, crowding.min())
     codecs = [one for one, is_fine in zip(codecs, fine, strict=True) if is_fine]

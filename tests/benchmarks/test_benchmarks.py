@@ -221,6 +221,12 @@ def test_variants_of_heaps_are_what_their_names_say(variant, told):
     assert (estimates.heaps_ is not None) == told
 
 
+def test_a_codec_without_heaps_has_none():
+    codec = ablation.NoHeaps().fit(np.repeat([1.0, 2, 3], 30))
+    assert not codec.heaps_.any() and not codec.points_
+    assert codec.values_.tolist() == ((codec.edges_[1:] + codec.edges_[:-1]) / 2).tolist()
+
+
 @pytest.mark.parametrize(("variant", "n_trees"), [("default", 130), ("small steps", 200)])
 def test_variants_of_the_trees_number_are_what_their_names_say(variant, n_trees):
     with ablation.in_place(variant):

@@ -428,3 +428,13 @@ def test_nearest_numbers_are_the_lower_ends_of_bins_and_nearest_on_the_scale(sca
     np.testing.assert_array_equal(value, codec.values_)
     assert (share == 1).all() and (span[:, 0] <= value).all() and (value <= span[:, 1]).all()
     assert not codec.heaps_.any()
+
+
+def test_a_row_that_counts_much_is_no_heap():
+    rng = np.random.RandomState(0)
+    y, weight = rng.randn(40), rng.uniform(0.1, 1, 40)
+    codec = DigitCodec().fit(y, sample_weight=weight)
+    assert not codec.heaps_.any() and not codec.points_
+    assert not DigitCodec().fit(y[:5], sample_weight=[1, 9, 9, 9, 9]).points_
+    grades = DigitCodec().fit(np.repeat([1.0, 2, 3], 3), sample_weight=np.arange(1, 10))
+    assert grades.points_
