@@ -22,7 +22,7 @@ def test_the_recipe_is_one_visible_body():
 
 
 class Unfittable(DigitCodec):
-    def fit(self, y):
+    def fit(self, y, sample_weight=None):
         raise RuntimeError("no")
 
 
