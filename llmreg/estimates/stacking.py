@@ -30,14 +30,24 @@ NEAR = 0.025  # deviation of estimates of a row from which on they differ
 # Standard deviations, beyond which a sign says no more; of a slope, which is about 0 before
 # errors are seen; and the largest slope.
 FAR, SLOPE, STEEPEST = 3.0, 0.3, 1.5
+# The two parts of a spread lie apart where that is e**3 = 20 times as likely. In deviations of the
+# errors, where the search for that begins; in those of the targets, how far they lie apart at most.
+MORE_LIKELY, SIDES, FARTHEST = 3.0, (-2.0, 2.0), 10.0
 
 
 class Spread(NamedTuple):
-    """A mixture of two logistic distributions around 0: most errors, and the large ones."""
+    """A mixture of two logistic distributions of mean 0: most errors, and the large ones."""
 
     narrow: float  # scales
     wide: float
     share: float  # of the wide one
+    apart: float = 0.0  # how far above the narrow one the wide one lies
+
+    @property
+    def parts(self):
+        """Of each: its share, its centre and its scale."""
+        most, few = 1 - self.share, self.share
+        return (most, -few * self.apart, self.narrow), (few, most * self.apart, self.wide)
 
 
 class Widths(NamedTuple):
@@ -172,7 +182,9 @@ def standardised(signs, mean, deviation):
 def fit_spread(errors, weight, signs):
     """The likeliest :class:`Spread` of errors, and :class:`Widths` of rows.
 
-    Slopes are shrunk: they are as likely as a normal distribution of deviation 0.3 has them.
+    Slopes are shrunk: they are as likely as a normal distribution of deviation 0.3 has them. Its
+    two parts have one centre, unless errors are 20 times as likely with two: they are skewed, or
+    targets are of two sizes that nothing tells apart.
 
     Parameters
     ----------
@@ -202,35 +214,49 @@ def fit_spread(errors, weight, signs):
     """
     unsloped = Widths(*moments(signs), np.zeros(signs.shape[1]))
 
-    def parts(free):
-        return _spread_of(free[:3]), unsloped._replace(slope=free[3:])
-
     def loss(free):
-        spread, widths = parts(free)
+        spread, widths = _parts(free, unsloped)
         width = widths.of(signs)
         density = _log_density(errors / width, spread) - np.log(width)
         shrinkage = (widths.slope @ widths.slope) / SLOPE**2 / 2 / weight.sum()
         return shrinkage - np.average(density, weights=weight)
 
     size = np.sqrt(np.average(errors**2, weights=weight))
-    start = [np.log(max(size / 2, LEAST_SCALE)), 0.5, -1.0, *unsloped.slope]
+    start = np.array([np.log(max(size / 2, LEAST_SCALE)), 0.5, -1.0, 0.0, *unsloped.slope])
+    least = _least(loss, start, farthest=0.0)
+    found = [_least(loss, _with_apart(start, side * size), FARTHEST) for side in SIDES]
+    best = min(found, key=lambda one: one.fun)
+    n_rows = weight.sum() ** 2 / (weight @ weight)  # as many as unequal weights are worth
+    clearly = best.fun < least.fun - MORE_LIKELY / n_rows
+    return _parts((best if clearly else least).x, unsloped)
+
+
+def _with_apart(free, apart):
+    free = free.copy()
+    free[3] = apart
+    return free
+
+
+def _least(loss, start, farthest):
+    """The least loss found from a start, with the two parts of the spread so far apart at most."""
     bounds = [(np.log(LEAST_SCALE), np.log(1 / LEAST_SCALE)), (-8, 8), (-8, 8)]
-    bounds += [(-STEEPEST, STEEPEST)] * signs.shape[1]
+    bounds += [(-farthest, farthest)] + [(-STEEPEST, STEEPEST)] * (len(start) - 4)
     # Differences to either side: those to one would be off by as much as units of y move them.
-    return parts(minimize(loss, start, method="L-BFGS-B", jac="3-point", bounds=bounds).x)
+    return minimize(loss, start, method="L-BFGS-B", jac="3-point", bounds=bounds)
 
 
-def _spread_of(free):
-    """Three numbers as a legal spread."""
+def _parts(free, unsloped):
+    """Numbers without bounds as a legal spread, and widths."""
     narrow = max(float(np.exp(free[0])), LEAST_SCALE)
     share = LEAST_SHARE + (MOST_SHARE - LEAST_SHARE) * float(expit(free[2]))
-    return Spread(narrow, narrow * (1 + float(np.exp(free[1]))), share)
+    spread = Spread(narrow, narrow * (1 + float(np.exp(free[1]))), share, float(free[3]))
+    return spread, unsloped._replace(slope=free[4:])
 
 
 def _log_density(errors, spread):
-    def logistic(scale):
-        x = np.abs(errors) / scale
-        return -x - 2 * np.log1p(np.exp(-x)) - np.log(scale)
-
-    narrow, wide = logistic(spread.narrow), logistic(spread.wide)
-    return np.logaddexp(np.log1p(-spread.share) + narrow, np.log(spread.share) + wide)
+    found = -np.inf
+    for share, centre, scale in spread.parts:
+        x = np.abs(errors - centre) / scale
+        density = np.log(share) - x - 2 * np.log1p(np.exp(-x)) - np.log(scale)
+        found = np.logaddexp(found, density)
+    return found

@@ -13,7 +13,7 @@ from llmreg.lm.stored import base_model, load_transformer, model_class, rebuild,
 
 __all__ = ["FORMAT", "filled", "pack_model", "shape_of", "unpack_model"]
 
-FORMAT = 7  # that of saved folders, which hold the same parts
+FORMAT = 8  # that of saved folders, which hold the same parts
 
 
 def pack_model(model):

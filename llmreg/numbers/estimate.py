@@ -85,13 +85,15 @@ def interval_log_mass(estimate, spans):
 
 
 def _bell_log_mass(estimate, spans):
-    narrow, wide, share = estimate.spread
     by_row = -1, *[1] * (spans.dim() - 1)
     offset = (spans - estimate.centre.view(by_row)) / estimate.width.view(by_row)
     # Ends that are infinitely many scales away have no difference.
-    offset = offset.clamp(-FARTHEST * narrow, FARTHEST * narrow)
-    most = _logistic_log_mass(offset / narrow) + math.log1p(-share)
-    few = _logistic_log_mass(offset / wide) + math.log(share)
+    farthest = FARTHEST * estimate.spread.narrow
+    offset = offset.clamp(-farthest, farthest)
+    most, few = (
+        _logistic_log_mass((offset - centre) / scale) + math.log(share)
+        for share, centre, scale in estimate.spread.parts
+    )
     return torch.logaddexp(most, few).clamp(min=LEAST_LOG_MASS)
 
 

@@ -232,7 +232,7 @@ CLASSES = {
         "codec": lambda value: a(*_codecs())(value), "weights_": FLOATS,
         "range_": each(tuple, FINITE), "features_": a("RowFeatures"),
         "regressors_": each(dict, a("Ridge", "TunedKernelRidge", "BoostedTrees")),
-        "spread_": each(tuple, number(0, 1e308)), "widths_": each(tuple, FLOATS),
+        "spread_": each(tuple, FINITE), "widths_": each(tuple, FLOATS),
         "heaps_": maybe(each(tuple, FLOATS)),
     }),
     "RowFeatures": _class("llmreg.estimates.row_features", {

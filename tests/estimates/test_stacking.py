@@ -57,12 +57,51 @@ def test_what_knows_nothing_does_not_count():
     assert stacking_weights(np.zeros((500, 1)), y, np.ones(500)) == [0.0]
 
 
-@pytest.mark.parametrize("spread", [Spread(0.1, 0.5, 0.2), Spread(0.5, 2.0, 0.05)])
+def _errors(spread, n, seed=0):
+    rng = np.random.RandomState(seed)
+    shares, centres, scales = np.array(spread.parts).T
+    part = rng.choice(2, n, p=shares)
+    return centres[part] + scales[part] * rng.logistic(size=n)
+
+
+@pytest.mark.parametrize(
+    "spread",
+    [
+        Spread(0.1, 0.5, 0.2), Spread(0.5, 2.0, 0.05), Spread(0.1, 0.3, 0.3, 1.5),
+        Spread(0.05, 0.2, 0.4, -0.6),
+    ],
+)  # fmt: skip
 def test_the_spread_of_errors_is_found_again(spread):
-    rng = np.random.RandomState(0)
-    scale = np.where(rng.rand(50_000) < spread.share, spread.wide, spread.narrow)
-    found, _ = fit_spread(scale * rng.logistic(size=50_000), np.ones(50_000), NO_SIGNS)
-    np.testing.assert_allclose(found, spread, rtol=0.1)
+    found, _ = fit_spread(_errors(spread, 20_000), np.ones(20_000), NO_SIGNS)
+    np.testing.assert_allclose(found, spread, rtol=0.15)
+    assert abs(found.share * found.apart) < 1 and (found.apart == 0) == (spread.apart == 0)
+
+
+def test_a_spread_of_two_parts_has_a_mean_of_zero():
+    for spread in (Spread(0.1, 0.3, 0.3, 1.5), Spread(0.1, 0.3, 0.3, -1.5), Spread(1.0, 2.0, 0.1)):
+        shares, centres, _ = np.array(spread.parts).T
+        assert shares.sum() == pytest.approx(1) and shares @ centres == pytest.approx(0)
+        assert centres[1] - centres[0] == pytest.approx(spread.apart)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_few_errors_of_one_centre_are_given_one(seed):
+    errors = _errors(Spread(0.1, 0.3, 0.3), 60, seed)
+    assert fit_spread(errors, np.ones(60), NO_SIGNS)[0].apart == 0
+
+
+def test_rows_of_little_weight_do_not_move_parts_apart():
+    errors = np.append(_errors(Spread(0.1, 0.3, 0.3), 100), np.full(40, 3.0))
+    weight = np.repeat([1.0, 1e-9, 1.0], [100, 40, 0])
+    assert fit_spread(errors, weight, NO_SIGNS)[0].apart == 0
+    assert fit_spread(errors, np.ones(140), NO_SIGNS)[0].apart > 2
+
+
+def test_errors_that_are_turned_round_are_told_turned_round():
+    errors = _errors(Spread(0.05, 0.2, 0.4, 0.8), 500)
+    found, _ = fit_spread(errors, np.ones(500), NO_SIGNS)
+    turned, _ = fit_spread(-errors, np.ones(500), NO_SIGNS)
+    np.testing.assert_allclose(turned, [*found[:3], -found.apart], rtol=1e-3)
 
 
 def test_no_spread_nearby_is_likelier():
@@ -70,7 +109,7 @@ def test_no_spread_nearby_is_likelier():
     errors, weight = rng.standard_t(3, 300), rng.rand(300)
 
     def loss(spread):
-        narrow, wide, share = spread
+        narrow, wide, share, _ = spread
         density = (1 - share) * logistic.pdf(errors, scale=narrow)
         density += share * logistic.pdf(errors, scale=wide)
         return -np.average(np.log(density), weights=weight)
@@ -173,8 +212,12 @@ def test_widths_of_no_slope_are_one():
     assert widths.of(np.random.RandomState(0).randn(3, 2)).tolist() == [1.0] * 3
 
 
-def test_the_density_is_one():
+@pytest.mark.parametrize("spread", [Spread(0.3, 2.0, 0.2), Spread(0.3, 1.0, 0.4, 3.0)])
+def test_the_density_is_one_and_its_mean_zero(spread):
     from llmreg.estimates.stacking import _log_density
 
-    total, _ = quad(lambda x: np.exp(_log_density(x, Spread(0.3, 2.0, 0.2))), -80, 80, limit=200)
-    assert total == pytest.approx(1, abs=1e-6)
+    for power, expected in ((0, 1), (1, 0)):
+        total, _ = quad(
+            lambda x, p=power: x**p * np.exp(_log_density(x, spread)), -80, 80, limit=200
+        )
+        assert total == pytest.approx(expected, abs=1e-6)

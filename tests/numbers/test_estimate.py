@@ -15,26 +15,28 @@ from llmreg.numbers.decoding import tree_distribution
 from llmreg.numbers.estimate import estimate_on, estimate_steps, interval_log_mass
 from llmreg.numbers.tree import NumberTree, leaf_log_probs
 
-SPREAD = Spread(0.4, 2.0, 0.15)
+SPREAD = Spread(0.4, 2.0, 0.15, 0.7)
 
 
 def _mass(low, high, centre, spread=SPREAD):
-    def share(scale):
-        return logistic.cdf(high, centre, scale) - logistic.cdf(low, centre, scale)
+    def mass(at, scale):
+        return logistic.cdf(high, centre + at, scale) - logistic.cdf(low, centre + at, scale)
 
-    return (1 - spread.share) * share(spread.narrow) + spread.share * share(spread.wide)
+    return sum(share * mass(at, scale) for share, at, scale in spread.parts)
 
 
 def _estimate(centres, spread=SPREAD):
     return estimate_on(Estimate(np.array(centres, float), np.ones(len(centres)), spread), "cpu")
 
 
-def test_intervals_have_the_mass_of_a_mixture_of_logistics():
+@pytest.mark.parametrize("apart", [0.0, 4.0, -1.0])
+def test_intervals_have_the_mass_of_a_mixture_of_logistics(apart):
+    spread = SPREAD._replace(apart=apart)
     edges = np.array([-9.0, -1.0, 0.0, 0.5, 3.0, 8.0])
     spans = torch.tensor(np.stack([edges[:-1], edges[1:]], 1)).unsqueeze(0)
     centres = [-2.0, 0.3]
-    found = interval_log_mass(_estimate(centres), spans).exp().numpy()
-    expected = [[_mass(*span, c) for span in pairwise(edges)] for c in centres]
+    found = interval_log_mass(_estimate(centres, spread), spans).exp().numpy()
+    expected = [[_mass(*span, c, spread) for span in pairwise(edges)] for c in centres]
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
@@ -44,7 +46,8 @@ def test_a_row_is_as_many_times_as_wide_as_its_width_says():
     rows = estimate_on(Estimate(np.array([0.3, 0.3]), np.array([0.5, 7.0]), SPREAD), "cpu")
     found = interval_log_mass(rows, spans).exp().numpy()
     for row, width in zip(found, (0.5, 7.0), strict=True):
-        spread = Spread(width * SPREAD.narrow, width * SPREAD.wide, SPREAD.share)
+        spread = SPREAD._replace(narrow=width * SPREAD.narrow, wide=width * SPREAD.wide)
+        spread = spread._replace(apart=width * spread.apart)
         expected = [_mass(*span, 0.3, spread) for span in pairwise(edges)]
         np.testing.assert_allclose(row, expected, rtol=1e-10)
 

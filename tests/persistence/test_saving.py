@@ -252,7 +252,7 @@ def test_the_hub_token_is_in_no_file(fit, table, tmp_path, quick_fit, pretrained
 def test_the_record_says_what_it_is_and_where_the_base_came_from(fit, tmp_path, pretrained_folder):
     fit("LoRA").save(tmp_path / "a")
     record = json.loads((tmp_path / "a" / "estimator.json").read_text())
-    assert record["format"] == 7 and record["class"] == "LLMRegressor"
+    assert record["format"] == 8 and record["class"] == "LLMRegressor"
     assert {"llmreg", "torch", "transformers", "peft", "scikit-learn"} <= record["versions"].keys()
     model = model_parts(record)
     assert model["source"]["dict"]["name"] == pretrained_folder
@@ -517,8 +517,8 @@ def test_a_newer_format_and_unknown_parameters_ask_for_a_newer_version(fit, tmp_
     change_record(tmp_path / "a", lambda record: record["state"].update(new_one=1))
     with pytest.raises(ValueError, match=r"LLMRegressor\.new_one is 1, which is not legal"):
         load(tmp_path / "a")
-    change_record(tmp_path / "a", lambda record: record.update(format=8))
-    with pytest.raises(ValueError, match=r"of format 8, saved by another version.*reads format 7"):
+    change_record(tmp_path / "a", lambda record: record.update(format=9))
+    with pytest.raises(ValueError, match=r"of format 9, saved by another version.*reads format 8"):
         load(tmp_path / "a")
 
 

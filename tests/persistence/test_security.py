@@ -455,9 +455,9 @@ def test_a_random_state_goes_on_from_a_legal_place_only(folder, table, quick_fit
 
 
 @pytest.mark.parametrize("text", [
-    b"[" * 10**6, b'{"format": 7, "state": ' + b"9" * 10**6 + b"}", b'{"format": NaN}',
-    b'{"format": 7, "format": 7}', b"[" + b"{}," * 5 * 10**6 + b"1]", b" " * 10**8, b"",
-    b"null", b"[]", b'"x"', b'{"format": 7}', b'{"format": "3"}', b"\xff\xfe",
+    b"[" * 10**6, b'{"format": 8, "state": ' + b"9" * 10**6 + b"}", b'{"format": NaN}',
+    b'{"format": 8, "format": 8}', b"[" + b"{}," * 5 * 10**6 + b"1]", b" " * 10**8, b"",
+    b"null", b"[]", b'"x"', b'{"format": 8}', b'{"format": "3"}', b"\xff\xfe",
 ], ids=lambda text: f"{len(text)} bytes {text[:12]!r}")  # fmt: skip
 def test_records_of_strangers(text, folder):
     path = folder("tiny")
