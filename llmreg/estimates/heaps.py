@@ -53,7 +53,8 @@ def on_ends(y, weight):
     -------
     ndarray of bool of shape (n, 2)
         The lower and the upper end. None is on an end that less than ten targets or a twentieth of
-        their weight are on, and none if all are equal.
+        their weight are on, unless all others are on a heap: of yes or no both are told, however
+        rare one is. None if all are equal.
 
     Examples
     --------
@@ -66,14 +67,16 @@ def on_ends(y, weight):
     found = np.stack([y == y.min(), y == y.max()], axis=1)
     found &= found.sum(axis=0) >= LEAST_ROWS
     found &= np.average(found, axis=0, weights=weight) >= LEAST_SHARE
-    return found & (y.min() < y.max())
+    found &= y.min() < y.max()
+    two = found.any() and np.isin(y, [y.min(), y.max()]).all()
+    return np.stack([y == y.min(), y == y.max()], axis=1) if two else found
 
 
 def off_ends(on_end):
-    """Rows (n,) that tell of what lies between the ends: those on none, or all if less than ten
-    are (yes or no is 0 or 1), which make a wide bell."""
+    """Rows (n,) that tell of what lies between the ends: those on none, or, if there are no such
+    rows, all. Rows on a heap tell nothing of the others, however few those are."""
     between = ~on_end.any(axis=1)
-    return between if between.sum() >= LEAST_ROWS else np.ones_like(between)
+    return between if between.any() else np.ones_like(between)
 
 
 def fit_heaps(on_end, z, estimate, signs, weight):
@@ -121,12 +124,13 @@ def fit_heaps(on_end, z, estimate, signs, weight):
 
 
 def _line(x, y, weight):
-    """Slope, from 0 to 1, and intercept of a weighted least-squares line.
+    """Slope, from 0 to 1, and intercept of a weighted least-squares line; of few rows their mean.
 
     Estimates that hardly differ might ask for more, and carry a new row to the other end.
     """
     mean_x, mean_y = np.average(np.stack([x, y]), axis=1, weights=weight)
     apart = weight * (x - mean_x)
     square = apart @ (x - mean_x)
-    slope = np.clip(apart @ (y - mean_y) / square, 0, 1) if square > 0 else 0.0
+    steep = apart @ (y - mean_y) / square if square > 0 and len(x) >= LEAST_ROWS else 0.0
+    slope = np.clip(steep, 0, 1)
     return np.array([slope, mean_y - slope * mean_x])
