@@ -15,33 +15,39 @@ numbers, which knows how far off a number is.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.interpolate import CubicSpline
 from scipy.special import logsumexp
 
 __all__ = [
     "TEMPERATURES",
     "UNTOUCHED",
     "Calibration",
-    "best_temperature",
     "best_weight",
     "calibrated",
     "check_temperature",
     "check_weight",
     "clearly_less",
+    "likely_temperature",
     "pooled",
     "steady_decoding",
     "tempered",
 ]
 
 LOWEST, HIGHEST = 0.1, 10.0
-N_GRID = 9  # odd, so that 1 is on the grid
-PRECISION = 0.005  # of log T; the validation rows tell it to a few hundredths at best
+N_GRID, N_FINE = 17, 401  # temperatures that are tried, and between which a curve is laid
 LEAST_GAIN = 1e-6  # relative; less is rounding, as where all symbols are equally likely
 WEIGHTS = np.linspace(0, 1, 11)
 TEMPERATURES = np.geomspace(0.5, 2, 5)
 # Of the estimates' weight, before rows say something: the model was stopped where it did best on
 # these very rows, which the estimates have not seen (docs/appendix/ablations.md).
 PRIOR_MEAN, PRIOR_DEVIATION = 0.65, 0.3
+# Of the logarithm of the temperature, before rows say something. Two that err by themselves are
+# nearer to the truth together, but a pool is as wide as either: how much too wide at equal say is
+# a quarter of this (docs/appendix/ablations.md).
+PRIOR_SCALE, POOL_TOO_WIDE = 0.2, 0.7
+# A normal distribution that is a little too wide, or too narrow, loses so many times as much in
+# log-likelihood as its CRPS gains in shares of itself.
+LIKELIHOOD_OF_CRPS = 4.0
 UNSTEADY = 1.5
 IMPOSSIBLE = -1e29  # log-probabilities below stand for -inf
 NEVER = -1e30  # such a stand-in
@@ -59,12 +65,18 @@ UNTOUCHED = Calibration()
 
 
 def calibrated(log_probs, estimated, calibration, apart=None):
-    """:func:`pooled` with the estimates by their weight, then :func:`tempered`."""
-    together = pooled(log_probs, estimated, calibration.estimate_weight, apart)
-    return tempered(together, calibration.temperature)
+    """:func:`pooled` with the estimates by their weight, then :func:`tempered`.
+
+    How probable a heap is the estimates know: of what is pooled with them only the other symbols
+    are tempered. Held-out rows are too few to tell of what is rare.
+    """
+    weight = calibration.estimate_weight
+    together = pooled(log_probs, estimated, weight, apart)
+    known = apart if estimated is not None and weight else None
+    return tempered(together, calibration.temperature, known)
 
 
-def tempered(log_probs, temperature):
+def tempered(log_probs, temperature, apart=None):
     """Log-probabilities at another temperature: normalised ``log_probs / temperature``.
 
     Parameters
@@ -73,6 +85,8 @@ def tempered(log_probs, temperature):
         Each row sums to one in probability. Stand-ins for -inf, such as -1e30, stay impossible.
     temperature : float > 0
         Below 1 sharpens, above 1 flattens; 1 returns the very tensor.
+    apart : BoolTensor that broadcasts to (..., S), default=None
+        Symbols that stay as likely as they are. None: there are none.
 
     Returns
     -------
@@ -86,7 +100,13 @@ def tempered(log_probs, temperature):
     >>> [round(p, 3) for p in sharper.exp().tolist()]
     [0.941, 0.059]
     """
-    return log_probs if temperature == 1 else (log_probs / temperature).log_softmax(-1)
+    if temperature == 1:
+        return log_probs
+    if apart is None:
+        return (log_probs / temperature).log_softmax(-1)
+    others = log_probs.masked_fill(apart, NEVER)
+    share = others.logsumexp(-1, keepdim=True)
+    return log_probs.where(apart, (others / temperature).log_softmax(-1) + share)
 
 
 def pooled(log_probs, estimated, weight, apart=None):
@@ -136,49 +156,52 @@ def pooled(log_probs, estimated, weight, apart=None):
     return together.log_softmax(-1)
 
 
-def best_temperature(score):
-    """The temperature from 0.1 to 10 with the smallest score.
+def likely_temperature(score, n_rows, weight=0.0):
+    """The temperature from 0.1 to 10, as much as so many rows can tell.
 
-    A grid finds the valley, for the score may have several, and a bounded search its bottom, to
-    half a per cent. Takes about twenty evaluations.
+    As :func:`best_weight`, a posterior mean, here of its logarithm: each counts by exp(−4 n ·
+    (score / smallest − 1)), as the likelihood does about normal distributions, and by a Cauchy
+    distribution of scale 0.2, about 0 for the language model or the estimates alone, below where
+    they are pooled: few rows move it little, but as far as need be where they are clear.
 
     Parameters
     ----------
     score : callable
-        ``score(temperature)`` is a float >= 0, smaller is better, such as a mean CRPS.
+        ``score(temperature)`` is a float >= 0, smaller is better: a mean over rows, such as the
+        CRPS. It is asked 17 times.
+    n_rows : float
+        Rows that the score is the mean of.
+    weight : float in [0, 1], default=0.0
+        Of the estimates.
 
     Returns
     -------
     float
-        1.0 where no other temperature is better by more than rounding.
+        1.0 if the temperature changes nothing.
 
     Examples
     --------
     >>> import math
-    >>> from llmreg.numbers.calibration import best_temperature
-    >>> round(best_temperature(lambda t: 1 + math.log(t / 3) ** 2), 1)
-    3.0
-    >>> best_temperature(lambda t: 5.0)
-    1.0
+    >>> from llmreg.numbers.calibration import likely_temperature
+    >>> valley = lambda temperature: 1 + math.log(temperature / 3) ** 2
+    >>> [round(likely_temperature(valley, n), 1) for n in (0.1, 1, 1000)]
+    [1.2, 2.2, 3.0]
+    >>> round(likely_temperature(valley, 1e-9, weight=0.5), 2), likely_temperature(lambda t: 5.0, 9)
+    (0.85, 1.0)
     """
-    untouched = score(1.0)
-    if not untouched > 0:  # nothing is left to gain
+    tried = np.linspace(np.log(LOWEST), np.log(HIGHEST), N_GRID)
+    scores = np.array([score(float(np.exp(x))) for x in tried])
+    if not np.ptp(scores) > LEAST_GAIN * scores.max():
         return 1.0
-
-    def relative(log_temperature):  # whatever the units of the score: they may be tiny or huge
-        return score(float(np.exp(log_temperature))) / untouched
-
-    grid = np.linspace(np.log(LOWEST), np.log(HIGHEST), N_GRID)
-    middle = N_GRID // 2
-    scores = [1.0 if i == middle else relative(x) for i, x in enumerate(grid)]
-    best = int(np.argmin(scores))
-    bounds = grid[max(best - 1, 0)], grid[min(best + 1, N_GRID - 1)]
-    found = minimize_scalar(relative, bounds=bounds, method="bounded", options={"xatol": PRECISION})
-    gain, log_temperature = max((1 - scores[best], grid[best]), (1 - found.fun, found.x))
-    return float(np.exp(log_temperature)) if gain > LEAST_GAIN else 1.0
+    fine = np.linspace(tried[0], tried[-1], N_FINE)
+    least = max(scores.min(), LEAST_GAIN * scores.max())
+    curve = CubicSpline(tried, scores / least)(fine)
+    expected = -POOL_TOO_WIDE * weight * (1 - weight)
+    belief = -LIKELIHOOD_OF_CRPS * n_rows * curve - np.log1p(((fine - expected) / PRIOR_SCALE) ** 2)
+    return float(np.exp(fine @ np.exp(belief - logsumexp(belief))))
 
 
-def clearly_less(before, after, share, errors=1.0):
+def clearly_less(before, after, share):
     """Whether scores of rows are less than before, by more than chance.
 
     Parameters
@@ -187,12 +210,11 @@ def clearly_less(before, after, share, errors=1.0):
         Of the same rows.
     share : ndarray of shape (n,)
         How much each row counts; sums to 1.
-    errors : float, default=1.0
-        The mean difference must be over so many of its standard errors.
 
     Returns
     -------
     bool
+        The mean difference is over its standard error.
 
     Examples
     --------
@@ -208,7 +230,7 @@ def clearly_less(before, after, share, errors=1.0):
     gain = gain / (np.abs(gain).max(initial=0.0) or 1.0)  # whose squares are no larger than 1
     mean = gain @ share
     error = np.sqrt(((gain - mean) ** 2 @ share) * (share @ share))
-    return bool(mean > errors * error)
+    return bool(mean > error)
 
 
 def best_weight(score, n_rows, temperatures=TEMPERATURES):

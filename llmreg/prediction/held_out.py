@@ -9,9 +9,9 @@ from llmreg.config.defaults import MIN_ROWS_TO_CALIBRATE
 from llmreg.numbers.calibration import (
     TEMPERATURES,
     Calibration,
-    best_temperature,
     best_weight,
     clearly_less,
+    likely_temperature,
     steady_decoding,
 )
 from llmreg.prediction.distributions import calibrated_distribution, has_spread, on_axis, outputs
@@ -21,12 +21,11 @@ __all__ = ["calibrate", "calibration_rows", "fitted_calibration", "fitted_decodi
 MAX_ROWS = 2000
 MAX_CELLS = 2**21  # log-probabilities that are kept, unless that were fewer than 100 rows'
 ENOUGH_ROWS = 100
-# Standard errors by which a temperature must be better than none where most targets are one number
-# and the axis is not y itself: few rows tell how probable the others are, which make the mean.
-ERRORS_OF_FEW = 2.0
 MOSTLY = 0.5  # of the targets
 # Standard errors, and share of the targets' size, by which means are off if that is to be told.
 ERRORS_OF_MEANS, OFF = 3.0, 0.2
+# All rows tell, too, of what is too rare to be held out; so many are asked, and must be so far off.
+ROWS_THAT_ADD_UP, FAR_OFF = 300, 0.4
 EQUAL_SAY = 0.5  # of the language model and the estimates, where no rows tell who is better
 
 
@@ -81,8 +80,9 @@ def fitted_calibration(model, encoded, y, weight, *, scales, asked, estimate_wei
     Returns
     -------
     Calibration
-        Temperature 1 with less than 30 rows, for a head that predicts one number per row, and for a
-        constant target. Weight "auto" is 0.5 with less than 30 rows, and 0 without an estimate.
+        Temperature 1 for a head that predicts one number per row, with less than 30 rows, and where
+        all these targets are one number, of which the surest distribution would look best. There
+        weight "auto" is 0.5, and 0 without an estimate.
 
     Warns
     -----
@@ -90,25 +90,23 @@ def fitted_calibration(model, encoded, y, weight, *, scales, asked, estimate_wei
         If ``asked``, and there are too few rows or nothing to calibrate; if a weight is given for
         estimates that are not there.
     """
-    scales = scales and not _said_obstacle(model, len(y), asked)
-    share = _settled_weight(estimate_weight, encoded.estimate, len(y))
+    scales = scales and not _said_obstacle(model, y, asked)
+    share = _settled_weight(estimate_weight, encoded.estimate, y)
     if not scales and share is not None:
         return Calibration(1.0, share)
     scores, count = _scores(model, encoded, y, weight)
+    n_rows = 1 / (count @ count)  # as many as unequal weights are worth
 
     def score(weight, temperature):
         return scores(weight, temperature) @ count
 
     if share is None:
-        n_rows = 1 / (count @ count)  # as many as unequal weights are worth
         share = best_weight(score, n_rows, TEMPERATURES if scales else (1.0,))
-    temperature = best_temperature(lambda t: score(share, t)) if scales else 1.0
-    errors = 1.0 if model.codec.linear or _commonest(y, weight) < MOSTLY else ERRORS_OF_FEW
-    gains = clearly_less(scores(share, 1.0), scores(share, temperature), count, errors)
-    if gains and not model.codec.linear:  # and does not lose in y itself, where large numbers count
+    temperature = likely_temperature(lambda t: score(share, t), n_rows, share) if scales else 1.0
+    if temperature != 1 and not model.codec.linear:  # nor may it lose in y, where the large count
         before, after = (scores(share, t, axis=False) for t in (1.0, temperature))
-        gains = not clearly_less(after, before, count)
-    return Calibration(temperature if gains else 1.0, share)
+        temperature = 1.0 if clearly_less(after, before, count) else temperature
+    return Calibration(temperature, share)
 
 
 def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked):
@@ -138,16 +136,20 @@ def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked):
     """
     doubtful = asked in ("auto", "rail", "sampled_mean")
     found = "rail" if asked == "auto" else asked
-    if not doubtful or model.codec.linear or not has_spread(model):
+    if not doubtful or not has_spread(model):
         return found
     rows = held_out if len(held_out) >= MIN_ROWS_TO_CALIBRATE else np.arange(len(y))
-    rows = rows[calibration_rows(len(rows), _cells_per_row(model))]
-    output, estimated = outputs(model, encoded.take(rows))
-    distributions = calibrated_distribution(model, output, estimated, calibration)
-    y, weight, mostly = y[rows], weight[rows], _commonest(y, weight) >= MOSTLY
-    if mostly or steady_decoding(distributions, y, weight) == "rail":
-        _warn_if_means_are_off(distributions.mean(), y, weight, model.codec)
+    n_cells = _cells_per_row(model)
+    rows = rows[calibration_rows(len(rows), n_cells)]
+    distributions = _distributions(model, encoded.take(rows), calibration)
+    steady = model.codec.linear or _commonest(y[rows], weight[rows]) >= MOSTLY
+    if steady or steady_decoding(distributions, y[rows], weight[rows]) == "rail":
+        if not _said_off(distributions.mean(), y[rows], weight[rows], model.codec):
+            some = calibration_rows(len(y), max(n_cells, MAX_CELLS // ROWS_THAT_ADD_UP))
+            means = _distributions(model, encoded.take(some), calibration).mean()
+            _said_off(means, y[some], weight[some], model.codec, FAR_OFF, 0.0)
         return found
+    y = y[rows]
     warnings.warn(
         "The mean of predicted distributions is decided by numbers that are hardly possible, since "
         f"the targets go from {y.min():.3g} to {y.max():.3g} (median {np.median(y):.3g}). "
@@ -162,23 +164,31 @@ def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked):
     return "median" if asked == "auto" else found
 
 
-def _warn_if_means_are_off(means, y, weight, codec):
-    """Say so if predictions don't add up: what is likeliest on another scale may hold too little,
-    or too much, of what the sum is made of."""
+def _distributions(model, encoded, calibration):
+    output, estimated = outputs(model, encoded)
+    return calibrated_distribution(model, output, estimated, calibration)
+
+
+def _said_off(means, y, weight, codec, most=OFF, errors=ERRORS_OF_MEANS):
+    """Whether predictions don't add up, and a warning: what is likeliest may hold too little, or
+    too much, of what the sum is made of."""
     share = weight / weight.sum()
     unit = np.abs(y) @ share or 1.0
     error = (means - y) / unit
     off = error @ share
-    if abs(off) > max(OFF, ERRORS_OF_MEANS * np.sqrt(share**2 @ (error - off) ** 2)):
-        warnings.warn(
-            f"The predictions of {len(y)} held-out rows have a mean of {means @ share:.4g}, their "
-            f"targets one of {y @ share:.4g}: means and sums of predictions are not to be trusted. "
-            f"On the scale {getattr(codec, 'scale_', codec)!r} what is rare and large counts little"
-            ", above all where no column tells it. Give a column that does, fit such rows by "
-            "themselves, or use DigitCodec(scale='minmax').",
-            UserWarning,
-            stacklevel=4,
-        )
+    if abs(off) <= max(most, errors * np.sqrt(share**2 @ (error - off) ** 2)):
+        return False
+    scale = "" if codec.linear else f" on the scale {getattr(codec, 'scale_', codec)!r}"
+    other = "" if codec.linear else ", or use DigitCodec(scale='minmax')"
+    warnings.warn(
+        f"The predictions of {len(y)} {'held-out' if errors else 'training'} rows have a mean of "
+        f"{means @ share:.4g}, their targets one of {y @ share:.4g}: means and sums of predictions "
+        f"are not to be trusted. What is rare and large counts little{scale}, above all where no "
+        f"column tells it. Give a column that does, or fit such rows by themselves{other}.",
+        UserWarning,
+        stacklevel=4,
+    )
+    return True
 
 
 def _scores(model, encoded, y, weight):
@@ -203,7 +213,7 @@ def _commonest(y, weight):
     return np.bincount(np.unique(y, return_inverse=True)[1], weight).max() / weight.sum()
 
 
-def _settled_weight(asked, estimate, n_rows):
+def _settled_weight(asked, estimate, y):
     """The weight of an estimate, or None if it is to be found."""
     if asked != "auto" and asked > 0 and estimate is None:
         warnings.warn(
@@ -216,12 +226,16 @@ def _settled_weight(asked, estimate, n_rows):
         return 0.0
     if asked != "auto":
         return float(asked)
-    return EQUAL_SAY if n_rows < MIN_ROWS_TO_CALIBRATE else None
+    return EQUAL_SAY if _says_little(y) else None
 
 
-def _said_obstacle(model, n_rows, aloud):
+def _says_little(y):
+    return len(y) < MIN_ROWS_TO_CALIBRATE or not (y != y[0]).any()
+
+
+def _said_obstacle(model, y, aloud):
     """Whether there is no temperature to be found; said aloud if that is wanted."""
-    obstacle = _obstacle(model, n_rows)
+    obstacle = _obstacle(model, y)
     if obstacle and aloud:
         warnings.warn(
             f"temperature_scaling=True has no effect: {obstacle}. temperature_ is 1.",
@@ -231,15 +245,17 @@ def _said_obstacle(model, n_rows, aloud):
     return obstacle is not None
 
 
-def _obstacle(model, n_rows):
+def _obstacle(model, y):
     if not has_spread(model):
         return "the method predicts one number per row, which has no width"
-    if n_rows < MIN_ROWS_TO_CALIBRATE:
-        return (
-            f"it needs at least {MIN_ROWS_TO_CALIBRATE} validation rows, and there are {n_rows}. "
-            "Give more rows or a larger validation_fraction"
-        )
-    return None
+    if not _says_little(y):
+        return None
+    if len(y) >= MIN_ROWS_TO_CALIBRATE:
+        return f"the targets of all {len(y)} validation rows are {y[0]:g}. Give more rows"
+    return (
+        f"it needs at least {MIN_ROWS_TO_CALIBRATE} validation rows, and there are {len(y)}. "
+        "Give more rows or a larger validation_fraction"
+    )
 
 
 def _cells_per_row(model):

@@ -7,12 +7,12 @@ import torch
 from llmreg import DigitCodec
 from llmreg.numbers.calibration import (
     Calibration,
-    best_temperature,
     best_weight,
     calibrated,
     check_temperature,
     check_weight,
     clearly_less,
+    likely_temperature,
     pooled,
     tempered,
 )
@@ -40,30 +40,49 @@ def _score(tree, steps, y):
 @pytest.mark.parametrize("factor", [0.4, 1.0, 3.0])
 def test_logits_times_a_factor_are_brought_back_by_that_temperature(factor, honest):
     tree, steps, y = honest
-    found = best_temperature(_score(tree, tempered(steps, 1 / factor), y))
+    found = likely_temperature(_score(tree, tempered(steps, 1 / factor), y), N_ROWS)
     assert found == pytest.approx(factor, rel=0.1)
 
 
-def test_the_search_finds_what_a_fine_grid_finds(honest):
+@pytest.mark.parametrize(("n_rows", "weight"), [(3, 0.0), (60, 0.0), (60, 0.5), (1500, 0.5)])
+def test_a_temperature_is_the_posterior_mean(n_rows, weight, honest):
     tree, steps, y = honest
     score = _score(tree, tempered(steps[:60], 0.6), y[:60])
-    grid = np.geomspace(0.1, 10, 400)
-    scores = [score(t) for t in grid]
-    found = best_temperature(score)
-    assert score(found) <= min(scores) * (1 + 1e-6)
-    assert found == pytest.approx(grid[np.argmin(scores)], rel=0.02)
+    at = np.linspace(np.log(0.1), np.log(10), 401)
+    scores = np.array([score(np.exp(x)) for x in at])
+    expected = -0.7 * weight * (1 - weight)
+    belief = np.exp(-4 * n_rows * (scores / scores.min() - 1))
+    belief /= 1 + ((at - expected) / 0.2) ** 2
+    found = likely_temperature(score, n_rows, weight)
+    assert found == pytest.approx(np.exp(np.average(at, weights=belief)), rel=0.01)
 
 
-def test_the_deepest_of_several_valleys_is_found():
+def test_many_rows_find_the_deepest_of_several_valleys():
     def two_valleys(t):
         return min(1 + abs(np.log(t / 0.2)), 0.5 + abs(np.log(t / 4)))
 
-    assert best_temperature(two_valleys) == pytest.approx(4, rel=0.01)
+    assert likely_temperature(two_valleys, 10_000) == pytest.approx(4, rel=0.1)
+
+
+def test_pools_are_expected_to_be_too_wide_and_nothing_else_is():
+    found = [likely_temperature(lambda t: 5 + np.log(t), 1e-9, w) for w in (0, 0.2, 0.5, 0.8, 1)]
+    assert found[0] == pytest.approx(1, rel=0.01) == found[4]
+    assert found[2] < found[1] == pytest.approx(found[3]) and 0.8 < found[2] < 0.9
+
+
+def test_crps_tells_of_a_width_what_the_likelihood_tells():
+    found = 1 / np.sqrt(np.pi)  # the CRPS of a standard normal distribution, of its own draws
+    for log_width in (-0.1, 0.05, 0.1):
+        s = np.exp(log_width)  # of one of another width (Gneiting & Raftery 2007, section 4.2)
+        crps = np.sqrt(2 / np.pi * (1 + s**2)) - s / np.sqrt(np.pi)
+        lost = np.log(s) + 0.5 / s**2 - 0.5
+        assert 4 * (crps / found - 1) == pytest.approx(lost, rel=0.25)
 
 
 @pytest.mark.parametrize("unit", [1e-300, 1.0, 1e300])
 def test_units_of_the_score_do_not_matter(unit):
-    assert best_temperature(lambda t: unit * (1 + np.log(t / 2) ** 2)) == pytest.approx(2, rel=0.01)
+    found = likely_temperature(lambda t: unit * (1 + np.log(t / 2) ** 2), 1000)
+    assert found == pytest.approx(2, rel=0.02)
 
 
 @pytest.mark.parametrize("unit", [1e-300, 1.0, 1e300])
@@ -73,28 +92,41 @@ def test_a_gain_is_clear_where_the_t_ratio_says_so(unit):
         before, after = random.randn(n) + gain, random.randn(n)
         ratio = (before - after).mean() / (before - after).std() * np.sqrt(n)
         share = np.full(n, 1 / n)
-        for errors in (0.5, 1.0, 2.0):
-            found = clearly_less(unit * before, unit * after, share, errors)
-            assert found == (ratio > errors)
+        assert clearly_less(unit * before, unit * after, share) == (ratio > 1)
 
 
-def test_a_row_of_weight_two_is_no_two_rows():
-    gain, share = np.array([1.0, 1.0, -0.8]), np.array([0.5, 0.25, 0.25])
-    error = np.sqrt(0.6075 * 0.375)  # the variance, and what unequal weights make of three rows
-    for errors in (1.1, 1.2):
-        assert clearly_less(gain, 0 * gain, share, errors) == (errors * error < 0.55)
+@pytest.mark.parametrize("least", [-0.8, -1.0])
+def test_a_row_of_weight_two_is_no_two_rows(least):
+    gain, share = np.array([1.0, 1.0, least]), np.array([0.5, 0.25, 0.25])
+    mean = gain @ share
+    error = np.sqrt((gain - mean) ** 2 @ share * 0.375)  # what unequal weights make of three rows
+    assert clearly_less(gain, 0 * gain, share) == (mean > error)
     assert not clearly_less(np.zeros(3), np.zeros(3), share)
 
 
-def test_without_a_gain_nothing_changes():
-    assert best_temperature(lambda t: 0.0) == 1.0  # a constant target
+def test_what_changes_nothing_is_one():
+    assert likely_temperature(lambda t: 0.0, 100, 0.5) == 1.0  # a constant target
     rounding = iter(1 - 1e-12 * np.arange(100))
-    assert best_temperature(lambda t: next(rounding)) == 1.0
+    assert likely_temperature(lambda t: next(rounding), 100, 0.5) == 1.0
 
 
 def test_the_ends_of_the_range_are_reached():
-    assert best_temperature(lambda t: t) == pytest.approx(0.1, rel=0.01)
-    assert best_temperature(lambda t: 1 / t) == pytest.approx(10, rel=0.01)
+    assert likely_temperature(lambda t: t, 1000) == pytest.approx(0.1, rel=0.05)
+    assert likely_temperature(lambda t: 1 / t, 1000) == pytest.approx(10, rel=0.05)
+
+
+def test_symbols_on_the_way_to_a_heap_stay_as_likely_as_the_estimates_have_them():
+    log_probs = torch.tensor([[0.6, 0.1, 0.3], [0.2, 0.4, 0.4]], dtype=torch.float64).log()
+    apart = torch.tensor([True, False, False])
+    found = tempered(log_probs, 0.5, apart).exp().numpy()
+    np.testing.assert_allclose(found, [[0.6, 0.04, 0.36], [0.2, 0.4, 0.4]])
+    known = calibrated(log_probs, log_probs, Calibration(0.5, 1.0), apart).exp()
+    np.testing.assert_allclose(known, found)
+    # Of the language model alone nobody knows it, and all is tempered.
+    alone = calibrated(log_probs, log_probs, Calibration(0.5, 0.0), apart)
+    torch.testing.assert_close(alone, tempered(log_probs, 0.5))
+    every = torch.tensor([True, True, True])
+    torch.testing.assert_close(tempered(log_probs, 0.5, every), log_probs)
 
 
 def test_a_temperature_is_a_power_of_the_probabilities_and_one_is_the_identity():
