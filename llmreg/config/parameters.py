@@ -12,13 +12,13 @@ from sklearn.utils._param_validation import (
     Interval,
     InvalidParameterError,
     StrOptions,
-    validate_parameter_constraints,
 )
 
 from llmreg.codecs.digits import DigitCodec, TargetCodec
 from llmreg.config.adapters import Adapters
 from llmreg.config.device import Device
 from llmreg.config.optimizer import Optimizer
+from llmreg.config.parameter_checks import check_parameters
 from llmreg.config.pretrained_model import PretrainedModel
 from llmreg.integrations.documentation import DocumentedMixin
 from llmreg.integrations.python_values import as_python
@@ -107,15 +107,6 @@ MOVED = {
 }  # fmt: skip
 
 
-# Words that stand where an object is meant, and what to write instead.
-OBJECTS = {
-    "text_features": "For vectors of a pretrained model write text_features=TextEncoder({!r}).",
-    "serializer": "For a template write serializer=RowSerializer({!r}).",
-    "codec": "Write an object, such as codec=DigitCodec(), and not {!r}.",
-    "adapters": "Write their rank, such as adapters=8, or an object, and not {!r}.",
-}
-
-
 def given_parameters(estimator):
     """What a fit takes: by name, as Python's own values, whoever settled it.
 
@@ -178,24 +169,15 @@ class ParametersMixin(DocumentedMixin):
         return tags
 
     def _validate_params(self):
-        """Check all that a fit takes, and what a subclass adds; say what to write where an object
-        was meant."""
-        given = as_python(self.get_params(deep=False)) | given_parameters(self)
+        """Check all that a fit takes, and what a subclass adds."""
+        given = self.get_params(deep=False) | {name: getattr(self, name) for name in CONSTRAINTS}
         for name, value in given.items():
             if isinstance(value, type):
                 raise InvalidParameterError(
                     f"{name}={value.__name__} of {type(self).__name__} is a class. Give an object: "
                     f"{name}={value.__name__}(...)."
                 )
-        try:
-            validate_parameter_constraints(
-                self._parameter_constraints, given, caller_name=type(self).__name__
-            )
-        except InvalidParameterError as error:
-            for name, remedy in OBJECTS.items():
-                if f"The {name!r} parameter" in str(error) and isinstance(given[name], str):
-                    raise InvalidParameterError(f"{error} {remedy.format(given[name])}") from None
-            raise
+        check_parameters(self, given)
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, also of parts that are still given by name or left at None.

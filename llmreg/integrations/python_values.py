@@ -24,7 +24,7 @@ def as_python(value):
     ----------
     value : object
         Containers are searched, and llmreg's own parts with their parameters. Arrays, series and
-        indices of anything but numbers become lists.
+        indices of anything but numbers become lists; arrays of no dimension stay as they are.
 
     Returns
     -------
@@ -69,8 +69,9 @@ def _several(value):
     if isinstance(value, KeysView | ValuesView):
         return as_python(list(value))
     if hasattr(value, "to_numpy"):  # of pandas, polars and pyarrow
-        return as_python(np.asarray(value.to_numpy()))
-    if isinstance(value, np.ndarray) and value.dtype.kind not in "biufc":
+        array = np.asarray(value.to_numpy())
+        return as_python(array) if array.ndim else value  # single moments and durations have it
+    if isinstance(value, np.ndarray) and value.ndim and value.dtype.kind not in "biufc":
         return as_python(value.tolist())
     return _part(value) if isinstance(value, DocumentedMixin) else value
 

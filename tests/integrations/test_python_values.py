@@ -45,6 +45,7 @@ def _kinds(value):
     [
         None, True, 3, 0.5, "a", [1, ("a", 2)], {"a": [1.5]}, np.array([1.5, 2]), len, range(3),
         DigitCodec(), GRPO(reward=len), np.random.RandomState(0), LoraConfig(r=4), Masked("hf_x"),
+        np.array(1), np.array("a"), np.array(None), pd.Timedelta("5s"), pd.NaT,
     ],
     ids=str,
 )  # fmt: skip
