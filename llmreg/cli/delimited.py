@@ -1,20 +1,21 @@
 """Tables as text with a character between cells: .csv and .tsv files."""
 
 import csv
-import re
+import os
 from numbers import Number
 
 import pandas as pd
 from pandas.api.types import is_object_dtype
+from pandas.io.common import get_handle
 
 from llmreg.cli.file_texts import read_text
-from llmreg.cli.quotes import ENCLOSED, is_blank, may_be_rows, read_rows
+from llmreg.cli.quotes import is_blank, may_be_rows, read_rows
+from llmreg.cli.separators import SEPARATORS, between_names, declared_separator, find_separator
 from llmreg.tables.cell_values import cell_text
 
 __all__ = ["LAYOUT", "read_delimited", "write_delimited"]
 
 LAYOUT = "llmreg"  # of a frame's attrs: how its file was written, in words of DataFrame.to_csv
-SEPARATORS = ",;\t|"
 AS_THEY_ARE = (str, Number, type(None), type(pd.NA), type(pd.NaT))  # pandas writes them well
 
 
@@ -25,7 +26,8 @@ def read_delimited(path, sep=None):
     ----------
     path : str or os.PathLike
     sep : str or None, default=None
-        None: what the first line has most of, comma, semicolon, tab or bar.
+        None: see :func:`llmreg.cli.separators.find_separator`. A first line such as ``sep=;`` goes
+        before either.
 
     Returns
     -------
@@ -39,23 +41,29 @@ def read_delimited(path, sep=None):
         For text that is no table, or could be one in several ways.
     """
     text, encoding = read_text(path)
-    names = re.search(r"[^\r\n]*\S[^\r\n]*", text)
-    if names is None:
+    declared, text = declared_separator(text)
+    if not text or text.isspace():
         return pd.DataFrame()
-    between = ENCLOSED.sub("", names[0])
-    found = max(SEPARATORS, key=between.count)  # the first of those that are as many
-    as_written = "," if sep else found
-    if sep is None:
-        sep = found
-    elif sep not in between and found in between:
+    if declared is None and sep is not None:
+        _check_given(path, text, sep)
+        as_written = ","
+    else:
+        sep = as_written = declared or find_separator(path, text)
+    frame = _frame(path, read_rows(path, text, sep), sep)
+    frame.attrs[LAYOUT] |= {"sep": as_written, "encoding": encoding, "declared": bool(declared)}
+    return frame
+
+
+def _check_given(path, text, sep):
+    """ValueError where names have another separator, but not the one of such files."""
+    names = between_names(text)
+    found = max(SEPARATORS, key=names.count)
+    if sep not in names and found in names:
         raise ValueError(
-            f"The first line of {str(path)!r} has no {sep!r}, but {found!r}: {names[0]:.80}. If "
+            f"The first line of {str(path)!r} has no {sep!r}, but {found!r}: {names:.80}. If "
             "that stands between its cells, let the file's name end with .csv, else enclose the "
             "name of its column in quotes."
         )
-    frame = _frame(path, read_rows(path, text, sep), sep)
-    frame.attrs[LAYOUT] |= {"sep": as_written, "encoding": encoding}
-    return frame
 
 
 def _frame(path, rows, sep):
@@ -102,6 +110,7 @@ def write_delimited(frame, target, sep=None):
         None: as in the file that was read, else a comma.
     """
     layout = {"sep": ",", "encoding": "utf-8", "unnamed": [], **frame.attrs.get(LAYOUT, {})}
+    declared = f"sep={layout['sep']}{os.linesep}" if layout.get("declared") and not sep else ""
     sep = sep or layout["sep"]
     objects = frame.columns[frame.dtypes.map(is_object_dtype)]
     frame = frame.assign(**{name: _written(frame[name]) for name in objects})
@@ -109,11 +118,13 @@ def write_delimited(frame, target, sep=None):
     unclear = any(set(SEPARATORS + "\n") & set(str(name)) for name in frame) or any(
         _is_unclear(cells, sep, frame.shape[1]) for _, cells in words.items()
     )
-    frame.to_csv(
-        target, index=False, sep=sep, encoding=layout["encoding"],
-        header=["" if name in layout["unnamed"] else name for name in frame],
-        quoting=csv.QUOTE_ALL if unclear else csv.QUOTE_MINIMAL,
-    )  # fmt: skip
+    with get_handle(target, "w", encoding=layout["encoding"], compression="infer") as opened:
+        opened.handle.write(declared)
+        frame.to_csv(
+            opened.handle, index=False, sep=sep, encoding=layout["encoding"],
+            header=["" if name in layout["unnamed"] else name for name in frame],
+            quoting=csv.QUOTE_ALL if unclear else csv.QUOTE_MINIMAL,
+        )  # fmt: skip
 
 
 def _written(column):

@@ -10,7 +10,7 @@ import re
 from contextlib import contextmanager
 from io import StringIO
 
-__all__ = ["is_blank", "may_be_rows", "read_rows"]
+__all__ = ["is_blank", "may_be_rows", "n_odd", "read_rows"]
 
 ENCLOSED = re.compile(r'"[^"]*+(?:""[^"]*+)*+"')
 LONGEST = 2**31 - 1  # characters of a cell; the csv module's own limit is 131,072
@@ -43,13 +43,13 @@ def read_rows(path, text, sep):
         rows, first, last = _quoted_rows(text, sep)
         if rows is None:
             return _rows_with_stray_quotes(path, text, sep, first)
-        n_odd = _n_odd(rows)
-        if not last + n_odd or _width(rows) == 1 or _names_are_enclosed(text, sep):
+        odd = n_odd(rows)
+        if not last + odd or _width(rows) == 1 or _names_are_enclosed(text, sep):
             return rows
-        n_odd_plain = _n_odd(_plain_rows(text, sep))
-        if n_odd > n_odd_plain:
+        odd_plain = n_odd(_plain_rows(text, sep))
+        if odd > odd_plain:
             return _bare_rows(text, sep)
-        if last and n_odd == n_odd_plain:
+        if last and odd == odd_plain:
             raise ValueError(
                 f"Lines {first} to {last} of {str(path)!r} may be one row with line breaks in a "
                 "cell in quotes, or several rows with quotes in their cells. Is it one, enclose "
@@ -67,11 +67,11 @@ def _names_are_enclosed(text, sep):
 
 def _rows_with_stray_quotes(path, text, sep, first):
     """Rows where not all quotes enclose cells: lines as they are, else with what is enclosed."""
-    if not _n_odd(_plain_rows(text, sep)):
+    if not n_odd(_plain_rows(text, sep)):
         return _bare_rows(text, sep)
     rows = _mixed_rows(text, sep)
     n_cells = _width(rows)
-    if _n_odd(rows) or any(may_be_rows(cell, sep, n_cells) for row in rows for cell in row):
+    if n_odd(rows) or any(may_be_rows(cell, sep, n_cells) for row in rows for cell in row):
         raise ValueError(
             f"The row in line {first} of {str(path)!r} has a quote that opens a cell but ends "
             "none, and without quotes not all lines have as many cells as the first. In cells that "
@@ -148,7 +148,7 @@ def _mixed_rows(text, sep):
     return rows[:-1]
 
 
-def _n_odd(rows):
+def n_odd(rows):
     """How many rows have more or fewer cells than the first."""
     rows = iter(rows)
     width = _width(rows)

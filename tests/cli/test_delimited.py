@@ -45,6 +45,41 @@ def test_the_first_line_tells_what_stands_between_cells(tmp_path):
     assert list(read(tmp_path, '"a,b"\n1,2\n', "\t")) == ["a,b"]
 
 
+def test_names_may_hold_what_stands_between_cells_elsewhere(tmp_path):
+    frame = read(tmp_path, "Preis, EUR;Fläche\n1,5;2\n3;4,25\n")
+    assert list(frame) == ["Preis, EUR", "Fläche"]
+    assert cells_of(frame) == [["1,5", "2"], ["3", "4,25"]]
+    write_delimited(frame.assign(prediction=[1, 2]), tmp_path / "out.csv")
+    found = read_delimited(tmp_path / "out.csv")
+    assert list(found) == ["Preis, EUR", "Fläche", "prediction"]
+    assert cells_of(found)[1] == ["3", "4,25", "2"]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.csv.gz"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("sep", [";", "\t", "^"])
+def test_a_line_that_says_what_it_is_stays(sep, encoding, name, tmp_path):
+    text = f"sep={sep}\na{sep}c\n1,5{sep}2\n"
+    (tmp_path / "in.csv").write_bytes(text.encode(encoding))
+    for given in (None, "\t"):
+        frame = read_delimited(tmp_path / "in.csv", given)
+        assert list(frame) == ["a", "c"] and cells_of(frame) == [["1,5", "2"]]
+    write_delimited(frame, tmp_path / name)
+    found = read_delimited(tmp_path / name)
+    assert list(found) == ["a", "c"] and cells_of(found) == [["1,5", "2"]]
+    if name == "out.csv":
+        assert (tmp_path / name).read_bytes() == text.encode(encoding)
+    write_delimited(frame, tmp_path / "t.tsv", "\t")
+    assert (tmp_path / "t.tsv").read_bytes().decode(encoding) == "a\tc\n1,5\t2\n"
+
+
+def test_a_line_that_says_what_it_is_counts_as_a_line_in_messages(tmp_path):
+    text = 'sep=;\nt;y\na;0\n"Foo;1\nBaz";2\n'
+    with pytest.raises(ValueError, match=r"Lines 4 to 5 of"):
+        read(tmp_path, text)
+    assert read(tmp_path, "sep=;\n").empty and read(tmp_path, "sep=;").empty
+
+
 def test_blank_lines_are_missing_cells_of_a_single_column(tmp_path):
     found = read(tmp_path, "\nt\nred flat\n\nblue flat\n\n\n")
     assert cells_of(found) == [["red flat"], [None], ["blue flat"]]
