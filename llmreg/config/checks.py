@@ -164,9 +164,9 @@ def check_training_data(estimator, X, y, sample_weight, reset=True, suffix=""):
     frame = read_table(estimator, X, reset=reset)
     # The caller of fit, which scikit-learn wraps, is told.
     warn_other_order(X, suffix, stacklevel=6, y=y, sample_weight=sample_weight)
-    y = numeric_targets(y, name)
+    y = numeric_targets(y, name, "y" + suffix)
     check_consistent_length(frame, y)
-    weight = checked_weights(sample_weight, frame)
+    weight = checked_weights(sample_weight, frame, "sample_weight" + suffix)
     used = weight > 0
     return TrainingTable(frame[used], y[used], relative_weights(weight[used]), target)
 

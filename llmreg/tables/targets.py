@@ -15,15 +15,15 @@ DURATIONS = (timedelta, np.timedelta64)
 MOMENTS = (date, time, np.datetime64, pd.Period)
 
 
-def numeric_targets(y, owner="LLMRegressor"):
+def numeric_targets(y, owner="LLMRegressor", name="y"):
     """Targets as finite float64 numbers, durations as seconds.
 
     Parameters
     ----------
     y : array-like of shape (n_rows,)
         Numbers; or durations (timedelta64 of any unit, :class:`datetime.timedelta`).
-    owner : str
-        The estimator that errors name.
+    owner, name : str
+        The estimator and its argument that errors name.
 
     Returns
     -------
@@ -43,28 +43,28 @@ def numeric_targets(y, owner="LLMRegressor"):
     >>> numeric_targets([timedelta(minutes=1), timedelta(milliseconds=500)])
     array([60. ,  0.5])
     """
-    refuse_masked(y, "y")
-    cells = _array(y, "y", owner)
+    refuse_masked(y, name)
+    cells = _array(y, name, owner)
     if cells.shape[1:] not in ((), (1,)):
         raise ValueError(
-            f"y should be a 1d array, got an array of shape {cells.shape} instead: {owner} "
+            f"{name} should be a 1d array, got an array of shape {cells.shape} instead: {owner} "
             "predicts one number per row. Use sklearn.multioutput.MultiOutputRegressor for several."
         )
     if cells.dtype.kind == "M":
-        _refuse(owner, "dates", cells.ravel()[:1])
+        _refuse(owner, name, "dates", cells.ravel()[:1])
     if cells.dtype.kind == "m":
-        y = _seconds(cells)
+        y = _seconds(cells, name)
     elif cells.dtype.kind == "O":
-        y = _numbers(cells, owner)
+        y = _numbers(cells, owner, name)
     else:
-        y = read_floats(cells, "y", owner)
-    y = check_array(y, ensure_2d=False, ensure_all_finite=False, input_name="y", estimator=owner)
+        y = read_floats(cells, name, owner)
+    y = check_array(y, ensure_2d=False, ensure_all_finite=False, input_name=name, estimator=owner)
     y = column_or_1d(y, warn=True)
-    _refuse_infinite(y, owner)
+    _refuse_infinite(y, owner, name)
     if np.abs(y).max(initial=0.0) > LARGEST:
         raise ValueError(
-            f"y goes from {y.min():g} to {y.max():g}, where sums and differences are no floats. "
-            "Divide it by a large number."
+            f"{name} goes from {y.min():g} to {y.max():g}, where sums and differences are no "
+            "floats. Divide it by a large number."
         )
     return y
 
@@ -148,39 +148,42 @@ def _array(values, name, owner):
     )
 
 
-def _refuse_infinite(y, owner):
+def _refuse_infinite(y, owner, name):
     """ValueError for NaN and infinities, which says how many there are."""
+    X = name.replace("y", "X", 1)
     for what, found, known in (
-        ("NaN", np.isnan(y), "pandas.notna(y)"),
-        ("infinity", np.isinf(y), "numpy.isfinite(y)"),
+        ("NaN", np.isnan(y), "pandas.notna"),
+        ("infinity", np.isinf(y), "numpy.isfinite"),
     ):
         if found.any():
             raise ValueError(
-                f"Input y contains {what} in {found.sum()} of {len(y)} rows, and {owner} needs a "
-                f"finite number in each. Leave these rows out: known = {known}, then X[known] and "
-                "y[known]."
+                f"Input {name} contains {what} in {found.sum()} of {len(y)} rows, and {owner} "
+                f"needs a finite number in each. Leave these rows out: known = {known}({name}), "
+                f"then {X}[known] and {name}[known]."
             )
 
 
-def _seconds(durations):
-    unit = _unit(np.timedelta64(0, np.datetime_data(durations.dtype)))
+def _seconds(durations, name):
+    unit = _unit(np.timedelta64(0, np.datetime_data(durations.dtype)), name)
     return np.where(np.isnat(durations), np.nan, durations / unit)
 
 
-def _numbers(cells, owner):
+def _numbers(cells, owner, name):
     """Targets of whose cells no dtype tells anything: numbers, or durations in seconds."""
     present = cells[~pd.isna(cells)]
     if any(isinstance(cell, MOMENTS) for cell in present):
-        _refuse(owner, "dates or times of day", [c for c in present if isinstance(c, MOMENTS)])
+        moments = [cell for cell in present if isinstance(cell, MOMENTS)]
+        _refuse(owner, name, "dates or times of day", moments)
     durations = [isinstance(cell, DURATIONS) for cell in present]
     if not any(durations):
-        return read_floats(cells, "y", owner)
+        return read_floats(cells, name, owner)
     if not all(durations):
         raise ValueError(
-            f"y mixes durations with other values, such as {present[int(np.argmin(durations))]!r}. "
-            f"{owner} reads durations as seconds: convert the others, or give numbers alone."
+            f"{name} mixes durations with other values, such as "
+            f"{present[int(np.argmin(durations))]!r}. {owner} reads durations as seconds: convert "
+            "the others, or give numbers alone."
         )
-    seconds = [np.nan if pd.isna(cell) else cell / _unit(cell) for cell in cells.ravel()]
+    seconds = [np.nan if pd.isna(cell) else cell / _unit(cell, name) for cell in cells.ravel()]
     return np.array(seconds, dtype=np.float64).reshape(cells.shape)
 
 
@@ -198,22 +201,22 @@ def _refuse_others(cells, name, owner):
             ) from None
 
 
-def _unit(duration):
+def _unit(duration, name):
     """A second, to divide a duration by."""
     if isinstance(duration, timedelta):
         return timedelta(seconds=1)
     if np.datetime_data(duration.dtype)[0] in "YM":
         raise ValueError(
-            f"y holds durations in months or years, such as {duration!r}, of which not all are of "
-            "one length in seconds. Give the number of them alone, as y.astype('int64') of an "
-            "array does, or days: y.astype('timedelta64[D]')."
+            f"{name} holds durations in months or years, such as {duration!r}, of which not all "
+            "are of one length in seconds. Give the number of them alone, as "
+            f"{name}.astype('int64') of an array does, or days: {name}.astype('timedelta64[D]')."
         )
     return SECOND
 
 
-def _refuse(owner, what, cells):
+def _refuse(owner, name, what, cells):
     raise ValueError(
-        f"y holds {what}, such as {cells[0]!r}, and {owner} predicts numbers. Give the time since "
-        "a fixed moment, such as (y - y.min()) / pd.Timedelta(days=1) for days, and add it to the "
-        "moment again."
+        f"{name} holds {what}, such as {cells[0]!r}, and {owner} predicts numbers. Give the time "
+        "since a fixed moment, such as (y - y.min()) / pd.Timedelta(days=1) for days, and add it "
+        "to the moment again."
     )

@@ -13,13 +13,15 @@ LEAST_WEIGHT = 1e-30  # of the largest one: float32 holds it
 MOST_ENTRIES, MOST_IN_ALL = 20, 1_000_000  # for each row, in the mean, that stand for its weight
 
 
-def checked_weights(sample_weight, rows):
+def checked_weights(sample_weight, rows, name="sample_weight"):
     """Weights of rows, (n,) float64; None: all count alike.
 
     Parameters
     ----------
     sample_weight : array-like of shape (n,), number or None
     rows : sized collection of n rows
+    name : str, default="sample_weight"
+        Of the argument, for messages.
 
     Raises
     ------
@@ -32,13 +34,13 @@ def checked_weights(sample_weight, rows):
     >>> checked_weights([2, 1], rows="ab")
     array([2., 1.])
     """
-    refuse_masked(sample_weight, "sample_weight")
+    refuse_masked(sample_weight, name)
     if not isinstance(sample_weight, Number | None):
-        sample_weight = read_floats(sample_weight, "sample_weight", "a fit")
+        sample_weight = read_floats(sample_weight, name, "a fit")
     weight = _check_sample_weight(sample_weight, rows, dtype=np.float64)
     if weight.min() < 0 or weight.max() == 0:
         raise ValueError(
-            f"sample_weight goes from {weight.min():g} to {weight.max():g}; weights must be "
+            f"{name} goes from {weight.min():g} to {weight.max():g}; weights must be "
             "non-negative, and at least one positive. Rows of weight zero are left out."
         )
     return weight

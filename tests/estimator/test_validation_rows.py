@@ -83,6 +83,41 @@ def test_their_columns_and_numbers_are_checked_like_the_others(parts):
         LLMRegressor().fit(X, y, X_val=X_val, y_val=y_val.mask(y_val == y_val.iloc[0]))
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda y: y.mask(y == y.iloc[0]),
+            r"Input y_val contains NaN .*X_val\[known\] and y_val\[",
+        ),
+        (lambda y: y.replace(y.iloc[0], np.inf), r"Input y_val contains infinity in "),
+        (lambda y: pd.to_datetime(y, unit="D"), r"y_val holds dates, such as"),
+        (lambda y: y.astype(str) + " km", r"y_val holds '.* km'"),
+        (lambda y: np.ma.masked_less(y.to_numpy(), y.max()), r"y_val is masked in "),
+        (lambda y: np.stack([y, y], axis=1), r"y_val should be a 1d array"),
+        (lambda y: "price", r"y_val is 'price' \(str\)"),
+        (lambda y: y * 1e306, r"y_val goes from "),
+        (lambda y: y.to_numpy().astype("timedelta64[M]"), r"y_val holds durations in months"),
+        (lambda y: [pd.Timedelta("1s"), *y[1:]], r"y_val mixes durations"),
+    ],
+)
+def test_errors_of_their_targets_name_them(change, said, parts):
+    X, y, X_val, y_val = parts
+    with pytest.raises(ValueError, match=said):
+        LLMRegressor().fit(X, y, X_val=X_val, y_val=change(y_val))
+
+
+@pytest.mark.parametrize(
+    ("weight", "said"),
+    [(-np.ones(10), "goes from -1"), (["a"] * 10, "holds 'a'"),
+     (np.ma.masked_less(np.arange(10), 3), "is masked in 3")],
+)  # fmt: skip
+def test_so_do_those_of_their_weights(weight, said, parts):
+    X, y, X_val, y_val = parts
+    with pytest.raises(ValueError, match=f"^sample_weight_val {said}"):
+        LLMRegressor().fit(X, y, X_val=X_val, y_val=y_val, sample_weight_val=weight)
+
+
 def test_an_interval_in_steps_validates_within_epochs_and_across_them(table, quick_fit):
     params = dict(fit_method="ce", sft_epochs=3, batch_size=8, validation_fraction=0.2)
     history = quick_fit(table.X, table.y, validation_interval=3, **params).history_
