@@ -110,12 +110,14 @@ def write_delimited(frame, target, sep=None):
         None: as in the file that was read, else a comma.
     """
     layout = {"sep": ",", "encoding": "utf-8", "unnamed": [], **frame.attrs.get(LAYOUT, {})}
-    declared = f"sep={layout['sep']}{os.linesep}" if layout.get("declared") and not sep else ""
-    sep = sep or layout["sep"]
+    given, sep = sep, sep or layout["sep"]
+    declared = f"sep={sep}{os.linesep}" if layout.get("declared") and not given else ""
     objects = frame.columns[frame.dtypes.map(is_object_dtype)]
     frame = frame.assign(**{name: _written(frame[name]) for name in objects})
     words = frame.select_dtypes(exclude=["number", "bool"]).astype(str)
-    unclear = any(set(SEPARATORS + "\n") & set(str(name)) for name in frame) or any(
+    # With a tab among them, names of a .tsv file tell nothing else.
+    puzzling = {"\n"} if given and frame.shape[1] > 1 else {*SEPARATORS, "\n"}
+    unclear = any(puzzling & set(str(name)) for name in frame) or any(
         _is_unclear(cells, sep, frame.shape[1]) for _, cells in words.items()
     )
     with get_handle(target, "w", encoding=layout["encoding"], compression="infer") as opened:

@@ -127,3 +127,11 @@ def test_files_of_tabs_are_written_with_commas_elsewhere(tmp_path):
     frame = read(tmp_path, "a\tb\n1\t2\n", "\t")
     write_delimited(frame, tmp_path / "t.csv")
     assert (tmp_path / "t.csv").read_text() == "a,b\n1,2\n"
+
+
+def test_names_put_no_quotes_into_files_of_tabs(tmp_path):
+    text = "Preis, EUR\tids; all\ta|b\n1,5\t2\tx; y\n"
+    write_delimited(read(tmp_path, text, "\t"), tmp_path / "t.tsv", "\t")
+    assert (tmp_path / "t.tsv").read_text() == text
+    write_delimited(read(tmp_path, text, "\t")[["Preis, EUR"]], tmp_path / "t.tsv", "\t")
+    assert list(read_delimited(tmp_path / "t.tsv", "\t")) == ["Preis, EUR"]
