@@ -1,5 +1,6 @@
 """Targets as users hold them, as numbers: what is a duration, and what is no number at all."""
 
+import warnings
 from collections.abc import Iterator
 from datetime import date, time, timedelta
 
@@ -7,11 +8,13 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_array, column_or_1d
 
-__all__ = ["numeric_targets", "read_floats", "refuse_masked"]
+__all__ = ["numeric_targets", "read_floats", "refuse_masked", "warn_of_other_units"]
 
 LARGEST = 1e307
 SECOND = np.timedelta64(1, "s")
 DURATIONS = (timedelta, np.timedelta64)
+# Of validation targets: beyond the middle 98 % of the training targets, and at least so many.
+USUAL, FEW_BEYOND, SHARE_BEYOND = (0.01, 0.99), 5, 0.25
 MOMENTS = (date, time, np.datetime64, pd.Period)
 
 
@@ -67,6 +70,47 @@ def numeric_targets(y, owner="LLMRegressor", name="y"):
             "floats. Divide it by a large number."
         )
     return y
+
+
+def warn_of_other_units(y_val, y):
+    """Say so if many validation targets are unlike the training targets.
+
+    They choose the epoch, the temperature and the weight of the estimates; in other units (a price
+    for its logarithm, thousands for units) they spoil all three.
+
+    Parameters
+    ----------
+    y_val, y : ndarray of shape (m,) and (n,)
+
+    Warns
+    -----
+    UserWarning
+        If a quarter of ``y_val``, and five at least, lie beyond the middle 98 % of ``y``.
+
+    Examples
+    --------
+    >>> import warnings, numpy as np
+    >>> from llmreg.tables.targets import warn_of_other_units
+    >>> y = np.arange(100.0)
+    >>> with warnings.catch_warnings(record=True) as said:
+    ...     warn_of_other_units(y / 2, y)
+    ...     warn_of_other_units(y * 2, y)
+    >>> len(said)
+    1
+    """
+    low, high = np.quantile(y, USUAL)
+    beyond = np.sum((y_val < low) | (y_val > high))
+    if beyond < max(FEW_BEYOND, SHARE_BEYOND * len(y_val)):
+        return
+    warnings.warn(
+        f"{beyond} of the {len(y_val)} targets in y_val lie beyond the middle 98 % of y: they go "
+        f"from {y_val.min():.3g} to {y_val.max():.3g} (median {np.median(y_val):.3g}), y from "
+        f"{y.min():.3g} to {y.max():.3g} (median {np.median(y):.3g}). They choose the epoch, the "
+        "temperature and the estimates' weight, so they must be in the units of y. Give both in "
+        "the same units, or validation rows that are like the training rows.",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def refuse_masked(values, name):

@@ -11,6 +11,7 @@ import torch
 from llmreg.lm.adapters import adapter_config
 from llmreg.lm.lower_layers import keep_lower_states
 from llmreg.numbers.tree import NumberTree
+from llmreg.tables.targets import warn_of_other_units
 from llmreg.training.checkpoints import Checkpoints
 from llmreg.training.little_learnt import warn_if_no_better_than_mean
 from llmreg.training.parallel import check_sharded
@@ -54,6 +55,7 @@ def with_judges(fitted, rows, y, weight, encoded, judges):
     """
     if judges is None:
         return rows, y, weight, encoded
+    warn_of_other_units(judges.y, y)
     others = fitted.prompts.extend(fitted.serializer.serialize(judges.frame))
     rows = rows.followed_by(others)
     y, weight = np.append(y, judges.y), np.append(weight, judges.weight)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from llmreg import DigitCodec, LLMRegressor, NumericDistribution
-from llmreg.tables.targets import numeric_targets
+from llmreg.tables.targets import numeric_targets, warn_of_other_units
 
 SECONDS = [90.0, 3600.0, 0.5]
 DURATIONS = [timedelta(seconds=s) for s in SECONDS]
@@ -173,3 +173,17 @@ def test_gaps_are_counted_and_the_remedy_works(gap, container):
 def test_infinities_are_counted():
     with pytest.raises(ValueError, match=r"infinity in 1 of 2 rows.*known = numpy.isfinite"):
         numeric_targets([1.0, -np.inf])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda y: y, False), (lambda y: 1.02 * y, False), (lambda y: 100 * y, True),
+        (lambda y: y / 1000, True), (np.log, True), (lambda y: 1e300 * y, True),
+        (lambda y: 100 * y[:4], False),  # too few to tell
+    ],
+)  # fmt: skip
+def test_validation_targets_in_other_units_are_told(change, told, recwarn):
+    y, other = np.random.RandomState(0).lognormal(3, 0.5, (2, 200))
+    warn_of_other_units(change(other), y)
+    assert ["targets in y_val lie beyond" in str(one.message) for one in recwarn] == [True] * told
