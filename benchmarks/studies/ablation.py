@@ -120,6 +120,8 @@ CONSTANTS = {
     "ranks": (scaling, "ALIKE"),
     "heap_rows": (heaps, "LEAST_ROWS"),
     "steepest": (stacking, "STEEPEST"),
+    "more_likely": (stacking, "MORE_LIKELY"),
+    "too_wide": (calibration, "POOL_TOO_WIDE"),
     "written": (written_numbers, "LEAST_SHARE"),
     "prior_deviation": (calibration, "PRIOR_DEVIATION"),
     "tokenizer": (tiny_tokenizer, "train_tokenizer"),
@@ -158,6 +160,8 @@ VARIANTS = {
     "no ranks": {"ranks": -np.inf},
     "heaps within the bell": {"heap_rows": np.inf},
     "estimates as wide in all rows": {"steepest": 0.0},
+    "errors of one centre": {"more_likely": np.inf},
+    "pools as wide as their parts": {"too_wide": 0.0},
     "20 epochs": {"sft_epochs": 20},
     "20 epochs, patience 4": {"sft_epochs": 20, "patience": 4},
     # Of tables with texts.
