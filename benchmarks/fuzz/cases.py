@@ -88,6 +88,7 @@ def _codec(rng):
     kinds = [
         DigitCodec(base=int(rng.integers(2, 12)), n_digits=int(rng.integers(1, 4))),
         DigitCodec(scale="log"), DigitCodec(scale="quantile"), DigitCodec(margin=0.2),
+        DigitCodec(scale="shifted_log"), DigitCodec(scale="symlog"),
         DigitCodec(low=-1e9, high=1e9), ScientificCodec(int(rng.integers(1, 3))), GridCodec(),
         GridCodec(max_values=5), GridCodec(list(range(0, 101, 5))),
         DecimalCodec(int(rng.integers(0, 3))),

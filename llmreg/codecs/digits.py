@@ -14,7 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from llmreg.codecs.base import END, MAX_LEAVES, TargetCodec
-from llmreg.codecs.scales import bend, log_scale, symlog_scale, unbend
+from llmreg.codecs.scales import (
+    bend,
+    log_scale,
+    needs_shift,
+    shifted_log_scale,
+    symlog_scale,
+    unbend,
+)
 from llmreg.integrations.arithmetic import own_arithmetic
 
 __all__ = ["END", "SYMBOLS", "DigitCodec", "TargetCodec"]
@@ -26,7 +33,12 @@ HEAP_ROWS, END_SHARE, INNER_SHARE = 3, 0.2, 0.5
 # its own among even bins.
 CROWDED = 0.25
 HUGE = 1e300  # a range whose multiples may overflow
-BENT = {"log": log_scale, "symlog": symlog_scale}
+BENT = {"log": log_scale, "shifted_log": shifted_log_scale, "symlog": symlog_scale}
+
+
+def bent_scales(y):
+    """Names of the logarithmic scales that targets are tried on, simple ones first."""
+    return [scale for scale in BENT if scale != "shifted_log" or needs_shift(y)]
 
 
 @own_arithmetic
@@ -52,16 +64,20 @@ class DigitCodec(TargetCodec):
         Length of the sequence. ``base ** n_digits`` bins cover the range of y (at most 1,000,000).
         More digits resolve y more finely and cost more tree nodes; the expectation (RAIL)
         interpolates between bins, so two decimal digits are enough for most tables.
-    scale : {"auto", "minmax", "log", "symlog", "quantile"}, default="auto"
+    scale : {"auto", "minmax", "log", "shifted_log", "symlog", "quantile"}, default="auto"
         How y is spread over the bins; errors are measured on that scale in training. "minmax":
         bins of equal width. "log": of equal width in sign(y) · log(1 + abs(y) / s), for targets
         with a heavy tail such as prices; s is so small that nearly all bins are of equal ratio
-        (see :func:`llmreg.codecs.scales.log_scale`). "symlog": the same in y less its
-        median, for heavy tails on both sides or far from zero. "quantile": bins that hold equally
-        many training rows, fine where y is dense. "auto": :class:`~llmreg.LLMRegressor` chooses
-        "minmax", "log" or "symlog" by held-out rows (see ``target_scale_`` there); fitted alone,
-        the codec takes "minmax" unless a bin would hold more than a quarter of the targets, and
-        then whichever of the others tells more of them apart.
+        (see :func:`llmreg.codecs.scales.log_scale`). "shifted_log": the same in the distance
+        from where y begins, for one heavy tail that does not begin at zero: a base fee and what
+        comes on top, scores below a cap (see :func:`llmreg.codecs.scales.shifted_log_scale`).
+        "symlog": the same in y less its median, for heavy tails on both sides. "quantile": bins
+        that hold equally many training rows, fine where y is dense. "auto":
+        :class:`~llmreg.LLMRegressor` chooses "minmax" or a logarithm by held-out rows (see
+        ``target_scale_scores_`` there); fitted alone, the codec takes "minmax" unless a bin would
+        hold more than a quarter of the targets, and then the logarithm that tells most of them
+        apart. "shifted_log" is considered where the targets are skewed and begin far from zero
+        (fitted alone, where "symlog" tells more apart than "log").
     margin : float, default=0.0
         Widen the range of the training targets by this fraction of it on either side, measured on
         the scale, so that predictions can go beyond what was seen. Not available with
@@ -116,7 +132,7 @@ class DigitCodec(TargetCodec):
     _parameter_constraints: dict = {
         "base": [Interval(Integral, 2, 36, closed="both")],
         "n_digits": [Interval(Integral, 1, 20, closed="both")],
-        "scale": [StrOptions({"auto", "minmax", "log", "symlog", "quantile"})],
+        "scale": [StrOptions({"auto", "minmax", "log", "shifted_log", "symlog", "quantile"})],
         "margin": [Interval(Real, 0, None, closed="left")],
         "low": [None, Interval(Real, None, None, closed="neither")],
         "high": [None, Interval(Real, None, None, closed="neither")],
@@ -150,8 +166,10 @@ class DigitCodec(TargetCodec):
         crowding = {"minmax": self.crowding(y)}
         if crowding["minmax"] <= CROWDED + 1 / n_bins:
             return self
-        for scale in BENT:
+        for scale in bent_scales(y):
             crowding[scale] = self._spread(y, scale, n_bins).crowding(y)
+        if crowding["log"] <= crowding["symlog"]:
+            crowding.pop("shifted_log", None)  # ratios of y itself are simpler
         return self._spread(y, min(crowding, key=crowding.get), n_bins)
 
     def _spread(self, y, scale, n_bins):

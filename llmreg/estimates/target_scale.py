@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from sklearn.base import clone
 
-from llmreg.codecs.digits import BENT, CROWDED, DigitCodec
+from llmreg.codecs.digits import CROWDED, DigitCodec, bent_scales
 from llmreg.codecs.grids import GridCodec
 from llmreg.estimates.row_estimates import RowEstimates
 from llmreg.estimates.row_features import RowFeatures
@@ -111,7 +111,7 @@ def choose_scale(codec, rows, y, weight, seed):
 
     Returns
     -------
-    scale : {"minmax", "log", "symlog"}
+    scale : {"minmax", "log", "shifted_log", "symlog"}
     scores : dict of str to float
         By scale, the smaller the better; empty if the targets alone decided.
     """
@@ -119,7 +119,8 @@ def choose_scale(codec, rows, y, weight, seed):
     if len(y) < ENOUGH_ROWS or not _has_long_tail(entries):
         return clone(codec).fit(y, weight).scale_, {}
     coarse = {"base": 10, "n_digits": 2}  # as fine as the choice needs
-    codecs = [_changed(codec, scale=scale, **coarse).fit(y, weight) for scale in ("minmax", *BENT)]
+    scales = ("minmax", *bent_scales(entries))
+    codecs = [_changed(codec, scale=scale, **coarse).fit(y, weight) for scale in scales]
     crowding = np.array([one.crowding(entries) for one in codecs])
     fine = crowding <= max(CROWDED, crowding.min())
     codecs = [one for one, is_fine in zip(codecs, fine, strict=True) if is_fine]
@@ -173,8 +174,8 @@ def _warn_crowded(codec, y):
     warnings.warn(
         f"{codec!r} writes the same number for {share:.0%} of the training targets, which differ "
         f"from one another: it cannot tell them apart (they go from {y.min():g} to {y.max():g}, "
-        f"median {np.median(y):g}). Use codec=None, a DigitCodec with scale='log' or 'symlog' or "
-        "more digits, or drop targets that are mistakes.",
+        f"median {np.median(y):g}). Use codec=None, a DigitCodec with scale='log', "
+        "'shifted_log' or 'symlog' or more digits, or drop targets that are mistakes.",
         UserWarning,
         stacklevel=2,
     )

@@ -256,8 +256,8 @@ CLASSES = {
         "depth_": WHOLE, "baseline_": FINITE}, _fitted_trees),
     "DigitCodec": _class("llmreg.codecs.digits", CODEC | {
         **dict.fromkeys(("heaps_", "heap_values_"), FLOATS), "points_": flag,
-        "scale_": one_of("minmax", "log", "symlog", "quantile"), "centre_": FINITE,
-        "unit_": number(1e-320, 1e308),
+        "scale_": one_of("minmax", "log", "shifted_log", "symlog", "quantile"),
+        "centre_": FINITE, "unit_": number(1e-320, 1e308),
     }, _digits),
     "ScientificCodec": _class("llmreg.codecs.scientific", CODEC | {
         "exponents_": array("i"), "negative_": flag, "positive_": flag}, _magnitudes),

@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from llmreg.codecs.digits import MAX_LEAVES, DigitCodec
 
 SIZES = [(2, 1), (2, 8), (3, 5), (7, 2), (10, 1), (10, 2), (10, 3), (36, 2)]
-SCALES = ["minmax", "quantile", "log"]
+SCALES = ["minmax", "quantile", "log", "shifted_log", "symlog"]
 
 
 def _random_targets(seed):
@@ -260,7 +260,22 @@ def test_a_logarithm_about_the_median_resolves_tails_on_both_sides_and_far_from_
     assert np.allclose(moved.edges_ - 1e6, codec.edges_, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("scale", ["minmax", "log", "symlog", "quantile"])
+@pytest.mark.parametrize("move", [lambda y: y + 1e6, lambda y: y - 3.0, lambda y: 1e6 - y])
+def test_a_logarithm_about_where_targets_begin_moves_with_them(move):
+    y = np.exp(np.random.default_rng(0).normal(size=400) * 2)
+    codec, moved = (DigitCodec(scale="shifted_log").fit(targets) for targets in (y, move(y)))
+    assert np.allclose(np.sort(move(codec.edges_)), moved.edges_, rtol=1e-9, atol=1e-6)
+    assert moved.crowding(move(y)) < 0.06
+
+
+def test_steps_of_the_floats_far_from_zero_are_told_apart():
+    y = 1e12 + np.exp(np.random.default_rng(0).normal(size=400) * 2 - 5)  # in steps of 0.0001
+    codec = DigitCodec(10, 3).fit(y)
+    assert codec.scale_ == "shifted_log" and (np.diff(codec.edges_) >= 0).all()
+    assert codec.crowding(y) < 0.05 and np.ptp(y) == np.ptp(codec.edges_)
+
+
+@pytest.mark.parametrize("scale", SCALES)
 def test_the_axis_is_where_bins_have_equal_width(scale):
     y = np.random.default_rng(0).lognormal(size=300)
     codec = DigitCodec(10, 2, scale=scale).fit(y)
@@ -276,7 +291,10 @@ def test_the_axis_is_where_bins_have_equal_width(scale):
         (np.arange(100.0), "minmax"),
         (np.exp(np.linspace(-6, 6, 200)), "log"),
         (np.sinh(np.linspace(-9, 9, 200)), "log"),
-        (1e6 + np.exp(np.linspace(-1, 6, 200)), "symlog"),
+        (np.linspace(0.01, 1, 200) ** -2.0, "log"),  # more are told apart about their least
+        (1e6 + np.exp(np.linspace(-1, 6, 200)), "shifted_log"),
+        (1e6 - np.exp(np.linspace(-1, 6, 200)), "shifted_log"),
+        (1e6 + np.sinh(np.linspace(-9, 9, 200)), "symlog"),
         (np.append(np.linspace(40, 60, 199), 1e9), "symlog"),
         ([7.0] * 5, "minmax"),
         ([0.0] * 300 + [1.0, 50.0], "minmax"),  # ties are not the codec's fault
@@ -300,7 +318,7 @@ def test_log_survives_a_median_that_is_far_below_the_ends():
     assert np.isfinite(codec.edges_).all()
 
 
-@pytest.mark.parametrize("scale", ["auto", "log", "symlog"])
+@pytest.mark.parametrize("scale", ["auto", "log", "shifted_log", "symlog"])
 def test_fixed_ends_may_be_beyond_all_floats_in_the_unit_of_a_logarithm(scale):
     y = np.array([1, -2, 3, 5, -7]) * 1e-300
     with np.errstate(all="raise", under="ignore"):
@@ -309,7 +327,7 @@ def test_fixed_ends_may_be_beyond_all_floats_in_the_unit_of_a_logarithm(scale):
     assert codec.crowding(y) < 0.9
 
 
-@pytest.mark.parametrize("scale", ["minmax", "log", "symlog"])
+@pytest.mark.parametrize("scale", ["minmax", "log", "shifted_log", "symlog"])
 def test_margin_widens_the_range_on_both_sides_of_the_scale(scale):
     codec = DigitCodec(10, 2, scale=scale, margin=0.25).fit([2.0, 10.0])
     low, first, last, high = codec.to_axis([codec.edges_[0], 2.0, 10.0, codec.edges_[-1]])
@@ -414,7 +432,7 @@ def test_nearest_writes_what_the_released_tokenizer_writes(base, n_digits):
     assert codec.values_[0] == 0 and codec.values_[-1] == 1 - base**-n_digits
 
 
-@pytest.mark.parametrize("scale", ["minmax", "log", "symlog"])
+@pytest.mark.parametrize("scale", ["minmax", "log", "shifted_log", "symlog"])
 def test_nearest_numbers_are_the_lower_ends_of_bins_and_nearest_on_the_scale(scale):
     y = np.exp(np.linspace(-3, 4, 60))
     bins = DigitCodec(scale=scale).fit(y)

@@ -5,9 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmreg.codecs.scales import LARGEST, SMALLEST, bend, log_scale, symlog_scale, unbend
+from llmreg.codecs.scales import (
+    LARGEST,
+    SMALLEST,
+    bend,
+    log_scale,
+    needs_shift,
+    shifted_log_scale,
+    symlog_scale,
+    unbend,
+)
 
-SCALES = {"log": log_scale, "symlog": symlog_scale}
+SCALES = {"log": log_scale, "shifted_log": shifted_log_scale, "symlog": symlog_scale}
 numbers = st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=30).map(np.array)
 
 
@@ -82,6 +91,42 @@ def test_the_unit_of_a_logarithm_about_the_median():
     assert symlog_scale(np.full(3, 7.0)) == (7.0, 1.0)
     # A unit so small that the largest target is no multiple of it is widened.
     assert symlog_scale(np.array([0.0] * 4 + [1e-320] * 3 + [1e300]))[1] == 1.0
+
+
+def test_a_shifted_logarithm_is_about_where_targets_begin_and_a_few_may_be_beyond():
+    y = 100 + np.arange(101.0) ** 2
+    assert shifted_log_scale(y) == (125.0, pytest.approx(93.9))
+    assert shifted_log_scale(-y) == (-125.0, pytest.approx(93.9))
+    assert shifted_log_scale(np.append(y, -1e9)) == pytest.approx((116.45, 85.65))
+    # Ties with the centre say nothing about the unit.
+    assert shifted_log_scale(np.repeat([7.0, 9.0, 99.0], [90, 9, 1])) == (7.0, 2.0)
+    assert shifted_log_scale(np.full(3, 7.0)) == (7.0, 1.0)
+
+
+SKEWED = np.exp(np.linspace(-3, 3, 101))  # median 1
+
+
+@pytest.mark.parametrize(
+    ("y", "needed"),
+    [
+        (SKEWED, False),  # they begin at zero
+        (-SKEWED, False),
+        (np.append(0.0, SKEWED), False),
+        (SKEWED + 1, True),
+        (SKEWED - 1, True),
+        (1 - SKEWED, True),
+        (1e12 - SKEWED, True),
+        (SKEWED * 1e-300 + 1e-290, True),
+        (np.append(SKEWED + 1000, 0.0), True),  # but for one
+        (np.append(np.full(99, 1000.0), SKEWED + 1000), True),
+        (np.sinh(np.linspace(-4, 4, 101)) + 1000, False),  # tails on both sides
+        (np.append(np.linspace(40, 60, 100), 1e9), False),  # an outlier makes no skew
+        (np.full(5, 3.0), False),
+        (np.array([-1e307, 0.0, 1e307]), False),
+    ],
+)
+def test_skewed_targets_that_begin_far_from_zero_need_a_shift(y, needed):
+    assert needs_shift(y) == needed
 
 
 @pytest.mark.parametrize("scale", SCALES)

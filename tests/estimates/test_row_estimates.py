@@ -206,7 +206,7 @@ def test_kernel_ridge_leaves_out_a_tenth_of_the_rows_each():
         np.testing.assert_allclose(found[fold], y.mean() + y.std() * expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("scale", ["log", "symlog", "quantile"])
+@pytest.mark.parametrize("scale", ["log", "shifted_log", "symlog", "quantile"])
 def test_on_a_bent_scale_no_estimate_lies_beyond_the_targets(scale):
     """There a step further is a factor: a slope that goes on has brought R² below 0."""
     X = pd.DataFrame({"a": np.linspace(0, 4, 60)})

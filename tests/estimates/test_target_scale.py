@@ -92,7 +92,27 @@ def test_sums_keep_equal_bins_also_with_a_tail():
     assert _choice(X, y)[0] == "minmax"
     X["a"] = np.exp(1.5 * X.a)  # the target has a long tail, since a column does
     scale, scores = _choice(X, X.a + 0.1 * rng.randn(200))
-    assert scale == "minmax" and set(scores) == {"minmax", "log", "symlog"}
+    assert scale == "minmax" and set(scores) == {"minmax", "log", "shifted_log", "symlog"}
+
+
+MOVES = {
+    "+1000": lambda y: y + 1000,
+    "-1000": lambda y: y - 1000,
+    "1000-": lambda y: 1000 - y,
+    "tiny": lambda y: 1e-200 * (y + 1000),
+}
+
+
+@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+def test_a_tail_is_the_same_wherever_it_begins_and_to_whichever_side(move):
+    X, y = _lognormal(200)
+    _, expected = _choice(X, y + 300)
+    scale, scores = _choice(X, move(y))
+    assert scale == "shifted_log"
+    unit = abs(np.ptp(move(y)) / np.ptp(y))
+    assert scores[scale] / unit == pytest.approx(expected[scale], rel=1e-3)
+    # A logarithm about zero, by hand: as good.
+    assert scores[scale] / unit < 1.02 * _choice(X, y)[1]["log"]
 
 
 def test_short_tails_and_few_rows_are_not_tried():
@@ -107,6 +127,20 @@ def test_the_choice_does_not_depend_on_the_units():
     again, scaled = _choice(X, 3.7e-9 * y)
     assert again == scale
     assert [s / 3.7e-9 for s in scaled.values()] == pytest.approx(list(scores.values()), rel=1e-4)
+
+
+def test_predictions_move_with_the_targets():
+    X, y = _lognormal(120)
+    quick = QUICK | {"decoding": "rail"}
+    near, far, mirrored = (LLMRegressor(**quick).fit(X, z) for z in (y + 1e3, y + 1e6, 1e3 - y))
+    for model in (near, far, mirrored):
+        assert model.codec_.scale_ == "shifted_log"
+    found = near.predict_interval(X, 0.8) - 1e3
+    np.testing.assert_allclose(far.predict_interval(X, 0.8) - 1e6, found, atol=1e-3 * y.std())
+    # Digits count from the other end, so that weights are learnt otherwise.
+    other = 1e3 - mirrored.predict_interval(X, 0.8)[:, ::-1]
+    assert np.corrcoef(other.ravel(), found.ravel())[0, 1] > 0.9
+    assert other.mean() == pytest.approx(found.mean(), rel=0.2)
 
 
 def test_a_fit_records_what_was_chosen():

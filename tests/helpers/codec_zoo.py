@@ -45,7 +45,8 @@ def fitted(draw, kinds=KINDS):
     y = np.array(draw(st.lists(MODERATE, min_size=1, max_size=8)))
     if kind == "digit":
         base, n_digits = draw(st.sampled_from([(2, 5), (10, 2), (36, 1)]))
-        codec = DigitCodec(base, n_digits, scale=draw(st.sampled_from(["minmax", "log"])))
+        scale = draw(st.sampled_from(["minmax", "log", "shifted_log", "symlog"]))
+        codec = DigitCodec(base, n_digits, scale=scale)
     elif kind == "grid":
         codec = GridCodec(
             values=draw(st.none() | st.lists(MODERATE, min_size=1, max_size=30)),

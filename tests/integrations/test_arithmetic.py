@@ -81,7 +81,7 @@ def test_fits_and_predictions(fit_method, table, set_by_caller):
 
 def test_parts_by_themselves(table, set_by_caller):
     y = np.array([1e-300, 2e-300, 5e-300])
-    for scale in ("minmax", "log", "symlog", "quantile"):
+    for scale in ("minmax", "log", "shifted_log", "symlog", "quantile"):
         codec = DigitCodec(scale=scale).fit(y)
         assert (codec.leaf_of(y) >= 0).all() and np.isfinite(codec.to_axis(y)).all()
     RowSerializer().fit(table.X).transform(table.X)

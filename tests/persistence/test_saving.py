@@ -58,7 +58,11 @@ def fit(table, quick_fit, pretrained_folder, pair):
             model=GPT2Config(n_embd=32, n_layer=1, n_head=2), text_features=False
         ),
         "another text transformer": dict(text_features=HashingVectorizer(n_features=8)),
-        "float64": dict(device=Device("cpu", dtype="float64"), fit_method="ce"),
+        "float64": dict(
+            device=Device("cpu", dtype="float64"),
+            fit_method="ce",
+            codec=DigitCodec(scale="shifted_log"),
+        ),
         "bfloat16": dict(device=Device("cpu", dtype="bfloat16"), fit_method="ce"),
         "LoRA": dict(model=pretrained_folder),
         "LoRA and cells": dict(model=pretrained_folder, number_input="text+value"),
