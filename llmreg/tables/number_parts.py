@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 __all__ = [
-    "LONGEST", "MONEY", "ORDINALS", "POWER_WORD", "NumberParts", "decides", "is_currency",
-    "plain_characters", "plain_signs", "power_of", "signed", "singular", "split", "value_of",
+    "LONGEST", "MONEY", "ORDINALS", "POWER_WORD", "NumberParts", "decides", "goes_with_commas",
+    "is_currency", "plain_characters", "plain_signs", "power_of", "signed", "singular", "split",
+    "value_of",
 ]  # fmt: skip
 
 LONGEST = 60  # characters of what may be a number
@@ -44,6 +45,11 @@ _WORDS = "|".join(word for word in _POWERS_OF_MONEY if len(word) > 1)
 # Letters behind a blank are units: "300 K".
 POWER_WORD = rf"(?:[{''.join(_LETTERS)}](?![a-zA-Z\d])| ?(?i:{_WORDS})(?i:s?)(?!\w))"
 _POWER = re.compile(rf"(?P<word>{POWER_WORD})\.?(?P<unit>.*)")
+# Who writes these has points before fractions; "million" is also French, which has commas.
+_POINT_MONEY = re.compile(r"(?!R\$)[A-Z]*[$£¥₹₩₱]|Rs|USD|GBP|INR|JPY|CNY|RMB|KRW|AUD|CAD|NZD")
+_POINT_WORDS = re.compile("[万만億亿억]|(?:thousand|lakh|lac|crore|cr)s?", re.IGNORECASE)
+_ENGLISH_WORDS = re.compile("(?:m|b|tr)illions?", re.IGNORECASE)
+_COMMA_WORDS = re.compile("tsd|millionen|mio|mln|milliarden|mrd", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -237,7 +243,27 @@ def decides(parts):
     if len(signs) > 1:
         return "," if signs[0] == "." else "."
     before, after = core.split(signs[0])
-    grouped = len(after) == 3 and 1 <= len(before) <= 3 and before[0] != "0" and not parts.power
-    if grouped and signs[0] == "," and is_currency(parts.unit):
-        return "."  # no currency has thousandths behind a comma
-    return "" if grouped else signs[0]
+    exponent = parts.power and not parts.word
+    grouped = len(after) == 3 and 1 <= len(before) <= 3 and before[0] != "0" and not exponent
+    return _sign_of_writer(parts, signs[0]) if grouped else signs[0]
+
+
+def _sign_of_writer(parts, sign):
+    """The decimal sign of who writes so, where three digits behind one leave it open; or ""."""
+    if not parts.word:  # no currency has thousandths behind a comma
+        return "." if sign == "," and is_currency(parts.unit) else ""
+    points = _POINT_MONEY.fullmatch(parts.unit) or _POINT_WORDS.fullmatch(parts.word)
+    english = sign == "." and _ENGLISH_WORDS.fullmatch(parts.word)
+    return "." if points or english else ""
+
+
+def goes_with_commas(word):
+    """Whether a word for a power of ten is of a language with commas before fractions.
+
+    Examples
+    --------
+    >>> from llmreg.tables.number_parts import goes_with_commas
+    >>> goes_with_commas("Mio"), goes_with_commas("M")
+    (True, False)
+    """
+    return _COMMA_WORDS.fullmatch(word) is not None

@@ -19,6 +19,7 @@ from llmreg.tables.cell_values import is_missing_word
 from llmreg.tables.number_parts import (
     ORDINALS,
     decides,
+    goes_with_commas,
     is_currency,
     plain_characters,
     signed,
@@ -322,26 +323,41 @@ def _may_group(part):
 
 def _agreed_decimal(parts, counts, unit, floats):
     """The decimal sign, or None if it can't be told."""
-    votes, open_signs, bare = Counter(), Counter(), Counter()
+    votes, open_signs = Counter(), Counter()
     for part, count in zip(parts, counts.tolist(), strict=True):
         votes[decides(part)] += count
         if _may_group(part):
             open_signs["." if "." in part.core else ","] += count
-        elif part.core.isdecimal():
-            bare[int(part.core)] += count
     if votes["."] or votes[","]:
         return "." if votes["."] >= votes[","] else ","
     if len(open_signs) == 2:  # "1.234" beside "1,234"
         return None
     if not open_signs:
         return "."
-    [sign] = open_signs
-    if sign == "." and not is_currency(unit):
+    [sign], bare = open_signs, _bare_numbers(parts, counts)
+    words = {part.word for part in parts if _may_group(part)}
+    commas = any(map(goes_with_commas, words))
+    if sign == "." and not (commas or (words == {""} and is_currency(unit))):
         sure = floats or unit in _SMALL_UNITS
         return "." if sure else _sign_beside_points(parts, bare, unit)
     # Fractions of three digits, no more and no fewer, are hardly found beside small whole numbers.
-    small = bare and max(bare) < 1000
+    small = bare and max(bare) < 1000 and not (commas and sign == ",")
     return ",."[sign == ","] if small else None
+
+
+def _bare_numbers(parts, counts):
+    """How often whole numbers occur, in the thousands or millions of those that have a sign.
+
+    Who writes "1.234M" beside "950k" goes on with millions where the thousands end: of the
+    hundreds of millions, neither says anything.
+    """
+    powers = {part.power for part in parts if not _is_zero(part)}
+    signed_powers = {part.power for part in parts if _may_group(part)}
+    bare = Counter()
+    for part, count in zip(parts, counts.tolist(), strict=True):
+        if part.core.isdecimal() and part.power in signed_powers:
+            bare[int(part.core)] += count
+    return bare if len(powers) <= 1 or signed_powers == {""} else Counter()
 
 
 def _sign_beside_points(parts, bare, unit):

@@ -86,7 +86,7 @@ def _read(match):
     named = match.string[: match.start()][-1:].isalpha()  # the name "N77K"
     sure = word not in ("M", "B") or money or "." in core or "," in core
     power = match["power"] or ("" if named or not sure else power_of(word, bool(money)))
-    parts = NumberParts(match["minus"] is not None, money, core, power)
+    parts = NumberParts(match["minus"] is not None, money, core, power, word.strip())
     number = value_of(parts, *_signs(parts))
     if number is None:
         first, *others = map(float, _SEVERAL.findall(core))

@@ -5,6 +5,7 @@ import pytest
 from llmreg.tables.number_parts import (
     NumberParts,
     decides,
+    goes_with_commas,
     is_currency,
     plain_characters,
     plain_signs,
@@ -52,6 +53,25 @@ def test_signs():
         ",", ".", "", ".", "."
     ]  # fmt: skip
     assert is_currency("US$") and is_currency("kr") and not is_currency("kg")
+
+
+@pytest.mark.parametrize(
+    ("text", "sign"),
+    [
+        ("1.234k", ""), ("1,234M", ""), ("1,234 million", ""), ("€1,234M", ""), ("€1.234M", ""),
+        ("R$ 1,234M", ""), ("1.234 Mio. €", ""), ("1,234 Mrd. €", ""), ("$1,234M", "."),
+        ("US$ 1,234 million", "."), ("£12,938m", "."), ("$1.234M", "."), ("1.234 billion", "."),
+        ("1,200 crore", "."), ("3,980万円", "."), ("1.25M", "."), ("1,25M", ","), ("0,125M", ","),
+        ("1234,567k", ","), ("1.234e5", "."), ("1,234e5", ","),
+    ],
+)  # fmt: skip
+def test_three_digits_before_a_power_may_be_thousands(text, sign):
+    assert decides(split(text)) == sign
+
+
+def test_words_of_languages_with_decimal_commas():
+    words = ("Mio", "Mrd", "million", "k", "")
+    assert [goes_with_commas(word) for word in words] == [True, True, False, False, False]
 
 
 def test_one_and_many():

@@ -100,6 +100,19 @@ def test_thousands_and_millions_in_words_multiply(text, numbers):
     assert numbers_within(text) == numbers
 
 
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("revenue of $1,234 million in 2020", [1.234e9, 2020]), ("1,250k followers", [1250000]),
+        ("about 1,200 crore", [1.2e10]), ("sold for £12,938m", [1.2938e10]), ("1,234M", [1.234e9]),
+        ("$1,250-1,500K", [1.25e6, 1.5e6]), ("1.234 million of 2.125M", [1.234e6, 2.125e6]),
+        ("some 1,5 million", [1.5e6]), ("0,125 million", [125000]), ("1.234e5", [123400]),
+    ],
+)  # fmt: skip
+def test_a_comma_before_three_digits_parts_thousands_whatever_follows(text, numbers):
+    assert numbers_within(text) == numbers
+
+
 def test_blanks_group_digits_where_nothing_else_is_there():
     assert numbers_within("12 000 km") == [12000]
     assert numbers_within("1 250 000 kr") == [1250000]
