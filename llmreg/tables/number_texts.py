@@ -42,6 +42,9 @@ _PHONE = re.compile(r"1?[2-9]\d\d[2-9]\d{6}")  # of North America
 _GROUPED_NAME = re.compile(r"^\d{4,} |^\d{3} (?!.*000$)| \d{1,2}( |$)| \d{4,}")
 _SMALL_UNITS = ("%", "‰", "°", "°C", "°F")  # of which there are no thousands
 _LETTERS = "LVWKJNMgmlst"  # that are units, also without a space before them
+# Others are, too, beside units of the same.
+_PREFIXES, _TIMES, _DEGREES = "kKmMGTuµμn", {*"dhwy"}, {"C", "F", "°C", "°F"}
+_TIME = re.compile("[dhmswy]|ms|min|minute|sec|second|hr|hour|day|wk|week|mo|month|yr|year")
 
 
 @dataclass(frozen=True)
@@ -303,18 +306,28 @@ def _agreed_unit(cells, parts, counts):
         return min(written, key=len, default=most), None
     examples = dict(zip(units, cells, strict=True))
     units = set(weights) - {""}
-    if len(units) > FEW_UNITS or not all(_is_unit(one, examples[one]) for one in units):
+    if len(units) > FEW_UNITS or not _are_units(units, examples, all_have_one="" not in weights):
         return "", None
     shown = ", ".join(repr(examples[one]) for one, _ in weights.most_common(3))
     return None, Doubt(f"has mixed units, such as {shown}", "Convert them to numbers of one unit")
 
 
-def _is_unit(unit, example):
-    """Not a house number such as "12A", nor "2nd"."""
-    letter = len(unit) == 1 and unit.isalpha() and example.strip()[-2:-1] != " "
-    if letter and unit not in _LETTERS:
+def _are_units(units, examples, *, all_have_one):
+    """Not of house numbers such as "12A", nor "2nd"."""
+    if any(unit in ORDINALS or _has_digit(unit) for unit in units):
         return False
-    return unit not in ORDINALS and not _has_digit(unit)
+    bare = {unit for unit in units if len(unit) == 1 and examples[unit].strip()[-2:-1] != " "}
+    codes = {unit for unit in bare if unit.isalpha() and unit not in _LETTERS}
+    if all_have_one and len(units) > 1 and (codes == units <= _TIMES or units <= _DEGREES):
+        return True
+    return all(_goes_with(letter, units - codes) for letter in codes)
+
+
+def _goes_with(letter, units):
+    """Whether a letter that may be a code is a unit, as others say: "A" beside "mA"."""
+    if any(unit[0] in _PREFIXES and unit[1:] == letter for unit in units):
+        return True
+    return letter in _TIMES and any(map(_TIME.fullmatch, units))
 
 
 def _may_group(part):
@@ -383,7 +396,8 @@ def _are_codes(cells, parts):
     if any(map(_ZERO_FIRST.fullmatch, cores)):
         return True
     if all(re.fullmatch(rf"\d+[^\W\d_{_LETTERS}]", cell) for cell in cells):
-        return all(cell[-1].isupper() for cell in cells)  # "12A": a seat, a flat
+        letters = {cell[-1] for cell in cells}
+        return letters != {"C", "F"} and all(map(str.isupper, letters))  # "12A": a seat, a flat
     if len(cores) < len(cells):
         return False
     digits = {len(re.sub(r"\D", "", core)) for core in cores}

@@ -19,6 +19,7 @@ _DURATION = re.compile(
     r"(?:(\d+) ?m(?:ins?|inutes?)?\.?)?,? ?(?:(\d+(?:\.\d+)?) ?s(?:ecs?|econds?)?\.?)?",
     re.ASCII | re.IGNORECASE,
 )
+_LETTERS_OF = re.compile("[a-z]+", re.ASCII | re.IGNORECASE)
 _ISO = re.compile(r"P(?:\d+D)?(?:T(?=\d)(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?)?", re.ASCII)
 _STOPWATCH = re.compile(r"(?:(\d{1,4}):(?=[0-5]\d:))?(\d{1,4}):([0-5]\d(?:\.\d+)?)", re.ASCII)
 _HALF = re.compile("[AaPp]")  # of the day
@@ -34,7 +35,8 @@ _FEET = re.compile(
 def quantity_of(cells, *, clock=False):
     """The name of what all cells are.
 
-    Cells of a single part are numbers with a unit ("5 m", "3 h") unless one among them has several.
+    Cells of a single part are numbers with a unit ("5 m", "3 h") unless one among them has several,
+    or the unit differs from that of others: "1h" and "30m" are durations.
     "4:13" is a time of day, and a duration beside "75:30" or "1:02:03". "28:31" is one beside
     "28:05", as scores are not written.
 
@@ -60,7 +62,7 @@ def quantity_of(cells, *, clock=False):
     (10200.0, 71.0, 14.5)
     """
     for name, read in QUANTITIES.items():
-        if all(read(cell.strip()) is not None for cell in cells) and any(map(_parted, cells)):
+        if all(read(cell.strip()) is not None for cell in cells) and _vary(name, cells):
             if clock:
                 return name if name == "time" else ""
             if name == "time":
@@ -70,8 +72,18 @@ def quantity_of(cells, *, clock=False):
     return ""
 
 
-def _parted(cell):
-    return len(re.findall(r"\d+", cell)) > 1
+def _vary(name, cells):
+    """Whether some cell has several parts, or durations have parts that differ."""
+    if any(len(re.findall(r"\d+", cell)) > 1 for cell in cells):
+        return True
+    units = {_LETTERS_OF.search(cell)[0] for cell in cells} if name == "duration" else set()
+    if "PT" in units:  # of ISO 8601
+        return True
+    if units & {"D", "H", "M", "S"}:  # sizes, seats
+        return False
+    firsts = {unit[0].lower() for unit in units}
+    # Beside days alone "3m" may be months.
+    return len(firsts) > 1 and ("m" not in units or not firsts.isdisjoint("hs"))
 
 
 def _clock_or_stopwatch(cells):

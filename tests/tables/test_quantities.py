@@ -13,6 +13,9 @@ from llmreg.tables.quantities import MEASURES, QUANTITIES, example_of, quantity_
 READ = {
     "clocks": ("time", ["14:30", "07:15:36", "2:30 PM", "12:00 am"], [14.5, 7.26, 14.5, 0]),
     "as pandas writes": ("duration", ["0 days 00:01:00", "-1 days +23:59:59"], [60, -1]),
+    "units that differ": ("duration", ["90 min", "2h", "1 day"], [5400, 7200, 86400]),
+    "seconds and minutes": ("duration", ["30s", "5m", "2.5s"], [30, 300, 2.5]),
+    "minutes of ISO 8601": ("duration", ["PT4M", "PT90M"], [240, 5400]),
     "flights": ("duration", ["2h 50m", "19h", "45m"], [10200, 68400, 2700]),
     "spelt out": (
         "duration", ["1 hour 5 minutes", "2 hours", "1 day, 3 hrs", "1 hr 1 min 1 sec"],
@@ -78,7 +81,7 @@ def test_examples_are_of_one_length():
     [
         [], ["5 m", "10 m"], ["3h", "5h"], ["6'", "5'"], ["6 ft", "5 ft"], ["25:70"], ["13:00 pm"],
         ["5'13", "5'2"], ["2h 50m", "soon"], ["1'299", "1'350"], ["10-20"], ["P", "PT"],
-        ["12", "7"], ["2h 50m", "12"],
+        ["5 m", "7 m"], ["3m", "2d"], ["3D", "2S"], ["P1D", "P2D"], ["12", "7"], ["2h 50m", "12"],
     ],
 )  # fmt: skip
 def test_what_is_left(cells):
