@@ -8,7 +8,7 @@ from pandas.api import types
 
 from llmreg.tables.cell_values import GAPS, cell_text
 
-__all__ = ["are_boolean_words", "are_booleans", "is_gap", "truth"]
+__all__ = ["are_boolean_words", "are_booleans", "are_digits", "is_gap", "truth"]
 
 # Each word for true with one for false that goes with it. Some libraries make numbers of bools that
 # stand among numbers.
@@ -16,12 +16,18 @@ PAIRS = (
     ("true", "false"), ("t", "f"), ("yes", "no"), ("y", "n"), ("on", "off"), ("1", "0"),
     ("1.0", "0.0"), ("true", "0"), ("1", "false"),
 )  # fmt: skip
+DIGITS = frozenset(("0", "1", "0.0", "1.0"))
 TRUTH = {word: True for word, _ in PAIRS} | {word: False for _, word in PAIRS}
 
 
 def is_gap(text):
     """Whether a string among booleans stands for no answer; "unknown" or "-" may be a third one."""
     return text.strip().casefold() in GAPS
+
+
+def are_digits(words):
+    """Whether words for true and false are the numbers 0 and 1, as programs write them."""
+    return all(word.strip() in DIGITS for word in words)
 
 
 def truth(cell):

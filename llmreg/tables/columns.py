@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from pandas.api import types
 
-from llmreg.tables.booleans import are_boolean_words, are_booleans, is_gap
+from llmreg.tables.booleans import are_boolean_words, are_booleans, are_digits, is_gap
 from llmreg.tables.cell_values import distinct_texts, is_missing_word, other_types
 from llmreg.tables.cell_writing import read_numbers, write_column
 from llmreg.tables.date_cells import FIRST_YEAR
@@ -203,7 +203,7 @@ def _plan_category(name, column, look):
     boolean = are_booleans(column) or are_boolean_words(cells)
     if boolean:
         words = {cell for cell in cells if not is_gap(cell)}
-        digits = bool(words) and words <= {"0", "1", "0.0", "1.0"}
+        digits = bool(words) and are_digits(words)
         levels = ("0", "1") if digits else ("False", "True")
     else:
         levels = levels_of(column)

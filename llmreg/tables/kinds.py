@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from llmreg.tables.booleans import are_boolean_words, are_booleans
+from llmreg.tables.booleans import are_boolean_words, are_booleans, are_digits
 from llmreg.tables.cell_values import distinct_texts, is_missing_word, other_types
 from llmreg.tables.date_orders import find_order
 from llmreg.tables.number_texts import Doubt, NumberStyle, find_style
@@ -135,7 +135,7 @@ def _look_at_strings(cells, counts, others, max_categories):
         return Look("number")
     present = [i for i, cell in enumerate(cells) if not is_missing_word(cell)]
     values, weights = [cells[i] for i in present], counts[present]
-    if are_boolean_words(cells) and not {*values} <= {"0", "1"}:
+    if are_boolean_words(cells) and not are_digits(values):
         return Look("category")
     order, date_doubt = find_order(values, weights)
     if order is not None:

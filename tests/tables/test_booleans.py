@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmreg.tables.booleans import are_boolean_words, are_booleans, truth
+from llmreg.tables.booleans import are_boolean_words, are_booleans, are_digits, truth
 
 
 @pytest.mark.parametrize("cells", [
@@ -27,6 +27,10 @@ def test_other_words_are_codes(cells):
 
 def test_gaps_do_not_count():
     assert are_boolean_words(["yes", "no", "n/a", "None", "#N/A"])
+
+
+def test_zeros_and_ones_are_numbers():
+    assert are_digits(["0", "1.0", " 0.0"]) and not are_digits(["1", "true"])
 
 
 def test_bools_are_known_by_type():

@@ -59,6 +59,8 @@ KINDS = {
     "German dates": (pd.Series(["15.3.2021", "5.4.2021"]), "datetime"),
     "dates with gaps": (pd.Series(["2011-01-20", "", "0000-00-00"]), "datetime"),
     "blanks": (pd.Series(["", "  "]), "number"),
+    "zeros and ones": (pd.Series(["0", "1", None]), "number"),
+    "zeros and ones as pandas writes them": (pd.Series(["0.0", "1.0", None]), "number"),
     "yes and no": (pd.Series(["yes", "no"]), "category"),
     "what only looks like a date": (pd.Series(["2011-99-20"]), "category"),
     "few short strings": (pd.Series(list("abcdefghij")), "category"),
@@ -77,6 +79,13 @@ KINDS = {
 @pytest.mark.parametrize(("column", "kind"), KINDS.values(), ids=KINDS)
 def test_the_kind_is_inferred_from_the_training_rows(column, kind):
     assert infer_kind(column) == kind
+
+
+@pytest.mark.parametrize("cells", [["0", "1", ""], ["0.0", "1.0", "NaN"], ["1.0", "0", None]])
+def test_strings_of_zeros_and_ones_are_the_numbers_that_they_were(cells):
+    columns = pd.Series([0.0, 1.0, np.nan]), pd.Series(cells, dtype=object)
+    plans = [plan_column("c", column, look=look_at(column)) for column in columns]
+    assert plans[0] == plans[1] and plans[0].boolean
 
 
 def test_the_strings_of_a_table_of_one_column_are_text():
