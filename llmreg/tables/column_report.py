@@ -120,7 +120,8 @@ def _may_be_dates(plan, distinct, counts):
 
 
 def _are_compact_dates(column, distinct, counts):
-    if not types.is_integer_dtype(column.dtype) or not 19e6 < np.median(distinct) < 21e6:
+    middle = np.median(distinct) if types.is_integer_dtype(column.dtype) else 0
+    if not any(19 * unit < middle < 21 * unit for unit in (1e6, 1e10, 1e12)):  # also with times
         return False
     return find_order(distinct.astype(int).astype(str).tolist(), counts)[0] == "compact"
 

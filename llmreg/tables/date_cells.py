@@ -92,6 +92,7 @@ _TIME = (
     rf"{_CLOCK}(?:\s?(?:uhr|uur|hrs?|h))?\s*(?:{_ZONE})?)?"
 )
 _DAY_OF = r"(?P<day>\d{1,2})(?:st|nd|rd|th|er|[.º])?"
+_DIGITS_OF_DAY = r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})"
 _PATTERNS = [
     re.compile(pattern, re.IGNORECASE | re.ASCII)
     for pattern in (
@@ -101,12 +102,14 @@ _PATTERNS = [
         r"\.?" + _TIME,
         r"(?P<first>\d{1,2})(?P<sign>[-/.])(?P<other>\d{1,2})(?P=sign)(?P<year>\d{2})" + _TIME,
         rf"{_DAY_OF}(?:\s(?:of|de)\s|[\s/-]*){_NAME},?(?:\sdel?\s|[\s/-]*)"
-        r"'?(?P<year>\d{4}|\d{2})" + _TIME,
+        r"'?(?P<year>\d{4}|(?<!\s)\d{2}|\d{2}(?!:))" + _TIME,  # "5 June 23:03" has no year
         rf"{_NAME}[\s/-]+{_DAY_OF}(?:,\s*|[\s/-]+)(?P<year>\d{{4}})" + _TIME,
         # As C, Unix and Twitter write it: "Wed Oct 10 20:19:24 +0000 2018".
         rf"{_NAME}\s+(?P<day>\d{{1,2}})\s+{_CLOCK}\s+(?:{_ZONE}\s+)?(?P<year>\d{{4}})",
         rf"{_LONE_NAME}(?:,\s*|[\s/-]+)(?P<year>\d{{4}})" + _TIME,
         rf"(?P<year>\d{{4}})[\s/-]?{_LONE_NAME}[\s/-]?(?P<day>\d{{1,2}})" + _TIME,
+        rf"(?P<year>(?:19|20)\d{{2}})[\s/-]?{_LONE_NAME}",
+        r"(?P<year>(?:19|20)\d{2})_(?P<month>\d{2})_(?P<day>\d{2})" + _TIME,
         r"(?P<year>(?:19|20)\d{2})-(?P<month>\d{2})" + _TIME,
         r"(?P<year>(?:19|20)\d{2})/(?P<month>\d{2})",
         r"(?P<month>\d{1,2})/(?P<year>(?:19|20)\d{2})",
@@ -118,10 +121,14 @@ _PATTERNS = [
         r"H(?P<half_year>[12])[-/ ](?P<year>(?:19|20)\d{2})",
         r"(?P<half_year>[12])H[-/ ]?(?P<year>(?:19|20)\d{2})",
         r"(?P<year>(?:19|20)\d{2})-?W(?P<week>\d{2})(?:-?(?P<day>[1-7]))?",
-        r"(?P<compact>(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2}))" + _TIME,
+        rf"(?P<compact>{_DIGITS_OF_DAY})" + _TIME,
+        rf"(?P<compact>{_DIGITS_OF_DAY}(?P<hour>\d{{2}})(?P<minute>\d{{2}})(?P<second>\d{{2}})?)",
         r"(?P<year>\d{4})[年년]\s?(?P<month>\d{1,2})[月월](?:\s?(?P<day>\d{1,2})[日일])?" + _TIME,
     )
 ]
+_TIME_FIRST = re.compile(
+    r"^(\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?:\s?[ap]\.?m\.?)?),?\s+(\S.*)$", re.IGNORECASE | re.ASCII
+)
 _ACCENT = re.compile("[\u0300-\u036f]")
 _DIGIT = re.compile(r"\d")
 _NOTHING = re.compile(r"0[-/.0]{5,}(?:[T ]0[0:.]*)?Z?")  # "0000-00-00 00:00:00"
@@ -139,7 +146,7 @@ def _parts(text):
 
 
 def bare_date(text):
-    """The text of a date in ASCII as far as it goes, without a weekday.
+    """The text of a date in ASCII as far as it goes, without a weekday, and the time behind.
 
     Examples
     --------
@@ -148,7 +155,7 @@ def bare_date(text):
     ('05.01.2019', 'mar 5, 2021', '2019-01-05')
     """
     text = text.strip()
-    plain = text.isascii() and text[:1].isdigit() and text[-1:].isdigit()
+    plain = text.isascii() and text[:1].isdigit() and text[-1:].isdigit() and ":" not in text[:3]
     return text if plain or len(text) > LONGEST else _bare(text)[0]
 
 
@@ -156,13 +163,14 @@ def _bare(text):
     """A date without what may stand around it, and its parts."""
     text = text if text.isascii() else _without_accents(plain_characters(text))
     parts = _match(text)
-    if parts is None and _AROUND.search(text):
-        bare = _AROUND.sub(" ", text).strip()
-        parts = _match(bare)
+    if parts is not None:
+        return text, parts
+    in_front = _TIME_FIRST.sub(r"\2 \1", text)
+    for bare in (in_front, _AROUND.sub(" ", in_front).strip()):
+        parts = _match(bare) if bare != text else None
         if parts is not None and (parts.get("day") or parts.get("first")):
             return bare, parts
-        return text, None
-    return text, parts
+    return text, None
 
 
 def _match(text):
@@ -236,7 +244,7 @@ def is_near(values):
 
 def _of_text(text, order, first_year):
     parts = _parts(text)
-    if parts is None or (parts.get("compact") and order != "compact" and parts["hour"] is None):
+    if parts is None or (order != "compact" and _are_digits(parts)):
         return None
     if parts.get("first") and not _name_numbers(parts, order):
         return None
@@ -244,6 +252,12 @@ def _of_text(text, order, first_year):
         return _at_time(_day(parts, first_year), parts)
     except (ValueError, OverflowError):  # the 30th of February
         return None
+
+
+def _are_digits(parts):
+    """Whether it may be another number: "20210305", or "20210305143000"."""
+    compact = parts.get("compact")
+    return bool(compact) and (parts["hour"] is None or len(compact) > 8)
 
 
 def _day(parts, first_year):

@@ -32,7 +32,7 @@ FAR, NEAR = 20, 5  # years between dates that do not belong together, and that m
 CERTAIN = 4  # log odds
 LIKELY = 1  # the same, for what most people write
 
-_COMPACT = re.compile(r"\s*(?:19|20)\d{6}\s*", re.ASCII)
+_COMPACT = re.compile(r"\s*(?:19|20)\d{6}(?:\d{4}(?:\d\d)?)?\s*", re.ASCII)
 _VERSION = re.compile(r"\s*[1-9]\d\.[1-9]\d\.[1-9]\d\s*")  # no day or month below ten: no date
 _SHORT = re.compile(r"\s*\d{1,2}([-/.])\d{1,2}\1\d{2}(?!\d)", re.ASCII)
 # What versions, codes and seasons look like, too.

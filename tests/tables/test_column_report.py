@@ -85,9 +85,9 @@ def test_numbers_farther_apart_than_any_float_are_described_without_a_word():
     assert report.loc["size", "kind"] == "number"
 
 
-@pytest.mark.parametrize("form", ["%Y_%m_%d", "%d–%m–%Y", "%Y%m%d"])
+@pytest.mark.parametrize("form", ["%Y %m %d", "%d–%m–%Y", "%Y%m%d", "%Y%m%d%H%M%S"])
 def test_dates_that_are_not_read_are_no_ids(form):
     days = pd.date_range("2019-01-01", periods=30).strftime(form)
-    column = days.astype(int) if form == "%Y%m%d" else days
+    column = days.astype(int) if form.startswith("%Y%m%d") else days
     report = RowSerializer().fit(pd.DataFrame({"day": column, "a": range(30)})).report_
     assert report.loc["day", "advice"].startswith("looks like dates")

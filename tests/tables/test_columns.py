@@ -423,6 +423,8 @@ def test_a_number_in_disguise_is_read_as_asked_but_not_where_it_is_open():
     with pytest.raises(ValueError, match=r"read as a datetime.*day or month.*format='%d/%m/%Y'"):
         plan_column("c", pd.Series(["3/5/2021", "4/5/2021"]), "datetime")
     assert written(pd.Series([20210305, 20210306]), kind="datetime")[0][0] == "2021-03-05"
+    moments = pd.Series([20210305143000, None, 20210306000000])
+    assert written(moments, kind="datetime")[0][0] == "2021-03-05 14:30"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,11 @@ def test_cells_are_read_in_the_training_order_or_where_they_leave_no_doubt():
     assert read_moment("20210305", "") is None and read_moment(20210305, "") is None
     assert read_moment("20210305", "compact") == read_moment(20210305.0, "compact") == march
     assert read_moment("2021-02-30", "") is None
+    half_past = dt.datetime(2021, 3, 5, 14, 30)
+    assert read_moment("202103051430", "compact") == half_past
+    assert read_moment("20210305143000", "compact") == half_past
+    assert read_moment(20210305143000, "compact") == half_past
+    assert read_moment("20210305246000", "compact") is None
     assert read_moment("2021-03-05 13:30 pm", "") is None
 
 
@@ -62,6 +67,10 @@ SPELLINGS = {
     "٢٠١٩-٠١-٠٥": "2019-01-05", "２０１９／０１／０５": "2019-01-05",
     "２０１９年１月５日": "2019-01-05",
     "٠٥.٠١.٢٠١٩": "2019-01-05",
+    "2019_01_05": "2019-01-05", "2019_01_05_14:30": "2019-01-05T14:30", "2019 June": "2019-06-01",
+    "2019-Jan": "2019-01-01", "14:30 25.01.2019": "2019-01-25T14:30",
+    "2:30 pm, Jan 5, 2019": "2019-01-05T14:30", "14:30:15 Sat 2019-01-05": "2019-01-05T14:30:15",
+    "05JAN19:14:30:15": "2019-01-05T14:30:15", "14:30 20190105": "2019-01-05T14:30",
 }  # fmt: skip
 
 
@@ -76,7 +85,9 @@ def test_common_spellings_are_read(cell):
     ["03-08-18", "13/2015", "2015/16", "2020-W54", "2020H3", "2020-01-06 24:01", "set 2000",
      "Dec-15", "2020-Foo-05", "1234/05", "1.2015", "32DEC2020", "2020年13月5日", "Sa 2019-05",
      "Fr. 12.50", "sun 2019", "20190105_0001", "2019-01-05_2", "Mond 05.01.2019",
-     "05.01.2019 14h3", "5Q2019", "[2019-05]"],
+     "05.01.2019 14h3", "5Q2019", "[2019-05]", "5 June 23:03",
+     "23:03 5 June", "5 June 23:03:15", "23:03 2019-05", "10:00 2019-01-05 12:00", "1001_01_02",
+     "2019_13_01", "2019 set", "20190105143000", "201901051430", "Sa 20190105"],
 )  # fmt: skip
 def test_what_is_no_date_or_may_be_another_is_not_read(cell):
     assert read_moment(cell, "") is None
@@ -97,6 +108,8 @@ def test_a_date_is_bare_without_its_weekday_where_there_is_a_date():
     assert bare_date(" Sa, 5.1.19 ") == "5.1.19"
     assert bare_date("mar 5, 2021") == "mar 5, 2021"
     assert bare_date("Sa 2019-05") == "Sa 2019-05"
+    assert bare_date("23:03 Sa 5.1.19") == bare_date("23:03, 5.1.19") == "5.1.19 23:03"
+    assert bare_date("23:03 5.1") == "23:03 5.1"
     assert bare_date("Sam was here") == "Sam was here"
 
 
