@@ -15,6 +15,7 @@ numbers, which knows how far off a number is.
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.interpolate import CubicSpline
 from scipy.special import logsumexp
 
@@ -116,8 +117,9 @@ def pooled(log_probs, estimated, weight, apart=None):
     are bells, the pool is one as well, and their centres count by weight and precision.
 
     What two bells that lie apart have in common is little. Beside a heap, which both are sure of,
-    nothing would be left of them. So the symbols on the way to a heap, each, and all others
-    together are pooled first, and the others among themselves.
+    nothing would be left of them; nor of what is rare, if one of the two hardly expects it. So the
+    symbols on the way to a heap, each, and all others together are pooled linearly, which keeps
+    sums, and the others among themselves by their logarithms.
 
     Parameters
     ----------
@@ -148,12 +150,20 @@ def pooled(log_probs, estimated, weight, apart=None):
     # At weight 1 nothing is left of a stand-in.
     together = log_probs.where(log_probs < IMPOSSIBLE, together)
     if apart is not None:
+        estimated = estimated.to(log_probs)
         mine, theirs, both = (
             part.masked_fill(apart, NEVER).logsumexp(-1, keepdim=True)
-            for part in (log_probs, estimated.to(log_probs), together)
+            for part in (log_probs, estimated, together)
         )
-        together = together.where(apart, together - both + mine.lerp(theirs, weight))
+        others = together - both + _log_mean(mine, theirs, weight)
+        together = _log_mean(log_probs, estimated, weight).where(apart, others)
     return together.log_softmax(-1)
+
+
+def _log_mean(log_p, log_q, weight):
+    """log((1 − w) p + w q)."""
+    weight = torch.as_tensor(weight, dtype=log_p.dtype, device=log_p.device)
+    return torch.logaddexp(log_p + torch.log1p(-weight), log_q + weight.log())
 
 
 def likely_temperature(score, n_rows, weight=0.0):

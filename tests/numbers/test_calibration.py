@@ -176,11 +176,10 @@ def test_bells_are_pooled_by_weight_and_precision():
 def _pooled_events(p, q, weight, apart):
     """Brute force: what is apart, each, and the rest together; then the rest among themselves."""
     rest = [i for i in range(len(p)) if i not in apart]
-    together = [p[i] ** (1 - weight) * q[i] ** weight for i in range(len(p))]
-    whole = p[rest].sum() ** (1 - weight) * q[rest].sum() ** weight
-    total = whole + sum(together[i] for i in apart)
-    inner = sum(together[i] for i in rest)
-    return [t / total if i in apart else whole / total * t / inner for i, t in enumerate(together)]
+    mean = (1 - weight) * p + weight * q
+    inner = p[rest] ** (1 - weight) * q[rest] ** weight
+    mean[rest] = mean[rest].sum() * inner / inner.sum()
+    return mean
 
 
 @pytest.mark.parametrize("apart", [(0,), (3,), (0, 3), (1,)])
@@ -201,10 +200,17 @@ def test_bells_that_lie_apart_leave_a_heap_as_probable_as_both_say():
     assert float(pooled(mine, theirs, 0.5).exp()[0]) > 0.9
 
 
+def test_what_is_rare_is_not_lost_if_one_of_two_hardly_expects_it():
+    mine, theirs = torch.tensor([[1 - 1e-6, 1e-6], [0.96, 0.04]]).double().log()
+    found = pooled(mine, theirs, 0.5, torch.tensor([True, True])).exp()
+    assert float(found[1]) == pytest.approx(0.02, rel=1e-3)
+    assert float(pooled(mine, theirs, 0.5).exp()[1]) < 1e-3
+
+
 def test_heaps_alone_and_symbols_that_are_impossible():
     p, q = torch.tensor([0.3, 0.7]).double().log(), torch.tensor([0.6, 0.4]).double().log()
     all_apart = torch.tensor([True, True])
-    torch.testing.assert_close(pooled(p, q, 0.5, all_apart), pooled(p, q, 0.5))
+    torch.testing.assert_close(pooled(p, q, 0.5, all_apart).exp(), (p.exp() + q.exp()) / 2)
     torch.testing.assert_close(pooled(p, q, 0.5, ~all_apart), pooled(p, q, 0.5))
     p = torch.cat([p, torch.full((1,), -1e30)])
     q = torch.cat([q, torch.full((1,), -1e30)])
