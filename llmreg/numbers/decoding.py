@@ -6,6 +6,7 @@ import torch
 from llmreg.numbers.calibration import UNTOUCHED, calibrated
 from llmreg.numbers.distribution import NumericDistribution
 from llmreg.numbers.estimate import estimate_steps
+from llmreg.numbers.histogram_cells import likeliest
 from llmreg.numbers.tree import greedy_leaf, keep_nodes, leaf_log_probs, step_log_probs
 
 __all__ = ["bounded_distribution", "calibrated_steps", "open_steps", "tree_distribution"]
@@ -61,7 +62,7 @@ def tree_distribution(tree, steps, values=None):
     """
     probs = _numpy(leaf_log_probs(steps, tree).exp())
     numbers = _numpy(tree.leaf_likeliest) if values is None else values
-    greedy, mode = numbers[greedy_leaf(steps, tree).cpu().numpy()], numbers[probs.argmax(1)]
+    greedy, mode = numbers[greedy_leaf(steps, tree).cpu().numpy()], likeliest(probs, numbers)
     if values is None:
         probs = probs[:, tree.cell_leaf.cpu().numpy()] * _numpy(tree.cell_share)
         (lower, upper), values = _numpy(tree.cell_span).T, _numpy(tree.cell_value)
@@ -176,12 +177,12 @@ def bounded_distribution(model, batch, tolerance, calibration=UNTOUCHED):
 
 
 class _Cells:
-    """The support of bounded distributions as it grows, and each row's likeliest number."""
+    """The support of bounded distributions as it grows, and the numbers that are looked at."""
 
     def __init__(self, tree):
         self.tree = tree
         self.parts = []
-        self.likeliest, self.mode = None, None
+        self.looked_at = []
 
     def add_leaves(self, probs, leaves):
         """Numbers with their probabilities, both (B, K); -1 is none."""
@@ -194,13 +195,7 @@ class _Cells:
             share = tree.cell_share[cell].masked_fill((cell < 0) | ~decided, 0.0)
             if share.any():
                 self._add(probs * share, tree.cell_span[cell], _numpy(tree.cell_value[cell]))
-        # Intervals that merge many numbers don't compete for the likeliest number.
-        best, place = probs.masked_fill(~decided, -1.0).max(1)
-        mode = leaves.gather(1, place.unsqueeze(1)).squeeze(1)
-        if self.mode is not None:
-            mode = torch.where(best > self.likeliest, mode, self.mode)
-            best = torch.maximum(best, self.likeliest)
-        self.likeliest, self.mode = best, mode
+        self._look_at(probs * decided, tree.leaf_likeliest[found])
 
     def add_intervals(self, probs, nodes):
         """What is below open nodes with their probabilities, both (B, K); -1 is none."""
@@ -208,6 +203,13 @@ class _Cells:
         share = self.tree.run_share[found].to(probs)
         runs = self.tree.run_spans[found].flatten(1, 2)
         self._add((probs.unsqueeze(2) * share).flatten(1), runs, None)
+        # Intervals that merge several numbers don't compete for the likeliest number.
+        if self.tree.only_number is not None:
+            number = self.tree.only_number[found]
+            self._look_at(probs * ~number.isnan(), number.nan_to_num())
+
+    def _look_at(self, probs, numbers):
+        self.looked_at.append((_numpy(probs), _numpy(numbers)))
 
     def _add(self, probs, spans, values):
         ends = _numpy(spans)
@@ -217,14 +219,18 @@ class _Cells:
 
     def distribution(self, greedy):
         """The finished distributions; ``greedy`` are leaves (B,)."""
-        value = self.tree.leaf_likeliest
-        probabilities, lower, upper, values = (
-            np.concatenate(part, 1) for part in zip(*self.parts, strict=True)
-        )
+        probabilities, lower, upper, values = _side_by_side(self.parts)
+        probs, numbers = _side_by_side(self.looked_at)
         return NumericDistribution(
-            probabilities, lower, upper, values=values, greedy=_numpy(value[greedy]),
-            mode=_numpy(value[self.mode]),
+            probabilities, lower, upper, values=values,
+            greedy=_numpy(self.tree.leaf_likeliest[greedy]),
+            mode=likeliest(probs, numbers),
         )  # fmt: skip
+
+
+def _side_by_side(parts):
+    """The arrays (B, K) of all parts, each joined along K."""
+    return [np.concatenate(part, 1) for part in zip(*parts, strict=True)]
 
 
 def _extended(model, cache, nodes):

@@ -12,6 +12,7 @@ from llmreg.numbers.histogram_cells import (
     as_support,
     finite,
     joined,
+    merged,
     normalised,
     ordered,
     per_row,
@@ -46,7 +47,8 @@ class NumericDistribution(PresentationMixin):
         Masses >= 0 whose rows sum to 1 within 1e-3; renormalised in float64.
     lower, upper : array-like of shape (K,) or (n_rows, K)
         Finite cell edges, shared by all rows or per row, in any order. Cells with mass
-        have ``lower <= upper`` and do not overlap; cells without mass are padding.
+        have ``lower <= upper`` and do not overlap; cells without mass are padding. Atoms that
+        are one point, and stand for one number, are made one cell.
     values : array-like of shape (K,) or (n_rows, K), default=None
         The number each cell stands for in `mean`, `mode` and the decoding "sample" (None:
         the midpoint).
@@ -60,7 +62,7 @@ class NumericDistribution(PresentationMixin):
     ----------
     probabilities, lower, upper, values : read-only float64 arrays
         As given, sorted by lower edge within each row (padding that is out of order is moved to
-        the upper end of its row).
+        the upper end of its row), atoms of the same number as one.
 
     Raises
     ------
@@ -95,7 +97,7 @@ class NumericDistribution(PresentationMixin):
         # Halving first: the sum of two large finite edges may overflow.
         values = lower / 2 + upper / 2 if values is None else as_support("values", values, p.shape)
         chosen = (per_row(name, a, len(p)) for name, a in (("greedy", greedy), ("mode", mode)))
-        self._store(*ordered(p, lower, upper, values), *chosen)
+        self._store(*merged(*ordered(p, lower, upper, values)), *chosen)
 
     def _store(self, *arrays):
         """Keep arrays that are already checked and sorted, as read-only views."""
@@ -147,15 +149,18 @@ class NumericDistribution(PresentationMixin):
         ----------
         function : callable
             Ascending; arrays of numbers to arrays of the same shape. Cells stay cells, with mass
-            uniform within: finite ones must not become infinite.
+            uniform within: finite ones must not become infinite. Those that it maps to one point
+            become one, and then the mode is the most probable cell's value.
 
         Returns
         -------
         NumericDistribution
         """
         a = (self.lower, self.upper, self.values, self._greedy, self._mode)
-        mapped = (part if part is None else function(part) for part in a)
-        return type(self).__new__(type(self))._store(self.probabilities, *mapped)
+        *support, greedy, mode = (part if part is None else function(part) for part in a)
+        cells = merged(self.probabilities, *support)
+        mode = mode if cells[0].shape == self.probabilities.shape else None
+        return type(self).__new__(type(self))._store(*cells, greedy, mode)
 
     def mean(self) -> Floats:
         """Expected value, (n_rows,): what RAIL predicts (Lukasik et al., Regression-aware
@@ -186,7 +191,8 @@ class NumericDistribution(PresentationMixin):
         return self.quantile(0.5)
 
     def mode(self) -> Floats:
-        """Value of the most probable cell, (n_rows,); of several, the smallest value."""
+        """The most probable number: the one given, or the value of the most probable cell,
+        (n_rows,); of several, the smallest value."""
         if self._mode is not None:
             return self._mode
         p = self.probabilities

@@ -1,10 +1,20 @@
-"""The cells of histograms: checked, put in order, stacked."""
+"""The cells of histograms: checked, put in order, joined where they are one point, stacked."""
 
 import numpy as np
 
 from llmreg.tables.targets import refuse_masked
 
-__all__ = ["as_support", "finite", "joined", "normalised", "ordered", "per_row", "stacked"]
+__all__ = [
+    "as_support",
+    "finite",
+    "joined",
+    "likeliest",
+    "merged",
+    "normalised",
+    "ordered",
+    "per_row",
+    "stacked",
+]
 
 _SUM_TOLERANCE = 1e-3  # float16 softmax rows are this far from 1; more is a bug upstream
 _EDGE_TOLERANCE = 1e-12  # relative: an edge shared by two cells may come from two roundings
@@ -108,6 +118,40 @@ def _misplaced(p, lower, upper, values):
     slack = _EDGE_TOLERANCE * np.abs(upper[..., :-1])
     wrong[..., 1:] |= lower[..., 1:] < upper[..., :-1] - slack
     return wrong
+
+
+def merged(p, *support):
+    """p, lower, upper, values of cells in order; those on one point, for one number, are one cell.
+
+    Rows with fewer cells than others end with atoms without mass.
+    """
+    same = np.logical_and.reduce([a[..., 1:] == a[..., :-1] for a in support])
+    if not same.any():
+        return p, *support
+    place = np.zeros(np.atleast_2d(support[0]).shape, dtype=int)
+    place[:, 1:] = (~same).cumsum(axis=-1)
+    n_cells = place.max() + 1
+    flat = place + n_cells * np.arange(len(p))[:, None]
+    mass = np.bincount(flat.ravel(), p.ravel(), minlength=len(p) * n_cells)
+    cells = [mass.reshape(len(p), n_cells)]
+    for a in support:
+        cells.append(np.repeat(support[1][..., -1:], n_cells, axis=-1))
+        np.put_along_axis(np.atleast_2d(cells[-1]), place, np.atleast_2d(a), axis=1)
+    return cells
+
+
+def likeliest(p, numbers):
+    """The likeliest number of each row, and of several the smallest: (n,).
+
+    Parameters
+    ----------
+    p : ndarray of shape (n, K)
+        Probabilities, those of a number in one place or in several.
+    numbers : ndarray of shape (K,) or (n, K)
+    """
+    p, numbers, *_ = merged(*_sorted(p, numbers, numbers, numbers))
+    place = p.argmax(axis=1)
+    return numbers[place] if numbers.ndim == 1 else numbers[np.arange(len(p)), place]
 
 
 def stacked(cells):

@@ -177,6 +177,22 @@ class NumberTree:
         share = self.cell_share[cells].masked_fill(cells < 0, -1.0)
         return self.cell_value[cells.gather(1, share.argmax(1, keepdim=True)).squeeze(1)]
 
+    @cached_property
+    def only_number(self):
+        """Tensor of shape (n_open,), or None: the number of all leaves below a node, NaN where
+        there are several; None if no two leaves have the same."""
+        number = self.leaf_likeliest
+        if len(number.unique()) == len(number):
+            return None
+        nodes, number = self.path_nodes.T.flatten().long(), number.repeat(self.n_levels)
+        least, most = (
+            number.new_full((self.n_nodes,), torch.nan).scatter_reduce(
+                0, nodes, number, end, include_self=False
+            )[: self.n_open]
+            for end in ("amin", "amax")
+        )
+        return least.masked_fill(least != most, torch.nan)
+
     def visible(self, query, key):
         """Which key nodes each query node may attend to: its ancestors and itself.
 

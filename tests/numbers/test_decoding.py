@@ -68,15 +68,16 @@ def exact_distribution(model, batch, calibration=UNTOUCHED):
     )
 
 
-def _ascending(codec):
-    span = codec.cells()[1]
-    return np.lexsort((span[:, 1], span[:, 0]))
+def _spans(codec):
+    """The codec's cells in ascending order, each once, and the place of each among them."""
+    return np.unique(codec.cells()[1], axis=0, return_inverse=True)
 
 
 def _in_cells(probs, codec):
     """Probabilities of numbers (B, L) as those of the codec's cells, in ascending order."""
     leaf, _, _, share = codec.cells()
-    return (probs[:, leaf] * share)[:, _ascending(codec)]
+    spans, place = _spans(codec)
+    return (probs[:, leaf] * share) @ (place.reshape(-1, 1) == np.arange(len(spans)))
 
 
 def test_mean_mode_and_greedy_are_those_of_all_leaves(build_model, random_batch, codec):
@@ -89,8 +90,7 @@ def test_mean_mode_and_greedy_are_those_of_all_leaves(build_model, random_batch,
     assert found.mean() == pytest.approx(probs @ values, abs=1e-5 * np.abs(values).max())
     assert found.mode().tolist() == values[probs.argmax(1)].tolist()
     assert found.greedy().tolist() == values[greedy_leaf(steps, model.tree).numpy()].tolist()
-    spans = codec.cells()[1][_ascending(codec)]
-    assert np.array_equal(np.stack([found.lower, found.upper], 1), spans)
+    assert np.array_equal(np.stack([found.lower, found.upper], 1), _spans(codec)[0])
 
 
 def test_leaves_stand_for_the_codecs_values_not_for_their_midpoints(
@@ -177,6 +177,88 @@ def test_an_interval_of_many_numbers_is_never_the_likeliest_number(build_model, 
     assert (width > 5 * np.ptp(Y) / 1000).all(), "no interval outweighs the numbers"
     assert np.isin(found.mode(), CODECS["minmax"].values_).all()
     assert found.mode().tolist() == found.greedy().tolist()  # of the expanded ones, the likeliest
+
+
+# Several bins of one number
+
+POINTS = {
+    "grades": DigitCodec(10, 2).fit(np.repeat([1.0, 2, 3, 4, 5, 6], 9)),
+    "grades in thousandths": DigitCodec(10, 3).fit(np.repeat([1.0, 2, 3, 4, 5, 6], 9)),
+    "counts": DigitCodec(2, 7, scale="log").fit(np.repeat([0.0, 1, 2, 5, 90], 9)),
+    "yes or no": DigitCodec(10, 3).fit(np.repeat([0.0, 1.0], 9)),
+    "constant": CODECS["constant"],
+    # Most bins have no width.
+    "half of them alike": DigitCodec(10, 3, scale="quantile").fit([*[0.3] * 600, *Y]),
+}
+
+
+@pytest.fixture(params=POINTS)
+def points(request):
+    return POINTS[request.param]
+
+
+def _shares(model, batch, codec):
+    """All numbers that bins stand for, and the probability of each, from those of the leaves."""
+    probs = leaf_log_probs(_steps(model, batch), model.tree).exp().double().numpy()
+    numbers, place = np.unique(_likeliest_cells(codec), return_inverse=True)
+    return numbers, probs @ (place[:, None] == np.arange(len(numbers)))
+
+
+def _likeliest_cells(codec):
+    leaf, _, value, share = codec.cells()
+    return [value[leaf == k][share[leaf == k].argmax()] for k in range(len(codec.values_))]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("bounded", [False, True])
+def test_the_mode_is_the_likeliest_number_whatever_its_bins(
+    build_model, random_batch, points, seed, bounded
+):
+    model, batch = build_model("llama", points, seed=seed), random_batch((5, 1, 8, 3), seed=seed)
+    found = exact_distribution(model, batch)
+    if bounded:
+        found = bounded_distribution(model, batch, 1e-9)
+    numbers, shares = _shares(model, batch, points)
+    assert found.mode().tolist() == numbers[shares.argmax(1)].tolist()
+
+
+def test_points_are_the_cells_of_exact_and_bounded_distributions(build_model, random_batch):
+    for name, codec in list(POINTS.items())[:4]:
+        model, batch = build_model("llama", codec), random_batch(LENGTHS)
+        numbers, shares = _shares(model, batch, codec)
+        for found in (exact_distribution(model, batch), bounded_distribution(model, batch, 1e-9)):
+            assert found.probabilities == pytest.approx(shares, abs=1e-6), name
+            assert (found.values == numbers).all() and (found.lower == found.upper).all()
+            entropy = -(shares * np.log(shares)).sum(1)
+            assert found.entropy() == pytest.approx(entropy, abs=1e-5)
+
+
+def test_summing_bins_by_their_number_moves_nothing_else(
+    build_model, random_batch, points, monkeypatch
+):
+    model, batch = build_model("llama", points), random_batch(LENGTHS)
+    compute = (exact_distribution, lambda *of: bounded_distribution(*of, 0.1))
+    found = [make(model, batch) for make in compute]
+    monkeypatch.setattr("llmreg.numbers.distribution.merged", lambda *cells: cells)
+    y, q = points.values_[[3, -1, 40]], np.linspace(0.01, 0.99, 30)
+    for one, other in zip(found, [make(model, batch) for make in compute], strict=True):
+        assert one.probabilities.shape[1] < other.probabilities.shape[1]
+        for name, of in (("mean", ()), ("std", ()), ("crps", (y,)), ("cdf", (y,)),
+                         ("quantile", (q,))):  # fmt: skip
+            result, before = getattr(one, name)(*of), getattr(other, name)(*of)
+            np.testing.assert_allclose(result, before, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["grades in thousandths", "yes or no"])
+def test_what_is_left_out_and_can_be_one_number_alone_counts_for_it(
+    name, build_model, random_batch
+):
+    # All but the greedy path is left out, most of it in intervals that are one number each.
+    model = _sharpen(build_model("llama", POINTS[name]), 0.01)
+    batch = random_batch(LENGTHS)
+    found = bounded_distribution(model, batch, 100.0)
+    numbers, shares = _shares(model, batch, POINTS[name])
+    assert found.mode().tolist() == numbers[shares.argmax(1)].tolist()
 
 
 # Large trees

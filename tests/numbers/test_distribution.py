@@ -102,6 +102,36 @@ def test_entropy_is_in_nats_and_zero_when_certain():
 
 
 @pytest.mark.parametrize("per_row", [True, False])
+def test_atoms_of_one_number_are_one_cell(per_row):
+    p = np.array([[0.3, 0.3, 0.0, 0.4], [0.1, 0.1, 0.8, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    at = np.array([5.0, 5.0, 7.0, 6.0])
+    at = np.stack([at, at, [1.0, 2.0, 3.0, 4.0]]) if per_row else at
+    dist = NumericDistribution(p, at, at)
+    assert dist.probabilities.shape == (3, 4 if per_row else 3)
+    assert dist.mode().tolist() == [5, 7, 4 if per_row else 6]
+    expected = [stats.entropy([0.6, 0.4]), stats.entropy([0.2, 0.8]), 0.0]
+    np.testing.assert_allclose(dist.entropy(), expected, atol=1e-12)
+    np.testing.assert_allclose(dist.mean(), (p * at).sum(1))
+    np.testing.assert_allclose(dist[0].cdf([[4.9, 5, 6, 7]]), [[0, 0.6, 1, 1]])
+
+
+def test_atoms_that_stand_for_several_numbers_stay_apart():
+    dist = NumericDistribution([[0.5, 0.5]], [3, 3], [3, 3], values=[2.5, 4.0])
+    assert dist.probabilities.shape == (1, 2) and dist.mean()[0] == 3.25
+
+
+def test_what_a_function_maps_to_one_number_is_one_number():
+    edges = np.arange(-4.0, 7)
+    p = np.array([[0.08] * 4 + [0.3, 0.2] + [0.045] * 4])
+    dist = NumericDistribution(p, edges[:-1], edges[1:], mode=[0.5])
+    none_below = dist.transformed(lambda y: np.maximum(y, 0))
+    assert none_below.mode().tolist() == [0.0]
+    assert none_below.entropy()[0] == pytest.approx(stats.entropy([0.32, 0.3, 0.2, *[0.045] * 4]))
+    assert dist.transformed(np.exp).mode().tolist() == [np.exp(0.5)]
+    assert none_below.cdf(0.0)[0] == pytest.approx(0.32)
+
+
+@pytest.mark.parametrize("per_row", [True, False])
 def test_a_mode_that_is_given_is_kept_through_rows_and_parts(per_row):
     p, lower, upper, _ = random_case(3, per_row=per_row)
     given = np.array([40.0, 10.0, 30.0, 20.0])

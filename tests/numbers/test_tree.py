@@ -401,3 +401,22 @@ def test_the_likeliest_number_of_a_bin_is_its_heap_if_most_of_it_is_there():
     assert tree.leaf_likeliest[[0, -1]].tolist() == pytest.approx([0.05, 10.0])
     assert tree.leaf_value[[0, -1]].tolist() == pytest.approx([0.0375, 9.9875])
     assert torch.equal(tree.leaf_likeliest[30:60], tree.leaf_value[30:60])
+
+
+@pytest.mark.parametrize("y", [[1.0, 2, 3, 4, 5, 6], [0.0, 1.0], [3.0]])
+def test_the_only_number_below_a_node_is_that_of_all_its_leaves(y):
+    tree = NumberTree.from_codec(DigitCodec(10, 3).fit(np.repeat(y, 5)))
+    below = [set() for _ in range(tree.n_open)]
+    for path, number in zip(tree.path_nodes.tolist(), tree.leaf_likeliest.tolist(), strict=True):
+        for node in path:
+            below[node].add(number)
+    expected = [number.pop() if len(number) == 1 else np.nan for number in below]
+    np.testing.assert_array_equal(tree.only_number, expected)
+
+
+def test_no_node_is_asked_for_its_only_number_where_numbers_differ():
+    assert all(
+        NumberTree.from_codec(codec).only_number is None
+        for name, codec in CODECS.items()
+        if name != "constant"
+    )
