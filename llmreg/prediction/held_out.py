@@ -178,13 +178,17 @@ def _said_off(means, y, weight, codec, most=OFF, errors=ERRORS_OF_MEANS):
     off = error @ share
     if abs(off) <= max(most, errors * np.sqrt(share**2 @ (error - off) ** 2)):
         return False
-    scale = "" if codec.linear else f" on the scale {getattr(codec, 'scale_', codec)!r}"
-    other = "" if codec.linear else ", or use DigitCodec(scale='minmax')"
+    remedy = "Train longer if little was learnt; "
+    if not codec.linear:
+        remedy = (
+            f"On the scale {getattr(codec, 'scale_', codec)!r} what is rare and large counts "
+            "little; use DigitCodec(scale='minmax'), or "
+        )
     warnings.warn(
         f"The predictions of {len(y)} {'held-out' if errors else 'training'} rows have a mean of "
         f"{means @ share:.4g}, their targets one of {y @ share:.4g}: means and sums of predictions "
-        f"are not to be trusted. What is rare and large counts little{scale}, above all where no "
-        f"column tells it. Give a column that does, or fit such rows by themselves{other}.",
+        f"are not to be trusted. {remedy}give a column that tells what is rare and large, or fit "
+        "such rows by themselves.",
         UserWarning,
         stacklevel=4,
     )
