@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.integrations.documentation import DocumentedMixin
 from llmreg.tables.targets import read_floats, refuse_masked
-from llmreg.tables.weights import whole_counts
+from llmreg.tables.weights import row_counts, whole_counts
 
 __all__ = ["END", "MAX_LEAVES", "TargetCodec"]
 
@@ -76,7 +76,7 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
         y : array-like of shape (n_rows,)
             Finite targets.
         sample_weight : array-like of shape (n_rows,) or None
-            As so many rows, by the least weight; rows of weight zero do not count.
+            As so many rows: only ratios count. Rows of weight zero do not.
 
         Returns
         -------
@@ -95,17 +95,16 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
         _refuse_infinite(y)
         weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
         y, weight = y[weight > 0], weight[weight > 0]
-        entries = np.repeat(y, whole_counts(weight))
-        self._fit(entries)
-        self._see_heaps(y, entries)
+        self._fit(np.repeat(y, whole_counts(weight)))
+        self._see_heaps(y, row_counts(weight))
         return self
 
     @abstractmethod
     def _fit(self, y):
         """Set ``edges_`` and ``values_`` from targets (n_rows,) that count."""
 
-    def _see_heaps(self, y, entries):
-        """See on which numbers targets (n_rows,) heap up, each an entry as often as it counts."""
+    def _see_heaps(self, y, weight):
+        """See on which numbers targets (n_rows,) heap up, each of which counts by its weight."""
 
     @property
     def open_edges(self):

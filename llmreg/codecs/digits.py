@@ -214,7 +214,7 @@ class DigitCodec(TargetCodec):
             return unbend(np.asarray(t, dtype=np.float64), self.centre_, self.unit_)
         return super().from_axis(t)
 
-    def _see_heaps(self, y, entries):
+    def _see_heaps(self, y, weight):
         self.heaps_, self.heap_values_ = np.zeros(len(self.values_)), self.values_.copy()
         self.points_ = False
         if self.rounding == "nearest":
@@ -225,9 +225,7 @@ class DigitCodec(TargetCodec):
         if len(np.unique(leaf)) == len(number) and len(y) >= HEAP_ROWS * len(number):
             self._let_points(number, leaf)
         else:
-            self._heap_up(
-                number, leaf, n_rows, np.unique(self.clip(entries), return_counts=True)[1]
-            )
+            self._heap_up(number, leaf, n_rows, np.bincount(place, weight))
         self.values_ = (1 - self.heaps_) * self.values_ + self.heaps_ * self.heap_values_
 
     def _round_to_lower_ends(self):
@@ -244,7 +242,7 @@ class DigitCodec(TargetCodec):
         self.heaps_[leaf], self.heap_values_[leaf] = 1.0, number
 
     def _heap_up(self, number, leaf, n_rows, count):
-        """See which bins have targets that are one number: how many rows, and by what count."""
+        """See which bins have targets that are one number: how many rows, and their weight."""
         end = np.isin(number, self.edges_[[0, -1]])
         share = count / np.bincount(leaf, count)[leaf]
         heap = (n_rows >= HEAP_ROWS) & (share >= np.where(end, END_SHARE, INNER_SHARE))

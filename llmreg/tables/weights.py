@@ -7,10 +7,11 @@ from sklearn.utils.validation import _check_sample_weight
 
 from llmreg.tables.targets import read_floats, refuse_masked
 
-__all__ = ["checked_weights", "entry_counts", "relative_weights", "whole_counts"]
+__all__ = ["checked_weights", "entry_counts", "relative_weights", "row_counts", "whole_counts"]
 
 LEAST_WEIGHT = 1e-30  # of the largest one: float32 holds it
 MOST_ENTRIES, MOST_IN_ALL = 20, 1_000_000  # for each row, in the mean, that stand for its weight
+ROUNDING = 1e-6  # of ratios, such as those of float32
 
 
 def checked_weights(sample_weight, rows, name="sample_weight"):
@@ -60,9 +61,30 @@ def entry_counts(weight):
     return np.maximum(np.rint(weight / weight.mean()), 1).astype(int)
 
 
+def row_counts(weight):
+    """Weights (n,) as numbers of rows: whole where their ratios are those of small whole numbers.
+
+    Where they are not, so large that rounding loses least.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from llmreg.tables.weights import row_counts
+    >>> row_counts(np.array([0.5, 1.0, 2.5])).tolist(), row_counts(np.array([1.0, 1.4])).tolist()
+    ([1.0, 2.0, 5.0], [5.0, 7.0])
+    """
+    counts, n_rows = weight / weight.min(), len(weight)
+    most = max(n_rows, min(MOST_ENTRIES * n_rows, MOST_IN_ALL)) / counts.sum()
+    for times in range(1, int(most) + 1):
+        whole = np.rint(times * counts)
+        if (np.abs(times * counts - whole) <= ROUNDING * whole).all():
+            return whole
+    return most * counts
+
+
 def whole_counts(weight):
-    """How often each row (n,) would be in the table if weights were numbers of rows: by the least
-    weight, and once at least. Weights that differ by more than such numbers can say are rounded.
+    """How often each row (n,) would be in the table if weights were numbers of rows: once at least,
+    and by their ratios as nearly as 20 times in the mean, or a million in all, can say.
 
     Examples
     --------
@@ -71,7 +93,4 @@ def whole_counts(weight):
     >>> whole_counts(np.array([0.5, 1.0, 2.5])).tolist()
     [1, 2, 5]
     """
-    counts, n_rows = weight / weight.min(), len(weight)
-    most = max(n_rows, min(MOST_ENTRIES * n_rows, MOST_IN_ALL))
-    counts *= min(1.0, most / counts.sum())
-    return np.maximum(np.rint(counts), 1).astype(int)
+    return np.maximum(np.rint(row_counts(weight)), 1).astype(int)

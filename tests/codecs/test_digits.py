@@ -456,3 +456,42 @@ def test_a_row_that_counts_much_is_no_heap():
     assert not DigitCodec().fit(y[:5], sample_weight=[1, 9, 9, 9, 9]).points_
     grades = DigitCodec().fit(np.repeat([1.0, 2, 3], 3), sample_weight=np.arange(1, 10))
     assert grades.points_
+
+
+HEAPS = np.r_[np.full(10, 0.2), np.full(11, 0.7), [5.0, 6, 7, 8, 9, 10]]
+SURVEY = np.r_[np.full(10, 1.4), np.ones(17)]
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.37, 1e-9])
+@pytest.mark.parametrize("rows", [1, 40])
+@pytest.mark.parametrize("least", [None, 1e-6, 1e-12])
+def test_weights_count_by_their_ratios_whatever_the_least_is(unit, rows, least):
+    y, weight = np.repeat(HEAPS, rows), unit * np.repeat(SURVEY, rows)
+    if least is not None:
+        y, weight = np.r_[y, 5.0], np.r_[weight, least * unit]
+    codec = DigitCodec(scale="minmax", n_digits=1, low=0.0, high=10.0).fit(y, weight)
+    assert codec.heap_values_[0] == 0.2
+    assert codec.heaps_[0] == pytest.approx(0.56)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("times", [1.0, 0.2, 0.37])
+def test_weights_in_the_ratio_of_whole_numbers_are_rows_so_often(scale, times):
+    rng = np.random.default_rng(3)
+    y = np.r_[np.full(9, 0.2), np.full(12, 3.0), rng.lognormal(size=60)]
+    often = rng.integers(2, 8, len(y))
+    rows, weighted = DigitCodec(scale=scale), DigitCodec(scale=scale)
+    rows.fit(np.repeat(y, often)), weighted.fit(y, times * often)
+    assert weighted.scale_ == rows.scale_
+    np.testing.assert_allclose(weighted.edges_, rows.edges_, rtol=1e-12)
+    heaps = np.isin(weighted.heap_values_, [0.2, 3.0])
+    np.testing.assert_array_equal(weighted.heaps_[heaps], rows.heaps_[heaps])
+
+
+@pytest.mark.parametrize("scale", ["auto", "quantile", "log", "symlog"])
+def test_weights_that_vanish_move_no_bin(scale):
+    rng = np.random.default_rng(4)
+    y, weight = rng.lognormal(size=200), rng.choice([1.0, 1.4, 2.5], 200)
+    without = DigitCodec(scale=scale).fit(y, weight).edges_
+    given = DigitCodec(scale=scale).fit(np.r_[y, 1.0], np.r_[weight, 1e-6]).edges_
+    np.testing.assert_allclose(given, without, rtol=0.05, atol=0.02)

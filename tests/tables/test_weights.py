@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from llmreg.tables.weights import checked_weights, entry_counts, relative_weights, whole_counts
+from llmreg.tables.weights import (
+    checked_weights,
+    entry_counts,
+    relative_weights,
+    row_counts,
+    whole_counts,
+)
 
 
 @pytest.mark.parametrize("unit", [1e-300, 1.0, 7.3, 1e300])
@@ -52,12 +58,34 @@ def test_what_is_no_weight_is_named(weight, said):
         ([1, 1, 1], [1, 1, 1]),
         ([0.5, 1, 2.5], [1, 2, 5]),
         ([1, 20, 20], [1, 20, 20]),
+        ([1, 1.4, 1.4], [5, 7, 7]),
+        ([2, 3], [2, 3]),
+        ([0.1, 0.3, 0.7], [1, 3, 7]),
+        ([*np.float32([0.1, 0.3, 0.4])], [1, 3, 4]),
+        ([1, np.sqrt(2)], [17, 23]),  # 40 in all
+        ([1e300, 1.5e300], [2, 3]),
         ([1e-30, 1, 1], [1, 30, 30]),  # no more than 20 each in the mean
         ([1e-30, 2, 1], [1, 40, 20]),
     ],
 )
 def test_weights_are_numbers_of_rows(weight, counts):
     assert whole_counts(np.array(weight, float)).tolist() == counts
+
+
+@pytest.mark.parametrize("low", [0.1, 0.5, 1.0])
+def test_ratios_of_weights_are_kept_whatever_they_are(low):
+    weight = np.random.default_rng(0).uniform(low, 1.5, 400)
+    counts = whole_counts(weight)
+    assert counts.sum() <= 20.5 * len(weight)
+    np.testing.assert_allclose(counts / counts.sum(), weight / weight.sum(), atol=0.03 / 400)
+    np.testing.assert_allclose(row_counts(weight) / row_counts(weight).sum(), weight / weight.sum())
+
+
+@pytest.mark.parametrize("repeats", [[1, 1, 1], [1, 2, 5], [3, 4, 7]])
+@pytest.mark.parametrize("unit", [1.0, 0.1, 1 / 3])
+def test_whole_ratios_stay_whole(repeats, unit):
+    weight = unit * np.array(repeats, float)
+    assert row_counts(weight).tolist() == whole_counts(weight).tolist() == repeats
 
 
 def test_so_many_rows_stay_as_they_are_in_all(monkeypatch):
