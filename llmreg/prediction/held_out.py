@@ -52,7 +52,10 @@ def calibrate(fitted, rows, asked, processes):
         scales=plan.temperature == "auto", asked=asked, estimate_weight=plan.estimate_weight,
     )  # fmt: skip
     found = processes.agree(found)
-    decoding = fitted_decoding(model, rows.encoded, rows.y, rows.weight, some, found, plan.decoding)
+    decoding = fitted_decoding(
+        model, rows.encoded, rows.y, rows.weight, some, found, plan.decoding,
+        trained=bool(fitted.plan.stages),
+    )  # fmt: skip
     settled = dict(
         decoding=processes.agree(decoding), temperature=found.temperature,
         estimate_weight=found.estimate_weight,
@@ -109,7 +112,7 @@ def fitted_calibration(model, encoded, y, weight, *, scales, asked, estimate_wei
     return Calibration(temperature, share)
 
 
-def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked):
+def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked, trained=True):
     """How ``predict`` reads distributions, from the validation rows or, if these are few, from all.
 
     Parameters
@@ -121,6 +124,8 @@ def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked):
     calibration : Calibration
     asked : str
         The estimator's ``decoding``.
+    trained : bool, default=True
+        The mean of a model that was not is not expected to add up.
 
     Returns
     -------
@@ -136,7 +141,7 @@ def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked):
     """
     doubtful = asked in ("auto", "rail", "sampled_mean")
     found = "rail" if asked == "auto" else asked
-    if not doubtful or not has_spread(model):
+    if not doubtful or not has_spread(model) or (model.codec.linear and not trained):
         return found
     rows = held_out if len(held_out) >= MIN_ROWS_TO_CALIBRATE else np.arange(len(y))
     n_cells = _cells_per_row(model)

@@ -133,5 +133,4 @@ def test_a_pretrained_model_packs_without_a_warning(codec, tokenizer_zoo, table)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         warnings.filterwarnings("ignore", "The untrained model would hardly begin")
-        warnings.filterwarnings("ignore", "The predictions of 40 held-out rows")
         assert model.fit(table.X, table.y - min(table.y)).model_.packs
