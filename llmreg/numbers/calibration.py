@@ -12,10 +12,10 @@ Guo et al. choose the temperature by the likelihood; here both are chosen by the
 numbers, which knows how far off a number is.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.interpolate import CubicSpline
 from scipy.special import logsumexp
 
@@ -161,9 +161,10 @@ def pooled(log_probs, estimated, weight, apart=None):
 
 
 def _log_mean(log_p, log_q, weight):
-    """log((1 − w) p + w q)."""
-    weight = torch.as_tensor(weight, dtype=log_p.dtype, device=log_p.device)
-    return torch.logaddexp(log_p + torch.log1p(-weight), log_q + weight.log())
+    """log((1 − w) p + w q), 0 < w <= 1."""
+    if weight == 1:
+        return log_q
+    return (log_p + math.log1p(-weight)).logaddexp(log_q + math.log(weight))
 
 
 def likely_temperature(score, n_rows, weight=0.0):
