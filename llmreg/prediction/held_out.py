@@ -144,29 +144,41 @@ def fitted_decoding(model, encoded, y, weight, held_out, calibration, asked, tra
     if not doubtful or not has_spread(model) or (model.codec.linear and not trained):
         return found
     rows = held_out if len(held_out) >= MIN_ROWS_TO_CALIBRATE else np.arange(len(y))
-    n_cells = _cells_per_row(model)
-    rows = rows[calibration_rows(len(rows), n_cells)]
+    rows = rows[calibration_rows(len(rows), _cells_per_row(model))]
     distributions = _distributions(model, encoded.take(rows), calibration)
-    steady = model.codec.linear or _commonest(y[rows], weight[rows]) >= MOSTLY
-    if steady or steady_decoding(distributions, y[rows], weight[rows]) == "rail":
-        if not _said_off(distributions.mean(), y[rows], weight[rows], model.codec):
-            some = calibration_rows(len(y), max(n_cells, MAX_CELLS // ROWS_THAT_ADD_UP))
-            means = _distributions(model, encoded.take(some), calibration).mean()
-            _said_off(means, y[some], weight[some], model.codec, FAR_OFF, 0.0)
+    if _is_steady(distributions, y[rows], weight[rows], model.codec):
+        if not _said_off("held-out", distributions.mean(), y[rows], weight[rows], model.codec):
+            _say_if_all_are_off(model, encoded, y, weight, calibration)
         return found
-    y = y[rows]
+    _warn_of_unsteady(y[rows], asked)
+    return "median" if asked == "auto" else found
+
+
+def _is_steady(distributions, y, weight, codec):
+    """Whether means are to be predicted."""
+    if codec.linear or _commonest(y, weight) >= MOSTLY:
+        return True
+    return steady_decoding(distributions, y, weight) == "rail"
+
+
+def _warn_of_unsteady(y, asked):
+    instead = "predict returns the median; set decoding='rail' for the mean."
+    if asked != "auto":
+        instead = f"decoding={asked!r} takes it all the same; 'median' is nearer to most targets."
     warnings.warn(
         "The mean of predicted distributions is decided by numbers that are hardly possible, since "
         f"the targets go from {y.min():.3g} to {y.max():.3g} (median {np.median(y):.3g}). "
-        + (
-            "predict returns the median; set decoding='rail' for the mean."
-            if asked == "auto"
-            else f"decoding={asked!r} takes it all the same; 'median' is nearer to most targets."
-        ),
+        f"{instead}",
         UserWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
-    return "median" if asked == "auto" else found
+
+
+def _say_if_all_are_off(model, encoded, y, weight, calibration):
+    """The same of some of all rows, which tell of what is too rare to be held out."""
+    some = calibration_rows(len(y), max(_cells_per_row(model), MAX_CELLS // ROWS_THAT_ADD_UP))
+    means = _distributions(model, encoded.take(some), calibration).mean()
+    _said_off("training", means, y[some], weight[some], model.codec, most=FAR_OFF, errors=0.0)
 
 
 def _distributions(model, encoded, calibration):
@@ -174,7 +186,7 @@ def _distributions(model, encoded, calibration):
     return calibrated_distribution(model, output, estimated, calibration)
 
 
-def _said_off(means, y, weight, codec, most=OFF, errors=ERRORS_OF_MEANS):
+def _said_off(which, means, y, weight, codec, most=OFF, errors=ERRORS_OF_MEANS):
     """Whether predictions don't add up, and a warning: what is likeliest may hold too little, or
     too much, of what the sum is made of."""
     share = weight / weight.sum()
@@ -190,10 +202,9 @@ def _said_off(means, y, weight, codec, most=OFF, errors=ERRORS_OF_MEANS):
             "little; use DigitCodec(scale='minmax'), or "
         )
     warnings.warn(
-        f"The predictions of {len(y)} {'held-out' if errors else 'training'} rows have a mean of "
-        f"{means @ share:.4g}, their targets one of {y @ share:.4g}: means and sums of predictions "
-        f"are not to be trusted. {remedy}give a column that tells what is rare and large, or fit "
-        "such rows by themselves.",
+        f"The predictions of {len(y)} {which} rows have a mean of {means @ share:.4g}, their "
+        f"targets one of {y @ share:.4g}: means and sums of predictions are not to be trusted. "
+        f"{remedy}give a column that tells what is rare and large, or fit such rows by themselves.",
         UserWarning,
         stacklevel=4,
     )

@@ -310,7 +310,7 @@ def test_rows_are_spread_over_all_of_them_and_fewer_for_large_trees():
 )
 def test_means_that_do_not_add_up_are_told(mean, events, told, recwarn):
     y = np.where(np.arange(100) < events, 1.0, 0.0)
-    held_out._said_off(np.full(100, mean), y, np.ones(100), DigitCodec().fit(y))
+    held_out._said_off("held-out", np.full(100, mean), y, np.ones(100), DigitCodec().fit(y))
     found = ["not to be trusted" in str(warning.message) for warning in recwarn]
     assert found == ([True] if told else [])
 
