@@ -84,7 +84,9 @@ class GridHead(Head):
             return super().estimate(module, estimate, tree)
         from llmreg.numbers.estimate import interval_log_mass
 
-        return interval_log_mass(estimate, tree.leaf_span.unsqueeze(0)).log_softmax(-1)
+        spans = tree.leaf_span
+        found = interval_log_mass(estimate, spans.unsqueeze(0), spans[[0, -1], [0, 1]])
+        return found.log_softmax(-1)
 
     def distribution(self, module, output, tree):
         """Mass in the codec's cells; greedy writes the symbol that the most mass is behind."""

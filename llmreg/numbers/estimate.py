@@ -42,8 +42,11 @@ def estimate_on(estimate, device):
     return replace(estimate, centre=centre, width=width, heaps=heaps)
 
 
-def interval_log_mass(estimate, spans):
+def interval_log_mass(estimate, spans, ends=(-math.inf, math.inf)):
     """Log-probability of intervals.
+
+    Each part of the spread is of numbers between the ends: what would lie beyond them is not lost
+    to the other part, which is elsewhere.
 
     Parameters
     ----------
@@ -51,6 +54,8 @@ def interval_log_mass(estimate, spans):
         With tensors (B,).
     spans : Tensor of shape (B, ..., 2) or (1, ..., 2)
         Lower and upper ends, in the estimate's units.
+    ends : pair of float or Tensor, default=(-inf, inf)
+        Of all numbers that there are.
 
     Returns
     -------
@@ -67,32 +72,34 @@ def interval_log_mass(estimate, spans):
     >>> [round(p, 3) for p in interval_log_mass(estimate, spans).exp()[0].tolist()]
     [0.5, 0.216]
     """
+    ends = torch.as_tensor(ends).to(spans)
     if estimate.heaps is None:
-        return _bell_log_mass(estimate, spans)
-    chance, ends = estimate.heaps
+        return _bell_log_mass(estimate, spans, ends)
+    chance, heaps = estimate.heaps
     by_row = -1, *[1] * (spans.dim() - 2)
-    # The bell is of what lies between the ends.
-    whole = ends.view(*[1] * (spans.dim() - 1), 2)
-    found = _bell_log_mass(estimate, spans.clamp(*ends)) - _bell_log_mass(estimate, whole)
+    # The bell is of what lies between the heaps.
+    found = _bell_log_mass(estimate, spans.clamp(*heaps), ends.clamp(*heaps))
     found = found + torch.log1p(-chance.sum(1)).view(by_row)
     lower, upper = spans.unbind(-1)
-    low, high = ends
+    low, high = heaps
     for k, holds in enumerate([(lower <= low) & (low < upper), (lower < high) & (high <= upper)]):
-        if ends[k].isfinite():
+        if heaps[k].isfinite():
             at = chance[:, k].log().view(by_row).expand_as(found)
             found = torch.where(holds, torch.logaddexp(found, at), found)
     return found.clamp(min=LEAST_LOG_MASS)
 
 
-def _bell_log_mass(estimate, spans):
+def _bell_log_mass(estimate, spans, ends):
     by_row = -1, *[1] * (spans.dim() - 1)
-    offset = (spans - estimate.centre.view(by_row)) / estimate.width.view(by_row)
+    centre, width = estimate.centre.view(by_row), estimate.width.view(by_row)
     # Ends that are infinitely many scales away have no difference.
     farthest = FARTHEST * estimate.spread.narrow
-    offset = offset.clamp(-farthest, farthest)
+    offset, whole = (((at - centre) / width).clamp(-farthest, farthest) for at in (spans, ends))
     most, few = (
-        _logistic_log_mass((offset - centre) / scale) + math.log(share)
-        for share, centre, scale in estimate.spread.parts
+        math.log(share)
+        + _logistic_log_mass((offset - at) / scale)
+        - _logistic_log_mass((whole - at) / scale).clamp(min=IMPOSSIBLE)  # where there is no width
+        for share, at, scale in estimate.spread.parts
     )
     return torch.logaddexp(most, few).clamp(min=LEAST_LOG_MASS)
 
@@ -130,5 +137,5 @@ def estimate_steps(estimate, tree, nodes):
     bins = tree.leaf_span[leaf.clamp(min=0)].unsqueeze(3).expand_as(runs).clone()
     bins[..., 1:, 0] = bins[..., 1:, 1]  # one run, and empty ones
     spans = torch.where((leaf >= 0)[..., None, None], bins, runs)
-    mass = interval_log_mass(estimate, spans).logsumexp(-1)
+    mass = interval_log_mass(estimate, spans, tree.leaf_span[[0, -1], [0, 1]]).logsumexp(-1)
     return mass.masked_fill((leaf < 0) & (child < 0), IMPOSSIBLE).log_softmax(-1)

@@ -18,11 +18,16 @@ from llmreg.numbers.tree import NumberTree, leaf_log_probs
 SPREAD = Spread(0.4, 2.0, 0.15, 0.7)
 
 
-def _mass(low, high, centre, spread=SPREAD):
-    def mass(at, scale):
+def _mass(low, high, centre, spread=SPREAD, ends=(-np.inf, np.inf)):
+    """Of a mixture whose parts lie between ends, each with its share."""
+
+    def mass(low, high, at, scale):
         return logistic.cdf(high, centre + at, scale) - logistic.cdf(low, centre + at, scale)
 
-    return sum(share * mass(at, scale) for share, at, scale in spread.parts)
+    return sum(
+        share * mass(low, high, at, scale) / mass(*ends, at, scale)
+        for share, at, scale in spread.parts
+    )
 
 
 def _estimate(centres, spread=SPREAD):
@@ -75,8 +80,7 @@ def test_steps_lead_to_numbers_as_often_as_their_bins_have_mass(drawn):
     centres = [edges[0] + 0.3 * unit, edges[-1]]
     nodes = torch.arange(tree.n_open)
     steps = estimate_steps(_estimate(centres, spread), tree, nodes)
-    expected = np.array([_mass(bins[:-1], bins[1:], c, spread) for c in centres])
-    expected /= expected.sum(1, keepdims=True)
+    expected = [_mass(bins[:-1], bins[1:], c, spread, bins[[0, -1]]) for c in centres]
     np.testing.assert_allclose(leaf_log_probs(steps, tree).exp(), expected, rtol=1e-6, atol=1e-9)
     # The same asked row by row, with padding.
     by_row = torch.stack([nodes, nodes.flip(0)])
@@ -105,6 +109,17 @@ def test_an_end_with_a_heap_has_all_that_lies_beyond_it():
         assert float(leaf[row, -1]) == pytest.approx(_mass(9.9, np.inf, centre), rel=1e-6)
 
 
+def test_what_lies_far_from_most_is_as_likely_at_the_end_of_the_range():
+    # Half of what the few are would be beyond the largest number that there is.
+    codec = DigitCodec(10, 2).fit(np.linspace(0, 10, 101))
+    tree, spread = NumberTree.from_codec(codec), Spread(0.05, 0.1, 0.3, apart=8.0)
+    steps = estimate_steps(_estimate([2 + 0.3 * 8.0], spread), tree, torch.arange(tree.n_open))
+    leaf = leaf_log_probs(steps, tree).exp()[0]
+    assert float(leaf[codec.values_ > 6].sum()) == pytest.approx(0.3, abs=1e-6)
+    beyond = interval_log_mass(_estimate([50.0]), torch.tensor([[[3.0, 3.0]]]).double(), (3.0, 3.0))
+    assert float(beyond) == -1e4  # of a range without width, too, there is a number
+
+
 def _heaped(centre, chance, ends):
     heaps = OnEnds(np.array([chance]), np.array(ends))
     return estimate_on(Estimate(np.array([centre]), np.ones(1), SPREAD, heaps), "cpu")
@@ -117,7 +132,7 @@ def test_a_heap_has_its_chance_and_the_bell_what_lies_between(ends):
     chance = np.array([0.3, 0.2]) * np.isfinite(ends)
     found = interval_log_mass(_heaped(2.5, chance, ends), spans).exp()[0].numpy()
     inner = np.clip(edges, *ends)
-    bell = _mass(inner[:-1], inner[1:], 2.5) / _mass(*ends, 2.5)
+    bell = _mass(inner[:-1], inner[1:], 2.5, ends=ends)
     expected = (1 - chance.sum()) * bell
     expected[2] += chance[0]  # [0, 0.5)
     expected[4] += chance[1]  # (3, 4]
