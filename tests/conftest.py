@@ -229,7 +229,8 @@ def problem():
             base = fresh_base("tiny", plan, rows, codec)
             prompts, encoded = fit_prompts(plan, base, rows, codec)
             model = build_model(plan, base, prompts, encoded, codec)
-        data = TrainingData(encoded, (y - y.mean()) / y.std(), codec.leaf_of(y), np.ones(n_rows))
+        z, same = (y - y.mean()) / y.std(), np.ones(n_rows)
+        data = TrainingData(encoded, z, codec.leaf_of(y), same, same)
         scale = ZScale.from_tree(model.tree, y.mean(), y.std(), model.device, model.dtype)
         return model, data, scale
 

@@ -116,7 +116,7 @@ def training_data(model, ids, y):
     cells = CellValues(none, none.astype(np.int64), none[:, :, None])
     starts, flat = np.arange(n_rows) * width, ids.ravel().astype(np.int32)
     rows = EncodedRows(flat, np.zeros_like(flat), starts, np.full(n_rows, width), cells)
-    return TrainingData(rows, (y - 0.5) / 0.29, model.codec.leaf_of(y), np.ones(n_rows))
+    return TrainingData(rows, (y - 0.5) / 0.29, model.codec.leaf_of(y), *np.ones((2, n_rows)))
 
 
 # -- timing -----------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ from llmreg.estimates import (
 from llmreg.numbers import calibration
 from llmreg.prompts import cell_encoder, tiny_tokenizer
 from llmreg.prompts.cell_encoder import NumberEmbedding
+from llmreg.training import bandwidths
 
 TABLES = [
     *["machine_cpu", "pm10", "teaching_evals", "carseats", "cps_85_wages", "sensory", "concrete"],
@@ -122,6 +123,7 @@ CONSTANTS = {
     "steepest": (stacking, "STEEPEST"),
     "more_likely": (stacking, "MORE_LIKELY"),
     "too_wide": (calibration, "POOL_TOO_WIDE"),
+    "bandwidth": (bandwidths, "LEAST"),
     "written": (written_numbers, "LEAST_SHARE"),
     "prior_deviation": (calibration, "PRIOR_DEVIATION"),
     "tokenizer": (tiny_tokenizer, "train_tokenizer"),
@@ -150,6 +152,7 @@ VARIANTS = {
     "no heaps": {"codec": NoHeaps()},
     "grid codec": {"codec": GridCodec()},  # for targets that take few values
     "wider targets": {"sft_method": SoftCE(sigma=0.3)},
+    "all targets as wide": {"bandwidth": 1.0},
     "no second stage": {"fit_method": "soft_ce"},
     "three members": {"n_estimators": 3},
     "patience 4": {"patience": 4, "patience_texts": 4},

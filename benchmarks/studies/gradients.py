@@ -47,7 +47,7 @@ def training_data(fitted, X, y):
     codec = fitted.codec_
     z = (codec.to_axis(np.asarray(y)) - fitted.y_mean_) / fitted.y_std_
     encoded = fitted.prompts_.encode(fitted.serializer_.serialize(X))
-    return TrainingData(encoded, z, codec.leaf_of(y), np.ones(len(y)))
+    return TrainingData(encoded, z, codec.leaf_of(y), *np.ones((2, len(y))))
 
 
 def scale_of(fitted):

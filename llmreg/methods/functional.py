@@ -31,7 +31,7 @@ def bin_mass(y, edges, sigma):
     y : Tensor of shape (B,)
     edges : Tensor of shape (L, 2)
         Lower and upper end of each bin; the outermost may be infinite.
-    sigma : float
+    sigma : float or Tensor of shape (B,)
         Standard deviation of the Gaussian.
 
     Returns
@@ -39,6 +39,7 @@ def bin_mass(y, edges, sigma):
     Tensor of shape (B, L)
         Rows sum to one. A y so far outside that no bin gets mass goes to the nearest bin.
     """
+    sigma = torch.as_tensor(sigma).to(y).expand(y.shape)[:, None, None]
     z = (edges - y[:, None, None]) / (sigma * math.sqrt(2))  # (B, L, 2)
     # erfc on the far side keeps the digits that 1 - erf would lose in the tails.
     sign = torch.where(z.sum(-1, keepdim=True) > 0, 1.0, -1.0)

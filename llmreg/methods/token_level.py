@@ -67,7 +67,9 @@ class SoftCE(Method):
     ----------
     sigma : float, default=0.2
         Standard deviation of the Gaussian, in standard deviations of the training targets on the
-        codec's scale.
+        codec's scale; less about a target that others crowd around
+        (:func:`llmreg.training.bandwidths.neighbour_bandwidths`), such as single pieces where most
+        of the deviation is that between them and packs.
         Larger values help small or noisy tables; smaller ones keep the intervals of nearly
         noise-free tables tight.
     mean_weight : float, default=1.0
@@ -108,7 +110,8 @@ class SoftCE(Method):
 
         log_probs = policy.leaf_log_probs()
         edges = policy.leaf_edges_z
-        weights = F.keep_at_ends(F.bin_mass(targets.z, edges, self.sigma), targets.leaf, edges)
+        weights = F.bin_mass(targets.z, edges, self.sigma * targets.bandwidth)
+        weights = F.keep_at_ends(weights, targets.leaf, edges)
         loss = F.soft_cross_entropy(log_probs, weights)
         if self.mean_weight:
             error = F.expected_squared_error(log_probs, policy.leaf_z, targets.z)

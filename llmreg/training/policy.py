@@ -50,6 +50,8 @@ class Targets:
     z: torch.Tensor  # (B,) in z-units
     leaf: torch.Tensor  # (B,) the bin that holds y
     weight: torch.Tensor  # (B,) sample weights
+    # (B,) of a kernel about each, in z-units: 1, or less where training targets lie closely.
+    bandwidth: torch.Tensor | float = 1.0
 
 
 class NumberPolicy:

@@ -12,6 +12,7 @@ from llmreg.lm.adapters import adapter_config
 from llmreg.lm.lower_layers import keep_lower_states
 from llmreg.numbers.tree import NumberTree
 from llmreg.tables.targets import warn_of_other_units
+from llmreg.training.bandwidths import neighbour_bandwidths
 from llmreg.training.checkpoints import Checkpoints
 from llmreg.training.little_learnt import warn_if_no_better_than_mean
 from llmreg.training.parallel import check_sharded
@@ -101,9 +102,10 @@ class Training:
         self.callbacks, self.interim = callbacks, interim
         model, plan, codec = fitted.model, fitted.plan, fitted.codec
         z = (codec.to_axis(rows.y) - fitted.mean) / fitted.std
-        self.data = TrainingData(rows.encoded, z, codec.leaf_of(rows.y), rows.weight)
-        rewards = [method.reward for method in plan.methods if method is not None]
         counted = rows.train[rows.weight[rows.train] > 0]
+        bandwidth = neighbour_bandwidths(z, z[counted], rows.weight[counted])
+        self.data = TrainingData(rows.encoded, z, codec.leaf_of(rows.y), rows.weight, bandwidth)
+        rewards = [method.reward for method in plan.methods if method is not None]
         self.scale = ZScale.from_tree(
             model.tree, fitted.mean, fitted.std, model.device, model.dtype,
             targets=z[counted] if "quantile_mse" in rewards else None,
@@ -138,6 +140,10 @@ class Training:
         if plan.pretrained and self.processes.index == 0:
             warn_if_no_better_than_mean(records, self.rows)
         return records
+
+    def has_time(self):
+        """Whether the time limit leaves any for a further member."""
+        return self.processes.agree(self.time_limit.left()) > 0
 
     def _seconds(self, member, index):
         """That this member's stage with this index may take, by how many epochs are to come."""

@@ -19,13 +19,15 @@ class TrainingData:
     z: np.ndarray  # (n,) targets in z-units
     leaf: np.ndarray  # (n,) bin of each target
     weight: np.ndarray  # (n,)
+    bandwidth: np.ndarray  # (n,) of a kernel about each target, in z-units
 
     def __len__(self):
         return len(self.z)
 
     def take(self, rows):
         """These rows only."""
-        return TrainingData(self.rows.take(rows), self.z[rows], self.leaf[rows], self.weight[rows])
+        own = (part[rows] for part in (self.z, self.leaf, self.weight, self.bandwidth))
+        return TrainingData(self.rows.take(rows), *own)
 
     def bare(self):
         """Without what was computed of it on the way."""
@@ -51,5 +53,6 @@ class TrainingData:
             z=torch.as_tensor(self.z[rows]).to(device=device, dtype=dtype),
             leaf=torch.as_tensor(self.leaf[rows]).to(device),
             weight=torch.as_tensor(weight).to(device=device, dtype=dtype),
+            bandwidth=torch.as_tensor(self.bandwidth[rows]).to(device=device, dtype=dtype),
         )
         return self.rows.batch(rows, device, dtype), targets

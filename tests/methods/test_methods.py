@@ -1,6 +1,7 @@
 """What holds for every method: parameters, copies, draws, statistics, first-stage losses."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -192,6 +193,14 @@ def test_soft_cross_entropy_is_smoothed_log_loss_plus_the_weighted_error_of_the_
     for weight in (0.0, 0.7):
         loss, _ = SoftCE(0.3, mean_weight=weight).loss(policy, targets)
         assert loss.item() == pytest.approx(smooth + weight * error)
+
+
+def test_a_target_is_smoothed_by_as_little_as_others_lie_about_it():
+    policy, targets = free_rows(2)
+    crowded = replace(targets, bandwidth=torch.tensor([1.0, 0.25], dtype=torch.float64))
+    loss, _ = SoftCE(0.4).loss(policy, crowded)
+    expected = [SoftCE(sigma).loss(policy, targets)[0][0].item() for sigma in (0.4, 0.1)]
+    assert loss.tolist() == pytest.approx(expected)
 
 
 def test_a_target_on_which_others_heap_up_is_not_smoothed():

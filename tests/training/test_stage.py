@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -150,7 +151,11 @@ def test_weights_average_rows(problem):
     _, data, _ = problem()
     rows = np.arange(5)
     weighted = TrainingData(
-        data.rows.take(rows), data.z[rows], data.leaf[rows], np.array([3.0, 1, 2, 1, 1])
+        data.rows.take(rows),
+        data.z[rows],
+        data.leaf[rows],
+        np.array([3.0, 1, 2, 1, 1]),
+        data.bandwidth[rows],
     )
     copies = data.take(np.repeat(rows, [3, 1, 2, 1, 1]))
     found = []
@@ -190,7 +195,7 @@ def test_heavy_rows_count_as_so_many_rows_in_batches_of_any_size(
 
 def _weighing(problem, weight):
     _, data, _ = problem()
-    return TrainingData(data.rows, data.z, data.leaf, np.asarray(weight, float))
+    return replace(data, weight=np.asarray(weight, float))
 
 
 def test_records_weigh_rows_whatever_batch_they_are_in(problem):
