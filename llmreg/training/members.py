@@ -1,5 +1,7 @@
 """Several models of one shape, trained one after the other in the same place."""
 
+import warnings
+
 import torch
 
 __all__ = ["train_members"]
@@ -21,7 +23,8 @@ def train_members(train, count, build=None):
     Returns
     -------
     list of dict
-        All records, with ``member`` in front if there are several.
+        All records, with ``member`` in front if there are several. Members for which no time is
+        left are left out, with a warning.
 
     Raises
     ------
@@ -38,6 +41,9 @@ def train_members(train, count, build=None):
     model.keep_further_members(())  # what is validated is the member alone
     try:
         for member in range(count):
+            if member and not train.has_time():
+                _say_left_out(count, member)
+                break
             if member:
                 model.restore(first if build else starts[member - 1])
             if member and build:
@@ -63,6 +69,15 @@ def _check(count, model, processes):
             f"n_estimators={count} averages distributions over the same numbers, but every member "
             "of 'learnable_raft' would learn its own. Set n_estimators=1, or choose 'raft'."
         )
+
+
+def _say_left_out(count, trained):
+    warnings.warn(
+        f"The time limit left no time for {count - trained} of {count} members: predictions are "
+        f"those of {trained}. Raise time_limit, or lower n_estimators.",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def _draw(model, build, seed):

@@ -60,6 +60,17 @@ def test_members_share_the_time(clock):
     assert len(seconds) == 2 and seconds.max() < 1.3 * seconds.min()
 
 
+def test_members_for_which_no_time_is_left_are_left_out():
+    model = LLMRegressor(fit_method="ce", n_estimators=3, time_limit=1e-3, **ENDLESS)
+    with pytest.warns(UserWarning, match="left no time for 2 of 3 members.*Raise time_limit"):
+        model.fit(X, Y)
+    assert model.history_["member"].tolist() == [0]
+    alone = LLMRegressor(fit_method="ce", time_limit=1e-3, **ENDLESS)
+    with pytest.warns(UserWarning, match="Raise time_limit"):
+        alone.fit(X, Y)
+    np.testing.assert_array_equal(model.predict(X), alone.predict(X))
+
+
 def test_time_to_spare_changes_nothing():
     plain, limited = (
         LLMRegressor(fit_method="ce", sft_epochs=2, time_limit=limit, random_state=0).fit(X, Y)
