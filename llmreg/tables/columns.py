@@ -16,7 +16,7 @@ from llmreg.tables.booleans import are_boolean_words, are_booleans, are_digits, 
 from llmreg.tables.cell_values import distinct_texts, is_missing_word, other_types
 from llmreg.tables.cell_writing import read_numbers, write_column
 from llmreg.tables.date_cells import FIRST_YEAR
-from llmreg.tables.date_orders import find_first_year, find_order
+from llmreg.tables.date_orders import find_first_year, find_order, hundred_years_about
 from llmreg.tables.dates import clock_of, date_numbers, read_moments, zone_of
 from llmreg.tables.kinds import KINDS, infer_kind
 from llmreg.tables.levels import levels_of
@@ -165,7 +165,7 @@ def _has_strings(column):
 
 
 def _plan_datetime(name, column, look):
-    order, doubt, first_year = "", None, FIRST_YEAR
+    order, doubt, first_year = "", None, None
     if look is not None and look.order is not None:
         order = look.order
     elif _has_strings(column) or types.is_numeric_dtype(column.dtype):
@@ -174,7 +174,7 @@ def _plan_datetime(name, column, look):
         order = found or order
     if _has_strings(column):
         first_year = find_first_year(column, order)
-    moments, unread = read_moments(column, order, first_year)
+    moments, unread = read_moments(column, order, first_year or FIRST_YEAR)
     zone = zone_of(moments.zones)
     if zone is not None and {zone} != moments.zones:
         warnings.warn(
@@ -186,6 +186,8 @@ def _plan_datetime(name, column, look):
         )
     wall = moments.within(zone)
     present = wall[~np.isnat(wall)]
+    if first_year is None:
+        first_year = hundred_years_about(present)
     parts = tuple(
         part
         for part, values in date_numbers(present).items()

@@ -20,11 +20,11 @@ from llmreg.tables.date_cells import (
 from llmreg.tables.dates import read_cells
 from llmreg.tables.number_texts import Doubt
 
-__all__ = ["find_first_year", "find_order", "resemble_dates"]
+__all__ = ["find_first_year", "find_order", "hundred_years_about", "resemble_dates"]
 
 MIN_COMPACT = 3  # distinct cells like "20210305" that are hardly all dates by chance
 MIN_DAYS = 10  # of the month, that versions hardly have
-HALF_A_YEAR = 6
+HALF_A_YEAR, FEWEST_YEARS = 6, 3
 TO_COME = 28  # two digits from here on are days, or years that are to come or long gone
 # Constants, so that a fit is the same in any year: from ALIEN on, dates are to come.
 PRESENT, ALIEN = 2000, 2030
@@ -180,7 +180,19 @@ def _year_first(by_day, by_month, by_year, counts):
     if odds > -LIKELY:
         regular = odds >= CERTAIN and _span(first) * _span(months) > 1 and not _may_be_days(last)
         return sure or (False if regular else None)  # such as the 15th of every month
-    return None if last.max() == 1 and not _may_be_days(first) else False  # firsts of months
+    if _span(last) > 1 or _may_be_days(first):
+        return False
+    return None if last.max() == 1 or _may_be_reports(first, months) else False
+
+
+def _may_be_reports(years, months):
+    """Whether one day may go through the same months of several years, as in quarterly reports."""
+    years, in_year = np.unique(years), np.unique(months)
+    # But for the one that is the day's number, too, which says nothing.
+    in_a_row = len(years) >= FEWEST_YEARS and _span(years) <= len(years) + 1
+    if not in_a_row or _span(in_year) < HALF_A_YEAR:
+        return False
+    return 2 * len(months) >= len(years) * len(in_year)
 
 
 def _days(wall):
@@ -254,8 +266,9 @@ def find_first_year(column, order):
 
     Returns
     -------
-    int
-        The first of the hundred years.
+    int or None
+        The first of the hundred years; None if all years have four digits
+        (:func:`hundred_years_about`).
 
     Examples
     --------
@@ -269,15 +282,43 @@ def find_first_year(column, order):
     days = {_TIME_OF_DAY.sub("", bare_date(cell)) for cell in distinct_texts(column)[0]}
     cells = [day for day in days if not _LONG_YEAR.search(day)]
     if not cells:
-        return FIRST_YEAR
+        return None
     walls = [read_cells(cells, order, year)[0].wall for year in (FIRST_YEAR, FIRST_YEAR - 100)]
     short = ~np.isnat(walls[0]) & (walls[0] != walls[1])
     years = np.unique(walls[0][short].astype("datetime64[Y]").astype(int) + 1970)
-    return _first_year(years)
+    return _first_year(years) if len(years) else None
+
+
+def hundred_years_about(wall):
+    """The first of the hundred years in which dates with two digits belong beside others.
+
+    Parameters
+    ----------
+    wall : ndarray of shape (n,), dtype datetime64
+        The others, without NaT.
+
+    Returns
+    -------
+    int
+        1969, unless the others are not in its hundred years, but in those about their middle.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from llmreg.tables.date_orders import hundred_years_about
+    >>> hundred_years_about(np.array(["1940-01-01", "1982-05-04"], "datetime64[us]"))
+    1912
+    """
+    if not len(wall):
+        return FIRST_YEAR
+    first, last = np.sort(wall)[[0, -1]].astype("datetime64[Y]").astype(int) + 1970
+    if (first >= FIRST_YEAR and last < FIRST_YEAR + 100) or last - first >= 100:
+        return FIRST_YEAR
+    return int(first + last) // 2 - 49
 
 
 def _first_year(years):
-    if len(years) == 0 or years[-1] < ALIEN:
+    if years[-1] < ALIEN:
         return FIRST_YEAR
     around = years[0] + 100 - years[-1]
     years = years if years[0] < ALIEN else np.array([PRESENT, *years])

@@ -24,7 +24,8 @@ _CODES = (
 )
 ORDINALS = frozenset(("st", "nd", "rd", "th"))
 MONEY = "$€£¥₹₽₩₺₫₴₦₪₱฿₡₲₵"
-_CURRENCY = rf"(?:[A-Z]{{0,3}}[{MONEY}]|" + "|".join(_CODES.split()) + r"|Rs\.?|Fr\.?|kr\.?|zł|Kč)"
+_WORDS_OF_MONEY = r"US \$|Rs\.?|Rp\.?|Fr\.?|kr\.?|zł|Kč"
+_CURRENCY = rf"(?:[A-Z]{{0,3}}[{MONEY}]|{'|'.join(_CODES.split())}|{_WORDS_OF_MONEY})"
 _UNIT = rf"(?:[^\W\d_]|[%‰°{MONEY}\"″′])[^\s()]{{0,14}}(?:[ ](?:[^\W\d_]|[{MONEY}])\S{{0,9}})?"
 # Behind the digits "12,-" and "12/-" end a price, and a minus behind two digits is bookkeepers'.
 _NUMBER = re.compile(
@@ -33,6 +34,8 @@ _NUMBER = re.compile(
     r"(?:[.,/][-—]{1,2}|(?P<behind>(?<=[\d.,]\d)-(?=\s|$)))?"
     rf"\s*(?P<after>{_UNIT})?\s*(?(bracket)\))"
 )
+# "2015–" is since then, and no loss: bookkeepers' minus is that of a keyboard.
+_OPEN_END = re.compile(r"\d[‐‑‒–](?=\s|$)")
 # Powers of ten, by what stands behind the digits: "19M", "1.5 million", "2 Crores".
 _POWERS = {
     "k": 3, "K": 3, "M": 6, "B": 9, "万": 4, "만": 4, "億": 8, "亿": 8, "억": 8,
@@ -46,7 +49,7 @@ _WORDS = "|".join(word for word in _POWERS_OF_MONEY if len(word) > 1)
 POWER_WORD = rf"(?:[{''.join(_LETTERS)}](?![a-zA-Z\d])| ?(?i:{_WORDS})(?i:s?)(?!\w))"
 _POWER = re.compile(rf"(?P<word>{POWER_WORD})\.?(?P<unit>.*)")
 # Who writes these has points before fractions; "million" is also French, which has commas.
-_POINT_MONEY = re.compile(r"(?!R\$)[A-Z]*[$£¥₹₩₱]|Rs|USD|GBP|INR|JPY|CNY|RMB|KRW|AUD|CAD|NZD")
+_POINT_MONEY = re.compile(r"(?!R\$)[A-Z]*[$£¥₹₩₱]|US \$|Rs|USD|GBP|INR|JPY|CNY|RMB|KRW|AUD|CAD|NZD")
 _POINT_WORDS = re.compile("[万만億亿억]|(?:thousand|lakh|lac|crore|cr)s?", re.IGNORECASE)
 _ENGLISH_WORDS = re.compile("(?:m|b|tr)illions?", re.IGNORECASE)
 _COMMA_WORDS = re.compile("tsd|millionen|mio|mln|milliarden|mrd", re.IGNORECASE)
@@ -106,7 +109,7 @@ def split(text):
     >>> split("-$1.5 million")
     NumberParts(negative=True, unit='$', core='1.5', power='e6', word='million')
     """
-    if len(text) > LONGEST:
+    if len(text) > LONGEST or _OPEN_END.search(text):
         return None
     text = plain_signs(text).strip()
     match = _NUMBER.fullmatch(text)
@@ -177,8 +180,10 @@ def is_currency(unit):
 
 @lru_cache
 def _pattern(decimal, thousands):
-    groups = rf"|\d{{1,3}}(?:[{thousands}]\d{{3}})+" if thousands else ""
-    groups += r"|\d{1,2}(?:,\d{2})+,\d{3}" if thousands == "," else ""  # 1,00,000: Indian
+    # No group of thousands begins with a zero: "0.125" is a fraction wherever it stands.
+    groups = rf"|[1-9]\d{{0,2}}(?:[{thousands}]\d{{3}})+" if thousands else ""
+    groups += rf"|0(?:[{thousands}]000)+" if thousands else ""
+    groups += r"|[1-9]\d?(?:,\d{2})+,\d{3}" if thousands == "," else ""  # 1,00,000: Indian
     return re.compile(rf"(?:\d+{groups})?(?:[{decimal}]\d*)?")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from llmreg.tables.agreement import NEARLY_ALL, may_reach
 from llmreg.tables.cell_values import is_missing_word
+from llmreg.tables.codes import LETTERS, ZERO_FIRST, are_codes, are_versions
 from llmreg.tables.number_parts import (
     ORDINALS,
     decides,
@@ -36,13 +37,8 @@ FEW_UNITS = 5  # more endings than this are words, not units
 FEWEST_SMALL = 3  # whole numbers that make thousands of the points in others
 
 _SIMPLE = re.compile(r"\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
-_ZERO_FIRST = re.compile(r"0[\d ]+")
-_PHONE = re.compile(r"1?[2-9]\d\d[2-9]\d{6}")  # of North America
-# In blanks as no number is, or in threes alone: "1 250 000" is a sum, "732 829 320" a firm.
-_GROUPED_NAME = re.compile(r"^\d{4,} |^\d{3} (?!.*000$)| \d{1,2}( |$)| \d{4,}")
 _SMALL_UNITS = ("%", "‰", "°", "°C", "°F")  # of which there are no thousands
-_LETTERS = "LVWKJNMgmlst"  # that are units, also without a space before them
-# Others are, too, beside units of the same.
+# Other letters than LETTERS are units beside units of the same.
 _PREFIXES, _TIMES, _DEGREES = "kKmMGTuµμn", {*"dhwy"}, {"C", "F", "°C", "°F"}
 _TIME = re.compile("[dhmswy]|ms|min|minute|sec|second|hr|hour|day|wk|week|mo|month|yr|year")
 
@@ -126,10 +122,12 @@ def find_style(cells, counts, *, codes=True, others=()):
         return NumberStyle(quantity=quantity, example=example), None
     if not may_reach(LOOK_ALIKE, split, cells, counts):
         return None, None
+    if codes and are_versions(cells):
+        return None, _doubt_of_versions(cells)
     if _are_simple(cells):
         return NumberStyle(), None
     parts = [split(cell) for cell in cells]
-    if codes and _are_codes(cells, parts):
+    if codes and are_codes(cells, parts):
         return None, _few_codes(cells, parts, counts)
     floats = any(issubclass(kind, (float, np.floating, Decimal)) for kind in others)
     style, doubt = _agree(cells, parts, counts, floats)
@@ -317,7 +315,7 @@ def _are_units(units, examples, *, all_have_one):
     if any(unit in ORDINALS or _has_digit(unit) for unit in units):
         return False
     bare = {unit for unit in units if len(unit) == 1 and examples[unit].strip()[-2:-1] != " "}
-    codes = {unit for unit in bare if unit.isalpha() and unit not in _LETTERS}
+    codes = {unit for unit in bare if unit.isalpha() and unit not in LETTERS}
     if all_have_one and len(units) > 1 and (codes == units <= _TIMES or units <= _DEGREES):
         return True
     return all(_goes_with(letter, units - codes) for letter in codes)
@@ -388,32 +386,19 @@ def _sign_beside_points(parts, bare, unit):
     return "," if unit and hundreds and bare.total() >= FEWEST_SMALL else None
 
 
-def _are_codes(cells, parts):
-    """Whether digits are names and no quantities: nobody adds up telephone numbers."""
-    cells = [cell for cell, part in zip(cells, parts, strict=True) if part is not None]
-    parts = [part for part in parts if part is not None]
-    cores = [part.core for part in parts if not part.unit and not part.power]
-    if any(map(_ZERO_FIRST.fullmatch, cores)):
-        return True
-    if all(re.fullmatch(rf"\d+[^\W\d_{_LETTERS}]", cell) for cell in cells):
-        letters = {cell[-1] for cell in cells}
-        return letters != {"C", "F"} and all(map(str.isupper, letters))  # "12A": a seat, a flat
-    if len(cores) < len(cells):
-        return False
-    digits = {len(re.sub(r"\D", "", core)) for core in cores}
-    return (
-        all(re.fullmatch(r"97[89]\d{10}", core) for core in cores)  # ISBN
-        or (len(cores) >= 5 and all(map(_PHONE.fullmatch, cores)))
-        or all(core.count(".") == 3 for core in cores)  # IP addresses
-        or (len(digits) == 1 and min(digits) >= 7 and all(map(_GROUPED_NAME.search, cores)))
-        or all(cell.strip()[0] == "+" and len(re.sub(r"\D", "", cell)) >= 9 for cell in cells)
+def _doubt_of_versions(cells):
+    short = min(cell for cell in cells if cell.strip()[-2] == ".")
+    long = min(cell for cell in cells if cell.strip()[-2] != ".")
+    return Doubt(
+        f"holds {short!r} and {long!r}, which look like versions",
+        "Convert them to floats if they are numbers",
     )
 
 
 def _few_codes(cells, parts, counts):
     """The doubt that numbers of varying length leave of the few that have a zero in front."""
     cores = ["" if part is None else part.core for part in parts]
-    zeros = np.array([_ZERO_FIRST.fullmatch(core) is not None for core in cores])
+    zeros = np.array([ZERO_FIRST.fullmatch(core) is not None for core in cores])
     others = [cell for cell, zero in zip(cells, zeros, strict=True) if not zero]
     n_read, n_all = counts[~zeros].sum(), counts.sum()
     if not zeros.any() or n_read < NEARLY_ALL * n_all or len({*map(len, others)}) == 1:
@@ -425,7 +410,7 @@ def _few_codes(cells, parts, counts):
 
 
 def _has_digit(text):
-    return any(map(str.isdigit, text))
+    return any(map(str.isdigit, text)) and text.strip().upper() != "#DIV/0!"
 
 
 def _two_ways(cells):

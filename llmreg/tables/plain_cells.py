@@ -107,7 +107,8 @@ def _with_plain_levels(name, column):
     plain = _with_plain_cells(name, pd.Series(levels, dtype=object), kinds)
     if all(map(operator.is_, plain, levels)):
         return column
-    return _with_plain_cells(name, column.astype(object), kinds).astype("category")
+    cells = column.astype(object)  # and gaps
+    return _with_plain_cells(name, cells, _kinds(cells)).astype("category")
 
 
 def _with_plain_cells(name, column, kinds):

@@ -361,6 +361,14 @@ def test_the_hundred_years_of_two_digits_are_those_of_the_training_rows():
     assert written(births, ["05/06/30"], kind="datetime")[0].tolist() == ["1930-06-05"]
 
 
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%d/%m/%Y", None])
+def test_the_hundred_years_are_also_those_of_training_rows_with_four_digits(form):
+    days = pd.Series(pd.date_range("1940-01-20", periods=40, freq="400D"))
+    days = days if form is None else days.dt.strftime(form)
+    found = written(days, ["05-MAR-61", "25.03.45"])[0]
+    assert found.tolist() == ["1961-03-05", "1945-03-25"]
+
+
 def test_a_year_of_two_digits_may_stand_first():
     train = ["19/04/05", "18/06/10", "20/12/31"]
     assert written(train, ["19/04/05"])[0].tolist() == ["2019-04-05"]

@@ -8,7 +8,12 @@ import pandas as pd
 import pytest
 
 from llmreg.tables.date_cells import read_moment
-from llmreg.tables.date_orders import find_first_year, find_order, resemble_dates
+from llmreg.tables.date_orders import (
+    find_first_year,
+    find_order,
+    hundred_years_about,
+    resemble_dates,
+)
 from llmreg.tables.dates import read_moments
 
 
@@ -231,8 +236,32 @@ def test_dates_of_a_column_keep_together(span, form):
 
 
 def test_years_of_four_digits_say_nothing_of_those_of_two():
-    assert find_first_year(pd.Series(["28/03/2045", "13/01/1987"]), "dmy") == 1969
-    assert find_first_year(pd.Series(["2045-03-28", None, "n/a"]), "") == 1969
+    assert find_first_year(pd.Series(["28/03/2045", "13/01/1987"]), "dmy") is None
+    assert find_first_year(pd.Series(["2045-03-28", None, "n/a"]), "") is None
+
+
+@pytest.mark.parametrize(
+    ("years", "first"),
+    [((1990, 2020), 1969), ((1969, 2068), 1969), ((1940, 1982), 1912), ((1920, 2019), 1920),
+     ((2050, 2080), 2016), ((1850, 2020), 1969), ((), 1969)],
+)  # fmt: skip
+def test_two_digits_are_in_the_hundred_years_about_the_training_rows(years, first):
+    wall = np.array([f"{year}-06-01" for year in years], "datetime64[us]")
+    assert hundred_years_about(wall) == first
+    assert (first <= min(years, default=first) and max(years, default=first) < first + 100) or (
+        np.ptp(years) >= 100
+    )
+
+
+@pytest.mark.parametrize("months", [range(1, 13), (3, 6, 9, 12), (6, 12)])
+@pytest.mark.parametrize(("day", "sign"), [(5, "/"), (15, "/"), (15, "."), (25, "-")])
+def test_one_day_of_the_same_months_may_go_through_the_years(months, day, sign):
+    cells = [f"{y:02d}{sign}{m:02d}{sign}{day:02d}" for y in range(10, 22) for m in months]
+    assert found(*cells)[0] is None
+    # Of one year, about the middle of each month.
+    paid = [f"{15 + m % 3}{sign}{m:02d}{sign}21" for m in range(1, 13)]
+    order = found(*paid)[0]
+    assert order == ("dmy" if sign == "/" else order) and order != "ymd"
 
 
 def resemble(*cells):

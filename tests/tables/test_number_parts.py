@@ -84,6 +84,22 @@ def test_characters():
     assert plain_characters("ｋｇ　＄５．５％ ￥٣ ½ é") == "kg $5.5% ¥3 ½ é"
 
 
+def test_no_group_of_thousands_begins_with_a_zero():
+    assert value_of(split("0.125"), ",", ".") is None
+    assert value_of(split("0,125"), ".", ",") is value_of(split("0,12,500"), ".", ",") is None
+    assert value_of(split("0.000"), ",", ".") == 0
+    assert value_of(split("$0,500"), ".", ",") is None
+    assert value_of(split("10.125"), ",", ".") == 10_125
+
+
+def test_what_is_open_at_its_end_is_no_loss():
+    for text in ("2015–", "65 –", "65‑ years", "$18–"):
+        assert split(text) is None or not split(text).negative
+    assert split("2015–") is None
+    assert split("12.50-").negative and split("12−").negative and split("–12").negative
+    assert split("12,–") is None or not split("12,–").negative
+
+
 def test_values():
     assert value_of(split("1.234,5"), ",", ".") == 1234.5
     assert value_of(split("1.234,5"), ".", "") is None

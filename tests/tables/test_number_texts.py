@@ -205,6 +205,7 @@ def test_codes_and_words_are_no_numbers_and_raise_no_doubt(cells):
         ([*map(str, range(1, 60)), "-05"], "nearly all numbers .59 of 60 values.*'-05'"),
         (["03:45", "12:10", "01:02:03"], "'03:45' beside '01:02:03'.*hours and minutes"),
         (["28:31", "25:30", "22:27"], "'28:31' and its like.*minutes and seconds, or scores"),
+        (["3.8", "3.9", "3.10", "3.11"], "'3.8' and '3.10', which look like versions"),
         (["2 h 5 min", "4:13", "1 h"], "'4:13' beside '2 h 5 min'.*minutes and seconds"),
         (["12 km", "7 mi", "3 km", "9 mi"], "mixed units"),
         (["$5", "€7", "$9", "€2"], "mixed units"),
@@ -264,6 +265,18 @@ def test_a_unit_is_told_as_it_is_written_and_its_plural_is_the_same(cells, unit)
 
 def test_units_of_saved_fits_that_lost_their_s_are_read():
     assert read_number("5 m/s", NumberStyle(unit="m/")) == 5
+
+
+def test_one_cell_of_another_writer_is_told_and_not_read_a_thousand_times_too_large():
+    german = [f"{n}.{100 + n},50" for n in range(2, 60)]
+    assert found(*german, "0.125")[0] is None
+    style, _ = found(*german)
+    assert read_number("0.500", style) is None and read_number("1.500", style) == 1500
+
+
+def test_an_error_of_a_spreadsheet_is_a_gap():
+    style, doubt = found(*map(str, np.arange(40) / 8), "#DIV/0!")
+    assert style == NumberStyle() and doubt is None
 
 
 def test_codes_can_be_asked_for_as_numbers():

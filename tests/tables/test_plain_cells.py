@@ -2,8 +2,10 @@
 
 import datetime
 import enum
+import uuid
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -37,6 +39,16 @@ def test_a_missing_cell_does_not_change_the_others(cells, gap):
             (type(c), c) for c in read([[cell] for cell in cells])["x0"].astype(object)
         ]
         assert column[:2].tolist() == cells
+
+
+@pytest.mark.parametrize(
+    "cells", [[uuid.UUID(int=1), uuid.UUID(int=2)], [b"a", b"b"], [(1, 2), (3, 4)], [Path("a")]]
+)
+def test_a_gap_does_not_change_categories_of_objects(cells):
+    column = pd.Series([*cells, None, *cells], dtype=object)
+    plain, levels = (read(pd.DataFrame({"x": c}))["x"] for c in (column, column.astype("category")))
+    assert levels.isna().tolist() == plain.isna().tolist()
+    assert levels.astype(object)[plain.notna()].tolist() == plain[plain.notna()].tolist()
 
 
 def test_what_is_masked_does_not_change_the_others():
