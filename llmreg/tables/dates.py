@@ -16,7 +16,9 @@ __all__ = ["DATE_PARTS", "Moments", "clock_of", "date_numbers", "date_texts", "r
 
 DATE_PARTS = ("timestamp", "month", "day", "weekday", "hour")
 _DTYPE = "datetime64[us]"
-_ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?", re.ASCII)
+_ISO = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -76,17 +78,30 @@ def read_moments(column, order="", first_year=FIRST_YEAR):
 def read_cells(cells, order, first_year=FIRST_YEAR):
     """:func:`read_moments` of a list of distinct cells."""
     if all(isinstance(cell, str) and _ISO.fullmatch(cell) for cell in cells):
-        # What the other way does, 20 times as fast.
-        series = pd.Series(cells, dtype=object)
-        wall = pd.to_datetime(series, format="ISO8601", errors="coerce").to_numpy(_DTYPE)
-        if not np.isnat(wall).any():
-            utc = np.full(len(wall), "NaT", _DTYPE)
-            return Moments(wall, utc, frozenset()), np.zeros(len(wall), bool)
+        found = _iso_moments(cells)
+        if not np.isnat(found.wall).any():
+            return found, np.zeros(len(cells), bool)
     read = [read_moment(cell, order, first_year) for cell in cells]
     wall = np.array([*map(_wall, read), "NaT"], _DTYPE)[:-1]
     utc = np.array([*map(_utc, read), "NaT"], _DTYPE)[:-1]
     zones = {_zone_name(one.tzinfo) for one in read if getattr(one, "tzinfo", None) is not None}
     return Moments(wall, utc, frozenset(zones)), np.array([one is None for one in read], bool)
+
+
+def _iso_moments(cells):
+    """What the other way does, 20 times as fast."""
+    zones = [_ISO.fullmatch(cell)[1] or "" for cell in cells]
+    days = [cell.removesuffix(zone) for cell, zone in zip(cells, zones, strict=True)]
+    wall = pd.to_datetime(pd.Series(days, dtype=object), format="ISO8601", errors="coerce")
+    wall, utc, names = wall.to_numpy(_DTYPE), np.full(len(cells), "NaT", _DTYPE), set()
+    for zone in set(zones) - {""}:
+        own = np.array([one == zone for one in zones])
+        moment = read_moment(cells[own.argmax()], "")
+        if moment is None:  # no zone is so far away
+            return Moments(np.full_like(wall, "NaT"), utc, frozenset())
+        utc[own] = wall[own] - np.timedelta64(moment.utcoffset())
+        names.add(_zone_name(moment.tzinfo))
+    return Moments(wall, utc, frozenset(names))
 
 
 def _wall(moment):

@@ -12,6 +12,7 @@ from llmreg.tables.dates import (
     clock_of,
     date_numbers,
     date_texts,
+    read_cells,
     read_moments,
     zone_of,
 )
@@ -91,3 +92,16 @@ def test_how_finely_times_are_written_and_counted():
     for unit, text in {"D": "2011-01-20", "m": "2011-01-20T05:00", "ms": "2011-01-20T05:00:00.250",
                        "us": "2011-01-20T05:00:00.000250"}.items():  # fmt: skip
         assert clock_of(np.array([text], "datetime64[us]")) == unit
+
+
+def test_iso_cells_are_read_alike_one_by_one_and_together():
+    # Together they take a faster way, which is left where one of them is something else.
+    zones = ["", "Z", "+02:00", "-0330", "+14:00"]
+    cells = [f"20{k:02d}-03-05T0{k % 10}:30:01.{k:03d}{zones[k % 5]}" for k in range(50)]
+    fast, unread = read_cells(cells, "")
+    slow, _ = read_cells([*cells, "2001-02-30"], "")
+    assert not unread.any() and fast.zones == slow.zones
+    np.testing.assert_array_equal(fast.wall, slow.wall[:-1])
+    np.testing.assert_array_equal(fast.utc, slow.utc[:-1])
+    odd, unread = read_cells(["2020-01-01T00:00+25:00", "2020-01-01T00:00Z"], "")
+    assert unread.tolist() == [True, False]
