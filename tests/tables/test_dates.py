@@ -103,5 +103,5 @@ def test_iso_cells_are_read_alike_one_by_one_and_together():
     assert not unread.any() and fast.zones == slow.zones
     np.testing.assert_array_equal(fast.wall, slow.wall[:-1])
     np.testing.assert_array_equal(fast.utc, slow.utc[:-1])
-    odd, unread = read_cells(["2020-01-01T00:00+25:00", "2020-01-01T00:00Z"], "")
+    _, unread = read_cells(["2020-01-01T00:00+25:00", "2020-01-01T00:00Z"], "")
     assert unread.tolist() == [True, False]
