@@ -8,7 +8,8 @@ from llmreg.tables.cell_values import cell_text, distinct_cells
 
 __all__ = ["known_level", "level_name", "levels_of"]
 
-_WHOLE = re.compile(r"(0|-?[1-9][0-9]*)\.0")
+# What a number, or a day, is also written as: by floats, and with the time of midnight.
+_ALSO = re.compile(r"(0|-?[1-9][0-9]*)\.0|(\d{4}-\d\d-\d\d)[ T]00:00:00", re.ASCII)
 
 
 def level_name(cell):
@@ -26,7 +27,8 @@ def levels_of(column):
     Returns
     -------
     tuple of str
-        Sorted. "1.0" is "1", as the number 1.0 is, unless both occur as strings.
+        Sorted. "1.0" is "1", as the number 1.0 is, and midnight is its day, unless both occur as
+        strings.
 
     Examples
     --------
@@ -39,12 +41,13 @@ def levels_of(column):
     cells = [cells[code] for code in np.unique(codes[codes >= 0])]
     strings = set(map(level_name, {cell for cell in cells if isinstance(cell, str)}))
     names = strings.union(level_name(cell) for cell in cells if not isinstance(cell, str))
-    apart = {name for name in strings if _without_fraction(name) in strings}
-    return tuple(sorted({name if name in apart else _without_fraction(name) for name in names}))
+    apart = {name for name in strings if _shortest(name) in strings}
+    return tuple(sorted({name if name in apart else _shortest(name) for name in names}))
 
 
 def known_level(cell, known):
-    """The category of a cell: as it is written if it is known so, else "1" for "1.0".
+    """The category of a cell: as it is written if it is known so; else of "1.0" or a midnight the
+    number or day.
 
     Parameters
     ----------
@@ -56,8 +59,9 @@ def known_level(cell, known):
     str
     """
     name = level_name(cell)
-    return name if name in known else _without_fraction(name)
+    return name if name in known else _shortest(name)
 
 
-def _without_fraction(name):
-    return name[:-2] if _WHOLE.fullmatch(name) else name
+def _shortest(name):
+    also = _ALSO.fullmatch(name)
+    return name if also is None else also[1] or also[2]

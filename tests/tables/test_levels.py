@@ -1,5 +1,6 @@
 """Categories by name, however they are spelt and typed."""
 
+import datetime as dt
 import warnings
 
 import numpy as np
@@ -37,6 +38,15 @@ def _read(train, new, **parameters):
 )
 def test_whole_numbers_are_one_category_as_words_and_as_floats(train, new, read):
     assert _read(train * 20, new) == read
+
+
+def test_midnight_is_its_day_however_it_came():
+    days = pd.date_range("2020-01-01", periods=3)
+    new = ["2020-01-02", pd.Timestamp("2020-01-02"), dt.date(2020, 1, 2), "2020-01-02 00:00:00"]
+    kinds = {"c": "category"}
+    assert _read([*days] * 9, new, column_kinds=kinds) == ["2020-01-02"] * 4
+    assert _read(pd.Series([*days] * 9, dtype="category"), new) == ["2020-01-02"] * 4
+    assert _read(new[:1] * 9, new[-1:], column_kinds=kinds) == ["2020-01-02"]
 
 
 def test_versions_and_codes_stay_apart():
