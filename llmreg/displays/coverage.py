@@ -80,6 +80,7 @@ class CoverageDisplay(Display):
         -------
         display : CoverageDisplay
         """
+        y = numeric_targets(y, cls.__name__)
         return cls.from_predictions(y, predicted_distribution(estimator, X), ax=ax, **kwargs)
 
     @classmethod
@@ -103,9 +104,9 @@ class CoverageDisplay(Display):
         Raises
         ------
         ValueError
-            If y is not finite, or has another length.
+            If y_true is not finite, or has another length.
         """
-        y_true = numeric_targets(y_true, cls.__name__)
+        y_true = numeric_targets(y_true, cls.__name__, "y_true", "distribution")
         below = distribution.cdf(np.nextafter(y_true, -np.inf))
         pit = np.column_stack([below, distribution.cdf(y_true)])
         coverage = [interval_coverage(y_true, distribution, coverage=level) for level in LEVELS]

@@ -94,7 +94,9 @@ class DistributionDisplay(Display):
         -------
         display : DistributionDisplay
         """
-        X, y = X[:n_rows], None if y is None else np.asarray(y)[:n_rows]
+        X = X[:n_rows]
+        if y is not None:
+            y = numeric_targets(np.asanyarray(y)[:n_rows], cls.__name__)
         names = getattr(X, "index", None)
         regressor, X = regressor_within(estimator, X)
         display = cls(
@@ -181,7 +183,9 @@ class DistributionDisplay(Display):
 
     def _beside_rows(self):
         n_rows = len(self.distribution)
-        y_true = None if self.y_true is None else numeric_targets(self.y_true, type(self).__name__)
+        y_true = self.y_true
+        if y_true is not None:
+            y_true = numeric_targets(y_true, type(self).__name__, "y_true", "distribution")
         names = [str(name) for name in (range(n_rows) if self.names is None else self.names)]
         for what, values in (("y_true", y_true), ("names", names)):
             if values is not None and len(values) != n_rows:

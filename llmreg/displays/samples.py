@@ -97,6 +97,7 @@ class SamplesDisplay(Display):
         -------
         display : SamplesDisplay
         """
+        y = numeric_targets(y, cls.__name__)
         regressor, X = regressor_within(estimator, X)
         return cls.from_predictions(
             y, regressor.predict_distribution(X), max_samples=max_samples,
@@ -138,9 +139,10 @@ class SamplesDisplay(Display):
         Raises
         ------
         ValueError
-            If y is not finite, has another length, or ``max_samples`` is no integer of at least 1.
+            If y_true is not finite, has another length, or ``max_samples`` is no integer of at
+            least 1.
         """
-        y_true = numeric_targets(y_true, cls.__name__)
+        y_true = numeric_targets(y_true, cls.__name__, "y_true", "distribution")
         expectation = distribution.mean()
         if y_true.shape != expectation.shape:
             raise ValueError(f"There are {len(y_true)} y_true for {len(distribution)} rows.")

@@ -37,7 +37,7 @@ def mean_crps(
     Raises
     ------
     ValueError
-        If y is not finite, or it or the weights have another length or are not legal.
+        If y_true is not finite, or it or the weights have another length or are not legal.
     TypeError
         If ``y_pred`` is no NumericDistribution.
 
@@ -80,7 +80,7 @@ def pinball_loss(
     Raises
     ------
     ValueError
-        If the quantile is out of [0, 1], y is not finite, or has another length.
+        If the quantile is out of [0, 1], y_true is not finite, or has another length.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def interval_score(
     Raises
     ------
     ValueError
-        If the coverage is out of [0, 1), y is not finite, or has another length.
+        If the coverage is out of [0, 1), y_true is not finite, or has another length.
 
     References
     ----------
@@ -142,6 +142,7 @@ def interval_score(
     if coverage == 1:
         raise ValueError("coverage is 1, where a miss costs infinitely much; give less than 1.")
     tails = (1 - coverage) / 2, (1 + coverage) / 2
+    y_true, sample_weight = _checked(y_true, y_pred, sample_weight, "interval_score")
     # Twice the pinball losses of both ends, over the share outside (Gneiting & Raftery 2007).
     losses = (pinball_loss(y_true, y_pred, quantile=q, sample_weight=sample_weight) for q in tails)
     return 2 / (1 - coverage) * sum(losses)
@@ -171,7 +172,7 @@ def interval_coverage(
     Raises
     ------
     ValueError
-        If the coverage is out of [0, 1], y is not finite, or has another length.
+        If the coverage is out of [0, 1], y_true is not finite, or has another length.
 
     Examples
     --------
@@ -193,6 +194,8 @@ def _checked(y_true, y_pred, sample_weight, score):
             f"y_pred is of type {type(y_pred).__name__}; {score} needs the NumericDistribution "
             "that predict_distribution(X) returns."
         )
-    y_true = numeric_targets(y_true, score)
+    y_true = numeric_targets(y_true, score, "y_true", beside="y_pred")
     check_consistent_length(y_true, y_pred)
-    return y_true, None if sample_weight is None else checked_weights(sample_weight, y_true)
+    if sample_weight is None:
+        return y_true, None
+    return y_true, checked_weights(sample_weight, y_true, owner=score)

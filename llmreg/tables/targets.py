@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_array, column_or_1d
 
-__all__ = ["numeric_targets", "read_floats", "refuse_masked", "warn_of_other_units"]
+__all__ = [
+    "finite_numbers", "numeric_targets", "read_floats", "refuse_masked", "warn_of_other_units",
+]  # fmt: skip
 
 LARGEST = 1e307
 SECOND = np.timedelta64(1, "s")
@@ -18,7 +20,7 @@ USUAL, FEW_BEYOND, SHARE_BEYOND = (0.01, 0.99), 5, 0.25
 MOMENTS = (date, time, np.datetime64, pd.Period)
 
 
-def numeric_targets(y, owner="LLMRegressor", name="y"):
+def numeric_targets(y, owner="LLMRegressor", name="y", beside=None):
     """Targets as finite float64 numbers, durations as seconds.
 
     Parameters
@@ -26,7 +28,9 @@ def numeric_targets(y, owner="LLMRegressor", name="y"):
     y : array-like of shape (n_rows,)
         Numbers; or durations (timedelta64 of any unit, :class:`datetime.timedelta`).
     owner, name : str
-        The estimator and its argument that errors name.
+        Who takes them and the argument that errors name.
+    beside : str or None, default=None
+        The argument that has the same rows. None: X or X_val.
 
     Returns
     -------
@@ -35,9 +39,8 @@ def numeric_targets(y, owner="LLMRegressor", name="y"):
     Raises
     ------
     ValueError
-        For what is no array, dates and times of day, what is neither number nor duration, several
-        columns, NaN, masked and infinite numbers, and numbers beyond 1e307, whose sums are no
-        floats.
+        As for :func:`finite_numbers`, without rows, and for numbers beyond 1e307, whose sums are
+        no floats.
 
     Examples
     --------
@@ -46,12 +49,46 @@ def numeric_targets(y, owner="LLMRegressor", name="y"):
     >>> numeric_targets([timedelta(minutes=1), timedelta(milliseconds=500)])
     array([60. ,  0.5])
     """
+    beside = name.replace("y", "X", 1) if beside is None else beside
+    y = finite_numbers(y, owner, name, beside=beside, least=1)
+    if np.abs(y).max() > LARGEST:
+        raise ValueError(
+            f"{name} goes from {y.min():g} to {y.max():g}, where sums and differences are no "
+            "floats. Divide it by a large number."
+        )
+    return y
+
+
+def finite_numbers(y, owner, name="y", *, beside="", least=0):
+    """Finite numbers (n_rows,) in any container as float64, durations as seconds.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_rows,)
+    owner, name, beside : str
+        As in :func:`numeric_targets`; "": no argument has the same rows.
+    least : int, default=0
+        Rows.
+
+    Raises
+    ------
+    ValueError
+        For what is no array, dates and times of day, what is neither number nor duration, several
+        columns, NaN, masked and infinite numbers.
+
+    Examples
+    --------
+    >>> from llmreg.tables.targets import finite_numbers
+    >>> finite_numbers(["1.5", 2], "a codec")
+    array([1.5, 2. ])
+    """
     refuse_masked(y, name)
     cells = _array(y, name, owner)
     if cells.shape[1:] not in ((), (1,)):
         raise ValueError(
             f"{name} should be a 1d array, got an array of shape {cells.shape} instead: {owner} "
-            "predicts one number per row. Use sklearn.multioutput.MultiOutputRegressor for several."
+            "needs one number per row. Give one column at a time, as "
+            "sklearn.multioutput.MultiOutputRegressor does."
         )
     if cells.dtype.kind == "M":
         _refuse(owner, name, "dates", cells.ravel()[:1])
@@ -61,14 +98,12 @@ def numeric_targets(y, owner="LLMRegressor", name="y"):
         y = _numbers(cells, owner, name)
     else:
         y = read_floats(cells, name, owner)
-    y = check_array(y, ensure_2d=False, ensure_all_finite=False, input_name=name, estimator=owner)
+    y = check_array(
+        y, ensure_2d=False, ensure_all_finite=False, ensure_min_samples=least, input_name=name,
+        estimator=owner,
+    )  # fmt: skip
     y = column_or_1d(y, warn=True)
-    _refuse_infinite(y, owner, name)
-    if np.abs(y).max(initial=0.0) > LARGEST:
-        raise ValueError(
-            f"{name} goes from {y.min():g} to {y.max():g}, where sums and differences are no "
-            "floats. Divide it by a large number."
-        )
+    _refuse_infinite(y, owner, name, beside)
     return y
 
 
@@ -192,9 +227,9 @@ def _array(values, name, owner):
     )
 
 
-def _refuse_infinite(y, owner, name):
+def _refuse_infinite(y, owner, name, beside):
     """ValueError for NaN and infinities, which says how many there are."""
-    X = name.replace("y", "X", 1)
+    kept = " and ".join(f"{rows}[known]" for rows in (beside, name) if rows)
     for what, found, known in (
         ("NaN", np.isnan(y), "pandas.notna"),
         ("infinity", np.isinf(y), "numpy.isfinite"),
@@ -203,7 +238,7 @@ def _refuse_infinite(y, owner, name):
             raise ValueError(
                 f"Input {name} contains {what} in {found.sum()} of {len(y)} rows, and {owner} "
                 f"needs a finite number in each. Leave these rows out: known = {known}({name}), "
-                f"then {X}[known] and {name}[known]."
+                f"then {kept}."
             )
 
 
@@ -260,7 +295,7 @@ def _unit(duration, name):
 
 def _refuse(owner, name, what, cells):
     raise ValueError(
-        f"{name} holds {what}, such as {cells[0]!r}, and {owner} predicts numbers. Give the time "
-        "since a fixed moment, such as (y - y.min()) / pd.Timedelta(days=1) for days, and add it "
-        "to the moment again."
+        f"{name} holds {what}, such as {cells[0]!r}, and {owner} needs numbers. Give the time "
+        f"since a fixed moment, such as ({name} - {name}.min()) / pd.Timedelta(days=1) for days, "
+        "and add it to the moment again."
     )

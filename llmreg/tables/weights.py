@@ -14,15 +14,15 @@ MOST_ENTRIES, MOST_IN_ALL = 20, 1_000_000  # for each row, in the mean, that sta
 ROUNDING = 1e-6  # of ratios, such as those of float32
 
 
-def checked_weights(sample_weight, rows, name="sample_weight"):
+def checked_weights(sample_weight, rows, name="sample_weight", owner="a fit"):
     """Weights of rows, (n,) float64; None: all count alike.
 
     Parameters
     ----------
     sample_weight : array-like of shape (n,), number or None
     rows : sized collection of n rows
-    name : str, default="sample_weight"
-        Of the argument, for messages.
+    name, owner : str
+        Of the argument and of who takes it, for messages.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def checked_weights(sample_weight, rows, name="sample_weight"):
     """
     refuse_masked(sample_weight, name)
     if not isinstance(sample_weight, Number | None):
-        sample_weight = read_floats(sample_weight, name, "a fit")
+        sample_weight = read_floats(sample_weight, name, owner)
     weight = _check_sample_weight(sample_weight, rows, dtype=np.float64)
     if weight.min() < 0 or weight.max() == 0:
         raise ValueError(
@@ -64,7 +64,8 @@ def entry_counts(weight):
 def row_counts(weight):
     """Weights (n,) as numbers of rows: whole where their ratios are those of small whole numbers.
 
-    Where they are not, so large that rounding loses least.
+    Where they are not, so large that rounding loses least. Those below 1e-30 of the largest count
+    as that.
 
     Examples
     --------
@@ -73,6 +74,7 @@ def row_counts(weight):
     >>> row_counts(np.array([0.5, 1.0, 2.5])).tolist(), row_counts(np.array([1.0, 1.4])).tolist()
     ([1.0, 2.0, 5.0], [5.0, 7.0])
     """
+    weight = np.maximum(weight, LEAST_WEIGHT * weight.max())  # else ratios overflow
     counts, n_rows = weight / weight.min(), len(weight)
     most = max(n_rows, min(MOST_ENTRIES * n_rows, MOST_IN_ALL)) / counts.sum()
     for times in range(1, int(most) + 1):

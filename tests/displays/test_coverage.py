@@ -66,3 +66,10 @@ def test_an_estimator_is_asked_for_its_distributions(pipeline, table, distributi
 def test_another_kind_is_refused(grid):
     with pytest.raises(ValueError, match=r"kind='hist'.*'pit'"):
         CoverageDisplay.from_predictions(grid, uniform(1000), kind="hist")
+
+
+def test_errors_call_the_targets_what_the_argument_is_called(grid):
+    with pytest.raises(ValueError, match=r"y_true contains NaN .*distribution\[known\]"):
+        CoverageDisplay.from_predictions(np.r_[np.nan, grid[1:]], uniform(1000))
+    with pytest.raises(ValueError, match=r"y contains NaN .*CoverageDisplay .*X\[known\] and y\["):
+        CoverageDisplay.from_estimator(None, [[1.0]], [np.nan])

@@ -63,3 +63,11 @@ def test_what_does_not_go_together_is_refused(wrong, message, distribution):
 def test_no_rows_are_refused(distribution):
     with pytest.raises(ValueError, match="no distributions to draw"):
         DistributionDisplay.from_predictions(distribution[:0])
+
+
+def test_errors_call_the_targets_what_the_argument_is_called(distribution):
+    with pytest.raises(ValueError, match=r"y_true contains NaN .*distribution\[known\]"):
+        DistributionDisplay.from_predictions(distribution[:1], y_true=[np.nan])
+    masked = np.ma.array([1.0], mask=[True])
+    with pytest.raises(ValueError, match=r"^y is masked in 1 of 1 rows"):
+        DistributionDisplay.from_estimator(None, [[1.0]], masked)

@@ -52,3 +52,11 @@ def test_counts_are_checked(wrong, distribution, table):
         SamplesDisplay.from_predictions(table.y, distribution, max_samples=wrong)
     with pytest.raises(ValueError, match="39 y_true for 40 rows"):
         SamplesDisplay.from_predictions(table.y[1:], distribution)
+
+
+def test_errors_call_the_targets_what_the_argument_is_called():
+    uniform = NumericDistribution([[1.0]], [0.0], [1.0])
+    with pytest.raises(ValueError, match=r"y_true contains NaN .*distribution\[known\]"):
+        SamplesDisplay.from_predictions([np.nan], uniform)
+    with pytest.raises(ValueError, match=r"y contains NaN .*SamplesDisplay .*X\[known\] and y\["):
+        SamplesDisplay.from_estimator(None, [[1.0]], [np.nan])

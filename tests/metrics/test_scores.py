@@ -60,8 +60,13 @@ def test_weights_count_as_copies(score, problem):
 @pytest.mark.parametrize("score", SCORES)
 def test_targets_are_checked(score, problem):
     y, distribution = problem
-    with pytest.raises(ValueError, match="NaN"):
+    said = rf"y_true contains NaN in .*{score.__name__} .*then y_pred\[known\] and y_true\[known\]"
+    with pytest.raises(ValueError, match=said):
         score(np.where(y > 9, np.nan, y), distribution)
+    with pytest.raises(ValueError, match=rf"y_true should be a 1d .*{score.__name__} needs one"):
+        score(np.c_[y, y], distribution)
+    with pytest.raises(ValueError, match=rf"sample_weight holds 'a' .*{score.__name__} needs"):
+        score(y, distribution, sample_weight=["a"] * len(y))
     with pytest.raises(ValueError):
         score(y[:-1], distribution)
 
@@ -93,7 +98,7 @@ def test_weights_are_checked(score, weight, message, problem):
 def test_masked_targets_are_refused(score, problem):
     y, distribution = problem
     masked = np.ma.array(y, mask=y > 9, fill_value=9999)
-    with pytest.raises(ValueError, match=f"y is masked in {(y > 9).sum()} of 50 rows"):
+    with pytest.raises(ValueError, match=f"y_true is masked in {(y > 9).sum()} of 50 rows"):
         score(masked, distribution)
     assert score(np.ma.array(y, mask=False), distribution) == score(y, distribution)
 

@@ -51,7 +51,7 @@ def test_durations_are_read_from_any_container(y):
     ],
 )
 def test_dates_are_refused_with_a_remedy(y):
-    with pytest.raises(ValueError, match=r"predicts numbers.*since a fixed moment"):
+    with pytest.raises(ValueError, match=r"needs numbers.*since a fixed moment"):
         numeric_targets(y)
 
 
