@@ -1,6 +1,7 @@
 """What every target codec offers, and what the number tree relies on."""
 
 from abc import ABCMeta, abstractmethod
+from numbers import Real
 from typing import Self
 
 import numpy as np
@@ -10,10 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.integrations.documentation import DocumentedMixin
-from llmreg.tables.targets import read_floats, refuse_masked
-from llmreg.tables.weights import row_counts, whole_counts
+from llmreg.tables.targets import finite_numbers, numeric_targets, read_floats, refuse_masked
+from llmreg.tables.weights import checked_weights, row_counts, whole_counts
 
-__all__ = ["END", "MAX_LEAVES", "TargetCodec"]
+__all__ = ["END", "MAX_LEAVES", "TargetCodec", "floats"]
 
 END = "<end>"
 MAX_LEAVES = 10**6
@@ -31,6 +32,8 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
       lies in its own bin, ``edges_[k] <= values_[k] <= edges_[k + 1]``;
     - each number has a sequence of its own, all of the same length: what is shorter is filled up
       with ``END``, and nothing follows an END.
+
+    Numbers are read as float64, from whatever holds them; durations as seconds.
 
     A prefix need not pin down one interval: what begins with "1" may be 1, 10 to 19 or 100. Codecs
     of which every prefix does (:class:`DigitCodec`, :class:`ScientificCodec` with the exponent
@@ -74,9 +77,9 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
         Parameters
         ----------
         y : array-like of shape (n_rows,)
-            Finite targets.
+            Finite targets, one or more, up to 1e307.
         sample_weight : array-like of shape (n_rows,) or None
-            As so many rows: only ratios count. Rows of weight zero do not.
+            As so many rows: only ratios count. Non-negative; rows of weight zero do not count.
 
         Returns
         -------
@@ -86,14 +89,12 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
         ------
         ValueError
             For illegal parameters, parameters that contradict one another or the targets, more
-            than 1,000,000 numbers, or targets that are not finite.
+            than 1,000,000 numbers, or targets or weights that are not legal.
         """
         self._validate_params()
-        refuse_masked(y, "y")
-        refuse_masked(sample_weight, "sample_weight")
-        y = read_floats(y, "y", type(self).__name__)
-        _refuse_infinite(y)
-        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
+        name = type(self).__name__
+        y = numeric_targets(y, name, beside="")
+        weight = checked_weights(sample_weight, y, owner=name)
         y, weight = y[weight > 0], weight[weight > 0]
         self._fit(np.repeat(y, whole_counts(weight)))
         self._see_heaps(y, row_counts(weight))
@@ -112,6 +113,7 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
 
         So far smoothed targets and estimates count for the outermost numbers.
         """
+        check_is_fitted(self)
         return self.edges_
 
     def cells(self):
@@ -129,6 +131,7 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
         share : ndarray of shape (K,)
             Of the number's probability.
         """
+        check_is_fitted(self)
         n_numbers = len(self.values_)
         span = np.stack([self.edges_[:-1], self.edges_[1:]], axis=1)
         return np.arange(n_numbers), span, self.values_.copy(), np.ones(n_numbers)
@@ -146,19 +149,19 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
 
         Parameters
         ----------
-        y : array-like
-            In the units of y.
+        y : array-like of any shape
+            In the units of y. NaN stays NaN.
 
         Returns
         -------
         ndarray of the same shape
         """
-        y = np.asarray(y, dtype=np.float64)
+        y = floats(self, y)
         return y if self.linear else np.interp(y, self.edges_, np.arange(len(self.edges_)))
 
     def from_axis(self, t: ArrayLike) -> NDArray[np.float64]:
         """The numbers, in the units of y, at places on the axis; see :meth:`to_axis`."""
-        t = np.asarray(t, dtype=np.float64)
+        t = floats(self, t, "t")
         return t if self.linear else np.interp(t, np.arange(len(self.edges_)), self.edges_)
 
     def crowding(self, y: ArrayLike) -> float:
@@ -167,6 +170,7 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
         Parameters
         ----------
         y : array-like of shape (n_rows,)
+            Finite, one or more.
 
         Returns
         -------
@@ -174,6 +178,7 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
             Share of the targets in the fullest bin. Targets that are equal to one another count
             once in their bin and once in the whole: ties are no fault of the codec's.
         """
+        y = _finite(self, y, least=1)
         distinct, counts = np.unique(self.clip(y), return_counts=True)
         rows = np.bincount(self.leaf_of(distinct), weights=counts)
         heaviest = np.zeros(len(rows))
@@ -181,8 +186,8 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
         return float((rows - heaviest).max() / rows.sum())
 
     def clip(self, y: ArrayLike) -> NDArray[np.float64]:
-        """Numbers moved to the nearest end of the range where they lie outside."""
-        return np.clip(np.asarray(y, dtype=np.float64), self.edges_[0], self.edges_[-1])
+        """Numbers of any shape, moved to the nearest end of the range where they lie outside."""
+        return np.clip(floats(self, y), self.edges_[0], self.edges_[-1])
 
     @property
     @abstractmethod
@@ -205,15 +210,13 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
         return self.sequences().shape[1]
 
     def leaf_of(self, y: ArrayLike) -> NDArray[np.int64]:
-        """Index of the bin that holds each y; y outside the range falls in the nearest bin."""
-        check_is_fitted(self)
-        y = np.asarray(y, dtype=np.float64)
+        """Index of the bin that holds each finite y; outside the range that is the nearest."""
+        y = _finite(self, y)
         return np.clip(np.searchsorted(self.edges_, y, side="right") - 1, 0, len(self.values_) - 1)
 
     def n_clipped(self, y: ArrayLike) -> int:
         """Number of targets outside the range, which :meth:`encode` moves to its nearest end."""
-        check_is_fitted(self)
-        y = np.asarray(y, dtype=np.float64)
+        y = _finite(self, y)
         return int(((y < self.edges_[0]) | (y > self.edges_[-1])).sum())
 
     def encode(self, y: ArrayLike) -> NDArray[np.int64]:
@@ -222,10 +225,18 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
         Parameters
         ----------
         y : array-like of shape (n_rows,)
+            Finite. What lies outside the range is written as its nearest end.
 
         Returns
         -------
         ndarray of shape (n_rows, N), int64
+
+        Raises
+        ------
+        NotFittedError
+            Before the codec is fitted.
+        ValueError
+            For what is no finite number, or not one per row.
         """
         return self.sequences()[self.leaf_of(y)]
 
@@ -293,11 +304,18 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
         return self
 
 
-def _refuse_infinite(y):
-    wrong = y[~np.isfinite(y)]
-    if not y.size or wrong.size:
-        what = f"contain {wrong[0]}" if wrong.size else "are none"
-        raise ValueError(f"The codec's targets {what}; give one finite number or more.")
+def _finite(codec, y, least=0):
+    """Numbers (n_rows,) for a fitted codec."""
+    check_is_fitted(codec)
+    return finite_numbers(y, type(codec).__name__, least=least)
+
+
+def floats(codec, y, name="y"):
+    """Numbers of any shape for a fitted codec, finite or not."""
+    check_is_fitted(codec)
+    refuse_masked(y, name)
+    known = isinstance(y, Real) or getattr(y, "dtype", None) == np.float64
+    return np.asarray(y, np.float64) if known else read_floats(y, name, type(codec).__name__)
 
 
 def _keys(sequences):

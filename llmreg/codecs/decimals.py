@@ -90,7 +90,7 @@ class DecimalCodec(TargetCodec):
         n_numbers = (high - low) * unit + 1
         if n_numbers > MAX_LEAVES:
             raise ValueError(
-                f"n_decimals={self.n_decimals} from {low:g} to {high:g} makes {n_numbers:,.0f} "
+                f"n_decimals={self.n_decimals} from {low:g} to {high:g} makes {n_numbers:,.15g} "
                 f"numbers; at most {MAX_LEAVES:,} are supported. Use fewer n_decimals, a smaller "
                 "margin, set low and high, or use a ScientificCodec or DigitCodec."
             )
@@ -111,12 +111,14 @@ class DecimalCodec(TargetCodec):
 
     def cells(self):
         """Where the probability of each number lies; see :meth:`TargetCodec.cells`."""
+        check_is_fitted(self)
         return self._atoms() if self.exact_ else super().cells()
 
     def _range(self, y):
-        widen = self.margin * (y.max() / 2 - y.min() / 2) * 2
-        low = y.min() - widen if self.low is None else float(self.low)
-        high = y.max() + widen if self.high is None else float(self.high)
+        least, most = float(y.min()), float(y.max())  # Python's floats overflow without a warning
+        widen = float(self.margin) * (most - least)
+        low = least - widen if self.low is None else float(self.low)
+        high = most + widen if self.high is None else float(self.high)
         if low > high:
             raise ValueError(
                 f"The codec's range is empty: low={low:g}, high={high:g}. low must not be above "

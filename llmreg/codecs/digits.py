@@ -12,8 +12,9 @@ from numbers import Integral, Real
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
-from llmreg.codecs.base import END, MAX_LEAVES, TargetCodec
+from llmreg.codecs.base import END, MAX_LEAVES, TargetCodec, floats
 from llmreg.codecs.scales import (
     bend,
     log_scale,
@@ -200,19 +201,20 @@ class DigitCodec(TargetCodec):
     @property
     def linear(self):
         """bool: whether bins have equal width in y."""
+        check_is_fitted(self)
         return self.scale_ == "minmax"
 
     def to_axis(self, y: ArrayLike) -> NDArray[np.float64]:
         """Where numbers lie on the scale; see :meth:`TargetCodec.to_axis`."""
-        if self.scale_ in BENT:
-            return bend(np.asarray(y, dtype=np.float64), self.centre_, self.unit_)
-        return super().to_axis(y)
+        y = floats(self, y)
+        bent = self.scale_ in BENT
+        return bend(y, self.centre_, self.unit_) if bent else super().to_axis(y)
 
     def from_axis(self, t: ArrayLike) -> NDArray[np.float64]:
         """The numbers at places on the scale; see :meth:`TargetCodec.to_axis`."""
-        if self.scale_ in BENT:
-            return unbend(np.asarray(t, dtype=np.float64), self.centre_, self.unit_)
-        return super().from_axis(t)
+        t = floats(self, t, "t")
+        bent = self.scale_ in BENT
+        return unbend(t, self.centre_, self.unit_) if bent else super().from_axis(t)
 
     def _see_heaps(self, y, weight):
         self.heaps_, self.heap_values_ = np.zeros(len(self.values_)), self.values_.copy()
@@ -255,7 +257,7 @@ class DigitCodec(TargetCodec):
     @property
     def open_edges(self):
         """ndarray of shape (L + 1,): ``edges_``, infinite where targets heap up on the end."""
-        edges, k = self.edges_.copy(), [0, -1]
+        edges, k = super().open_edges.copy(), [0, -1]
         heaped = (self.heaps_[k] > 0) & (self.heap_values_[k] == edges[k])
         edges[k] = np.where(heaped, [-np.inf, np.inf], edges[k])
         return edges
@@ -266,6 +268,7 @@ class DigitCodec(TargetCodec):
         A cell per bin; where some of its targets heap up, one more for them and, behind a heap
         within the bin, one for the rest. With ``points_`` the nearest number of the targets.
         """
+        check_is_fitted(self)
         if self.rounding == "nearest":
             return super().cells()
         leaf, span, _, share = super().cells()
@@ -342,16 +345,7 @@ class DigitCodec(TargetCodec):
         return int(self.n_digits)
 
     def encode(self, y: ArrayLike) -> NDArray[np.int64]:
-        """Numbers to symbol sequences.
-
-        Parameters
-        ----------
-        y : array-like of shape (n_rows,)
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_digits), int64
-        """
+        """Numbers to symbol sequences, (n_rows, n_digits); see :meth:`TargetCodec.encode`."""
         return self._digits(self.leaf_of(y))
 
     def _leaf_named(self, sequences):

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from llmreg.codecs.base import END, MAX_LEAVES, TargetCodec
 from llmreg.integrations.arithmetic import own_arithmetic
-from llmreg.tables.targets import read_floats
+from llmreg.tables.targets import finite_numbers, numeric_targets
 
 __all__ = ["GridCodec"]
 
@@ -33,7 +33,8 @@ class GridCodec(TargetCodec):
     Parameters
     ----------
     values : array-like of shape (L,) or None, default=None
-        The numbers, in the units of y, in any order. None: the training targets, each once.
+        The numbers, in the units of y, in any order; those that occur twice are one. None: the
+        training targets, each once.
     max_values : int, default=256
         With ``values=None`` and more distinct targets than this: about so many of their quantiles.
     n_decimals : int or None, default=None
@@ -113,27 +114,26 @@ class GridCodec(TargetCodec):
     def _spellings(self, values):
         """The spellings in ascending order of their numbers."""
         texts = list(self.spellings)
-        strings = all(isinstance(text, str) and text for text in texts)
+        strings = all(isinstance(text, str) and text not in ("", END) for text in texts)
         counts = {len(self.values_), len(values), len(texts), len(set(texts))}
         if self.values is None or not strings or len(counts) > 1:
             distinct = f"{len(self.values_)} distinct numbers of {len(values)}"
             given = "None" if self.values is None else distinct
             raise ValueError(
-                f"GridCodec's spellings={texts} must be distinct strings, none empty, one for each "
-                f"of values, which are {given}. Give values and spellings of the same length."
+                f"GridCodec's spellings={texts} must be distinct strings, none empty or "
+                f"{END!r}, one for each of values, which are {given}. Give values and spellings of "
+                "the same length."
             )
         return [texts[i] for i in np.argsort(values)]
 
     def _given(self):
-        values = read_floats(self.values, "values", "GridCodec").reshape(-1)
-        bad = values[~np.isfinite(values)]
-        if bad.size or not 0 < len(values) <= MAX_LEAVES:
-            what = f"contain {bad[0]}" if bad.size else f"are {len(values):,} numbers"
+        values = finite_numbers(self.values, "GridCodec", "values")
+        if not 0 < len(values) <= MAX_LEAVES:
             raise ValueError(
-                f"GridCodec's values {what}; give 1 to {MAX_LEAVES:,} finite numbers, or None to "
-                "take them from the training targets."
+                f"GridCodec's values are {len(values):,} numbers; give 1 to {MAX_LEAVES:,} "
+                "finite ones, or None to take them from the training targets."
             )
-        return values
+        return numeric_targets(values, "GridCodec", "values")
 
     def _observed(self, y):
         values = np.unique(y)
@@ -155,6 +155,7 @@ class GridCodec(TargetCodec):
     @property
     def linear(self):
         """bool: whether the gaps between numbers are alike."""
+        check_is_fitted(self)
         return self.even_
 
     def cells(self):

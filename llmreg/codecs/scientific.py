@@ -25,7 +25,8 @@ class ScientificCodec(TargetCodec):
     comes last, "+ 13 +2", that is 13 · 10². y is rounded to
     the nearest number, and every number has one spelling: the mantissa's first digit is not 0, and
     zero is written with zeros alone. Numbers are equally fine at every magnitude (in relative
-    terms), and with ``exponent_margin`` they reach beyond what was seen.
+    terms), and with ``exponent_margin`` they reach beyond what was seen. Magnitudes below 1e-307
+    are written as zero.
 
     Errors are counted in steps from number to number in training: relative to the size of y.
 

@@ -3,11 +3,13 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from codec_zoo import KINDS, fitted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from llmreg.codecs.decimals import DecimalCodec
 from llmreg.codecs.digits import END, DigitCodec, TargetCodec
@@ -164,6 +166,125 @@ def test_what_are_no_sequences_is_refused_by_every_codec(codec):
 def test_targets_that_are_no_numbers_are_named(codec, y):
     with pytest.raises(ValueError, match=rf"y (holds|is) .*{type(codec).__name__} needs"):
         clone(codec).fit(y)
+
+
+OF_ROWS = ["leaf_of", "n_clipped", "encode", "spell", "crowding"]
+
+
+@pytest.mark.parametrize("codec", ANY, ids=repr)
+def test_nothing_is_told_before_the_fit(codec):
+    codec = clone(codec)
+    uses = {name: [1.0] for name in (*OF_ROWS, "to_axis", "from_axis", "clip")}
+    for name, value in (uses | {"decode": [[0]]}).items():
+        with pytest.raises(NotFittedError, match=f"{type(codec).__name__} instance is not fitted"):
+            getattr(codec, name)(value)
+    with pytest.raises(NotFittedError):
+        codec.cells()
+    with pytest.raises(NotFittedError):
+        codec.open_edges  # noqa: B018
+
+
+@pytest.mark.parametrize("use", ["fit", *OF_ROWS])
+@pytest.mark.parametrize("codec", ANY, ids=repr)
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        ([1.0, np.nan], r"y contains NaN in 1 of 2 rows, and {0} .* then y\[known\]"),
+        ([1.0, None], "y contains NaN in 1 of 2 rows, and {0}"),
+        ([-np.inf, 1.0], r"y contains infinity in 1 of 2 rows.* then y\[known\]"),
+        (pd.Series([1, None], dtype="Int64"), "y contains NaN"),
+        (["a", "b"], r"y holds 'a' \(str\), and {0} needs"),
+        ("ab", r"y is 'ab' \(str\), and {0} needs"),
+        (3.0, r"y is 3.0 \(float\), and {0} needs an array or a list"),
+        (None, "y is None"),
+        ([[1.0, 2.0]], r"array of shape \(1, 2\) instead: {0} needs one number per row"),
+        ([[1.0], [1.0, 2.0]], "y is .*, and {0} needs"),
+        ([1 + 2j], r"y holds \(1\+2j\)"),
+        (np.array(["2020-01-01"], "M8[D]"), "y holds dates, .*, and {0} needs numbers"),
+        (np.ma.array([1.0, 2.0], mask=[True, False]), "y is masked in 1 of 2 rows"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else repr(value)[:20],
+)  # fmt: skip
+def test_what_are_no_finite_numbers_is_refused_everywhere(codec, use, y, said):
+    codec = clone(codec).fit([1.0, 2.0])
+    with pytest.raises(ValueError, match=said.format(type(codec).__name__)):
+        getattr(codec, use)(y)
+
+
+@pytest.mark.parametrize("codec", ANY, ids=repr)
+def test_no_rows_are_no_sequences_but_nothing_to_fit(codec):
+    codec = clone(codec).fit([1.0, 2.0])
+    assert codec.encode([]).shape == (0, codec.max_length)
+    assert codec.decode(codec.encode([])).shape == codec.leaf_of([]).shape == (0,)
+    assert codec.spell([]) == [] and codec.n_clipped([]) == 0
+    for use in (codec.fit, codec.crowding):
+        with pytest.raises(ValueError, match=f"0 sample.* required by {type(codec).__name__}"):
+            use([])
+
+
+@pytest.mark.parametrize("codec", ANY, ids=repr)
+def test_whatever_holds_the_numbers_they_are_written_alike(codec):
+    plain = np.array([1.0, 0.0, 1.0, 1.0, 0.0])
+    expected = clone(codec).fit(plain)
+    holders = [
+        plain.astype(kind) for kind in (bool, np.int8, np.uint64, np.float16, np.float32, object)
+    ]  # fmt: skip
+    series = [pd.Series(plain, index=[5, 3, 3, 1, 0], dtype=kind)
+              for kind in ("int64", "Int64", "Float32", "boolean", "category")]  # fmt: skip
+    for held in (*holders, *series, plain.tolist(), tuple(plain), list(map(str, plain))):
+        before = held.copy() if hasattr(held, "copy") else held
+        found = clone(codec).fit(held)
+        assert np.array_equal(found.values_, expected.values_)
+        assert np.array_equal(found.encode(held), expected.encode(plain))
+        assert found.n_clipped(held) == expected.n_clipped(plain)
+        for same in (found.clip, found.to_axis, found.crowding):
+            assert np.array_equal(same(held), getattr(expected, same.__name__)(plain))
+        assert before == held if isinstance(held, (list, tuple)) else (before == held).all()
+
+
+@pytest.mark.parametrize("codec", ANY, ids=repr)
+def test_durations_are_seconds(codec):
+    found = clone(codec).fit(np.array([1000, 2000], "m8[ms]"))
+    assert np.array_equal(found.edges_, clone(codec).fit([1.0, 2.0]).edges_)
+    assert found.encode(pd.to_timedelta([2], unit="s")).tolist() == found.encode([2.0]).tolist()
+
+
+@pytest.mark.parametrize("codec", ANY, ids=repr)
+@pytest.mark.parametrize(
+    ("weight", "said"),
+    [([1, -1], "from -1 to 1; weights must be non-negative"), ([1], "shape"),
+     ([0, 0], "positive|zero"), ([1, np.nan], "sample_weight contains NaN"),
+     ([1, np.inf], "sample_weight contains infinity"),
+     ([[1, 2]], "shape|1D"), (["a", "b"], "sample_weight holds 'a' .*Codec needs")],
+)  # fmt: skip
+def test_illegal_weights_are_refused(codec, weight, said):
+    with pytest.raises(ValueError, match=said):
+        clone(codec).fit([1.0, 2.0], weight)
+
+
+@pytest.mark.parametrize("weight", [[1e-300, 1e300], [5e-324, 1.0], [True, True], 2.5])
+@pytest.mark.parametrize("codec", ANY, ids=repr)
+def test_weights_of_any_size_and_kind_are_legal(codec, weight):
+    found = clone(codec).fit([1.0, 2.0], weight)
+    assert np.isfinite(found.edges_).all() and np.isfinite(found.values_).all()
+
+
+@pytest.mark.parametrize("codec", ANY, ids=repr)
+def test_targets_whose_sums_are_no_floats_are_refused(codec):
+    with pytest.raises(ValueError, match=r"y goes from -1e\+308 to 1, .*Divide it by"):
+        clone(codec).fit([1.0, -1e308])
+    assert np.isfinite(clone(codec).fit([1.0]).decode(codec.fit([1.0]).encode([-1e308]))).all()
+
+
+def test_axes_and_clips_take_numbers_of_any_shape():
+    codec = DigitCodec(scale="log").fit([1.0, 100.0])
+    places = codec.to_axis([[1, 10], [100, np.nan]])
+    assert places.shape == (2, 2) and np.isnan(places[1, 1])
+    assert codec.from_axis(places)[0] == pytest.approx([1, 10])
+    assert codec.to_axis(10) == codec.to_axis([10])[0]
+    assert codec.clip([[-np.inf, 7], [np.inf, 100]]).tolist() == [[1, 7], [100, 100]]
+    with pytest.raises(ValueError, match=r"y holds 'a' \(str\), and DigitCodec needs"):
+        codec.clip(["a"])
 
 
 def test_only_the_scientific_codec_has_no_bounds():

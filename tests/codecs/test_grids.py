@@ -51,6 +51,10 @@ def test_without_values_the_grid_is_that_of_the_targets():
     assert codec.n_clipped(y) == 0
 
 
+def test_numbers_that_occur_twice_are_one():
+    assert GridCodec([3, 1, 3.0]).fit([1.0]).values_.tolist() == [1.0, 3.0]
+
+
 def test_decimals_round_the_numbers():
     codec = GridCodec([1.234, 1.226, 9.999], n_decimals=2).fit([0.0])
     assert codec.values_.tolist() == [1.23, 10.0]
@@ -63,7 +67,10 @@ def test_a_single_number_is_a_constant():
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [([], "are 0 numbers"), ([1, float("nan")], "contain nan"), ([float("inf")], "contain inf"),
+    [([], "are 0 numbers"), ([1, float("nan")], "values contains NaN"),
+     ([float("inf")], "values contains inf"), ([[1, 2], [3, 4]], "values should be a 1d array"),
+     (np.array(3.0), "values is array.*GridCodec needs an array or a list"),
+     ([1e308], "values goes from 1e\\+308"),
      ([1e60], "1e\\+60 with 61 characters.*n_decimals"), ([1, 1e-50], "1e-50 with 52 characters")],
 )  # fmt: skip
 def test_values_that_cannot_be_spelled_are_named(values, message):
@@ -94,7 +101,8 @@ def test_words_can_stand_for_the_numbers():
 
 @pytest.mark.parametrize(
     "values, spellings",
-    [([1, 2], ["A"]), ([1, 2], ["A", "A"]), ([1, 2], ["A", ""]), ([1, 2], [1, 2]),
+    [([1, 2], ["A"]), ([1, 2], ["A", "A"]), ([1, 2], ["A", ""]), ([1, 2], ["A", END]),
+     ([1, 2], [1, 2]),
      ([1, 1, 2], ["A", "B"]), ([1, 1, 2], ["A", "B", "C"]), (None, ["A", "B"])],
 )  # fmt: skip
 def test_spellings_that_do_not_fit_are_refused(values, spellings):

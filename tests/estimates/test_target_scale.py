@@ -366,7 +366,7 @@ def test_weights_count_in_the_codec_as_so_many_rows():
     fit_codec(repeated, rows.take(often), y[often], np.ones(len(often)), seed=0)
     assert weighted.scale_ == repeated.scale_
     np.testing.assert_allclose(weighted.edges_, repeated.edges_)
-    first = weighted.leaf_of(0.0)
+    first = weighted.leaf_of([0.0])[0]
     assert weighted.heaps_[first] == pytest.approx(repeated.heaps_[first])
     # But a row that counts much is no heap.
     assert np.delete(weighted.heaps_, first).max() == 0

@@ -20,6 +20,7 @@ class PlainCodec(SimpleNamespace):
     """``symbols``, ``sequences()``, ``edges_`` and ``values_`` as they are given."""
 
     linear = True
+    fit, __sklearn_tags__ = TargetCodec.fit, TargetCodec.__sklearn_tags__
     open_edges, cells = TargetCodec.open_edges, TargetCodec.cells
     to_axis, from_axis = TargetCodec.to_axis, TargetCodec.from_axis
 
