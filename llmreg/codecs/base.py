@@ -14,7 +14,7 @@ from llmreg.integrations.documentation import DocumentedMixin
 from llmreg.tables.targets import finite_numbers, numeric_targets, read_floats, refuse_masked
 from llmreg.tables.weights import checked_weights, row_counts, whole_counts
 
-__all__ = ["END", "MAX_LEAVES", "TargetCodec", "floats"]
+__all__ = ["END", "MAX_LEAVES", "TargetCodec", "between", "floats"]
 
 END = "<end>"
 MAX_LEAVES = 10**6
@@ -296,7 +296,8 @@ class TargetCodec(DocumentedMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _place(self, values):
         """Set values, and as edges the midpoints between them; the outermost bins are symmetric."""
-        middle = values[1:] / 2 + values[:-1] / 2  # halved first: the sum may overflow
+        # Halved first: the sum may overflow.
+        middle = between(values[1:] / 2 + values[:-1] / 2, values)
         ends = values[[0, -1]]
         if len(values) > 1:
             ends = ends + np.array([values[0] - middle[0], values[-1] - middle[-1]])
@@ -316,6 +317,15 @@ def floats(codec, y, name="y"):
     refuse_masked(y, name)
     known = isinstance(y, Real) or getattr(y, "dtype", None) == np.float64
     return np.asarray(y, np.float64) if known else read_floats(y, name, type(codec).__name__)
+
+
+def between(middle, values):
+    """Ends of bins (L - 1,) that part ascending numbers (L,), also where no float lies between.
+
+    A number on an end belongs to the bin above it.
+    """
+    below, above = values[:-1], values[1:]
+    return np.where(middle > below, np.minimum(middle, above), above)
 
 
 def _keys(sequences):

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from llmreg.codecs.base import END, MAX_LEAVES, TargetCodec, floats
+from llmreg.codecs.base import END, MAX_LEAVES, TargetCodec, between, floats
 from llmreg.codecs.scales import (
     bend,
     log_scale,
@@ -234,7 +234,7 @@ class DigitCodec(TargetCodec):
         """Let numbers be the bins' lower ends, each with what is nearest to it."""
         self.values_ = self.edges_[:-1].copy()
         place = self.to_axis(self.values_)
-        self.edges_[1:-1] = self.from_axis(place[:-1] / 2 + place[1:] / 2)
+        self.edges_[1:-1] = between(self.from_axis(place[:-1] / 2 + place[1:] / 2), self.values_)
 
     def _let_points(self, number, leaf):
         """Let all probability lie on numbers, each in a bin of its own."""
@@ -305,20 +305,32 @@ class DigitCodec(TargetCodec):
         return n_bins
 
     def _range(self, y):
-        low, high = y.min(), y.max()
-        if self.margin:
-            ends = self.to_axis([low, high])
-            widen = self.margin * (ends[1] - ends[0])
-            low, high = self.from_axis(ends + np.array([-widen, widen]))
-        low = low if self.low is None else float(self.low)
-        high = high if self.high is None else float(self.high)
+        low, high = self._widened(y.min(), y.max())
+        low = float(low if self.low is None else self.low)
+        high = float(high if self.high is None else self.high)
         fixed = self.low is not None or self.high is not None
         if low > high or (fixed and low == high):
             raise ValueError(
                 f"The codec's range is empty: low={low:g}, high={high:g}. low must be below high "
                 "and below the targets' maximum; use None to take an end from the targets."
             )
+        if not np.isfinite(high - low):
+            raise ValueError(
+                f"The codec's range, from {low:g} to {high:g}, is wider than floats can be. Use a "
+                "smaller margin, set low and high, or divide the targets by a large number."
+            )
         return low, high
+
+    def _widened(self, low, high):
+        """Both ends of the range of the targets, with the margin."""
+        if not self.margin:
+            return low, high
+        ends = self.to_axis([low, high])
+        with np.errstate(over="ignore"):
+            widen = self.margin * (ends[1] - ends[0])
+            wide = self.from_axis(ends + np.array([-widen, widen]))
+        # Rounding in the (inverse) scale must not make it narrower.
+        return min(wide[0], low), max(wide[1], high)
 
     @property
     def symbols(self) -> tuple[str, ...]:

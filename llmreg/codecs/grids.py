@@ -15,6 +15,7 @@ from llmreg.tables.targets import finite_numbers, numeric_targets
 __all__ = ["GridCodec"]
 
 LONGEST = 40  # characters
+FINEST = 2.0**52  # floats from here on are whole numbers
 UNEVEN = 100.0  # the widest gap, in narrowest ones, from which on a grid is a scale of its own
 
 
@@ -100,10 +101,11 @@ class GridCodec(TargetCodec):
     def _fit(self, y):
         values = self._observed(y) if self.values is None else self._given()
         if self.n_decimals is not None:
-            values = values.round(self.n_decimals)
+            values = _rounded(values, self.n_decimals)
         self._place(np.unique(values) + 0.0)  # no -0
         gaps = np.diff(self.values_ / 2)
-        self.even_ = len(gaps) < 2 or bool(gaps.max() <= UNEVEN * gaps.min())
+        with np.errstate(over="ignore"):
+            self.even_ = len(gaps) < 2 or bool(gaps.max() <= UNEVEN * gaps.min())
         self.texts_ = [_spelled(value) for value in self.values_]
         if self.spellings is not None:
             self.texts_ = self._spellings(values)
@@ -194,10 +196,17 @@ def _spelled(value):
     return np.format_float_positional(value, trim="-")
 
 
+def _rounded(values, n_decimals):
+    """Numbers to so many decimals; floats that resolve no more of them stay what they are."""
+    with np.errstate(over="ignore"):
+        coarse = np.abs(values) * 10.0**n_decimals >= FINEST
+        return np.where(coarse, values, values.round(n_decimals))
+
+
 def _shortened(values):
     """Ascending distinct numbers, rounded to the fewest decimals that keep them distinct."""
     for n_decimals in range(16):
-        short = values.round(n_decimals)
+        short = _rounded(values, n_decimals)
         if (np.diff(short) > 0).all():
             return short
     return values

@@ -7,6 +7,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from llmreg.codecs.digits import MAX_LEAVES, DigitCodec
 
+EPS = np.finfo(float).eps
 SIZES = [(2, 1), (2, 8), (3, 5), (7, 2), (10, 1), (10, 2), (10, 3), (36, 2)]
 SCALES = ["minmax", "quantile", "log", "shifted_log", "symlog"]
 
@@ -333,6 +334,27 @@ def test_margin_widens_the_range_on_both_sides_of_the_scale(scale):
     low, first, last, high = codec.to_axis([codec.edges_[0], 2.0, 10.0, codec.edges_[-1]])
     assert [first - low, high - last] == pytest.approx([(last - first) / 4] * 2)
     assert codec.n_clipped(codec.edges_[[0, -1]]) == 0
+
+
+@pytest.mark.parametrize("rounding", ["bin", "nearest"])
+@pytest.mark.parametrize("scale", ["auto", "minmax", "log", "shifted_log", "symlog"])
+@pytest.mark.parametrize("margin", [0.0, 0.1, 3.0])
+@pytest.mark.parametrize("y", [[5.0] * 4, [1.0, 1 + EPS, 1 + 2 * EPS], [2.0**53, 2.0**53 + 2]])
+def test_rounding_on_the_scale_leaves_no_target_outside(rounding, scale, margin, y):
+    codec = DigitCodec(scale=scale, margin=margin, rounding=rounding).fit(y)
+    assert codec.n_clipped(y) == 0
+    assert (np.diff(codec.edges_) >= 0).all()
+    assert ((codec.edges_[:-1] <= codec.values_) & (codec.values_ <= codec.edges_[1:])).all()
+    if margin == 0:
+        assert codec.decode(codec.encode(y)) == pytest.approx(y, abs=np.ptp(y) / 50, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    "codec", [DigitCodec(margin=1e308), DigitCodec(low=-1e308, high=1e308, scale="log")]
+)
+def test_a_range_without_a_width_is_refused(codec):
+    with pytest.raises(ValueError, match=r"from -.* to .*wider than floats.* smaller margin"):
+        codec.fit([-1.0, 1e3])
 
 
 def test_low_and_high_fix_one_end_each_and_go_before_the_margin():

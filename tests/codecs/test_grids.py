@@ -8,6 +8,8 @@ from llmreg.codecs.digits import END
 from llmreg.codecs.grids import GridCodec
 from llmreg.numbers.tree import NumberTree
 
+EPS = np.finfo(float).eps
+
 
 def _texts(codec):
     return ["".join(codec.symbols[i] for i in row).replace(END, "") for row in codec.sequences()]
@@ -49,6 +51,26 @@ def test_without_values_the_grid_is_that_of_the_targets():
     assert counts[1:-1].max() < 3 * 5000 / 50
     assert max(map(len, _texts(codec))) <= 5  # "-1.23": no more decimals than keep them apart
     assert codec.n_clipped(y) == 0
+
+
+@pytest.mark.parametrize("n_decimals", [None, 0, 2, 15])
+@pytest.mark.parametrize(
+    "y", [[2.0**53, 2.0**53 + 2, 2.0**53 + 4], [1.0, 1 + EPS, 1 + 2 * EPS], [1e39, 1e39 / 3]]
+)
+def test_numbers_that_no_float_parts_decode_to_themselves(n_decimals, y):
+    codec = GridCodec(n_decimals=n_decimals).fit(y)
+    assert codec.decode(codec.encode(codec.values_)).tolist() == codec.values_.tolist()
+    if y[0] > 1 or n_decimals is None:
+        assert codec.values_.tolist() == sorted(y)
+
+
+def test_decimals_of_huge_numbers_do_not_overflow():
+    y = np.r_[1e300, np.logspace(-3, 3, 300)]
+    with pytest.raises(ValueError, match=r"1e\+300 with 301 characters"):
+        GridCodec(max_values=7).fit(y)
+    assert np.isfinite(
+        GridCodec([1, 1e307], n_decimals=15, spellings=["a", "b"]).fit(y).edges_
+    ).all()
 
 
 def test_numbers_that_occur_twice_are_one():
