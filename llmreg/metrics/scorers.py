@@ -7,9 +7,11 @@ from sklearn import get_config
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
+from llmreg.integrations.arithmetic import own_arithmetic
 from llmreg.metrics.scores import interval_coverage, interval_score, mean_crps, pinball_loss
 from llmreg.numbers.distribution import check_coverage
 from llmreg.prediction.through import predicted_distribution
+from llmreg.tables.targets import numeric_targets
 
 __all__ = ["DistributionScorer", "combine_scorers", "get_scorer"]
 
@@ -32,8 +34,10 @@ class DistributionScorer(_BaseScorer):
     def _score(self, method_caller, estimator, X, y_true, **kwargs):
         return self.of_distribution(y_true, predicted_distribution(estimator, X), **kwargs)
 
+    @own_arithmetic
     def of_distribution(self, y_true, y_pred, **kwargs):
         """The score of distributions that are there already."""
+        y_true = numeric_targets(y_true, repr(self))  # errors name y, which is what scorers take
         return self._sign * self._score_func(y_true, y_pred, **(self._kwargs | kwargs))
 
     def __repr__(self):

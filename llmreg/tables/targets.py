@@ -6,6 +6,7 @@ from datetime import date, time, timedelta
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_datetime64_any_dtype
 from sklearn.utils import check_array, column_or_1d
 
 __all__ = [
@@ -83,7 +84,7 @@ def finite_numbers(y, owner, name="y", *, beside="", least=0):
     array([1.5, 2. ])
     """
     refuse_masked(y, name)
-    cells = _array(y, name, owner)
+    given, cells = y, _array(y, name, owner)
     if cells.shape[1:] not in ((), (1,)):
         raise ValueError(
             f"{name} should be a 1d array, got an array of shape {cells.shape} instead: {owner} "
@@ -91,11 +92,11 @@ def finite_numbers(y, owner, name="y", *, beside="", least=0):
             "sklearn.multioutput.MultiOutputRegressor does."
         )
     if cells.dtype.kind == "M":
-        _refuse(owner, name, "dates", cells.ravel()[:1])
+        _refuse_moments(given, cells.ravel()[:1], owner, name)
     if cells.dtype.kind == "m":
         y = _seconds(cells, name)
     elif cells.dtype.kind == "O":
-        y = _numbers(cells, owner, name)
+        y = _numbers(given, cells, owner, name)
     else:
         y = read_floats(cells, name, owner)
     y = check_array(
@@ -103,7 +104,7 @@ def finite_numbers(y, owner, name="y", *, beside="", least=0):
         estimator=owner,
     )  # fmt: skip
     y = column_or_1d(y, warn=True)
-    _refuse_infinite(y, owner, name, beside)
+    _refuse_infinite(y, given, owner, name, beside)
     return y
 
 
@@ -227,7 +228,7 @@ def _array(values, name, owner):
     )
 
 
-def _refuse_infinite(y, owner, name, beside):
+def _refuse_infinite(y, given, owner, name, beside):
     """ValueError for NaN and infinities, which says how many there are."""
     kept = " and ".join(f"{rows}[known]" for rows in (beside, name) if rows)
     for what, found, known in (
@@ -235,11 +236,29 @@ def _refuse_infinite(y, owner, name, beside):
         ("infinity", np.isinf(y), "numpy.isfinite"),
     ):
         if found.any():
+            first = _step_before(given, found, what, name)
             raise ValueError(
                 f"Input {name} contains {what} in {found.sum()} of {len(y)} rows, and {owner} "
-                f"needs a finite number in each. Leave these rows out: known = {known}({name}), "
-                f"then {kept}."
+                f"needs a finite number in each. Leave these rows out: {first}known = "
+                f"{known}({name}), then {kept}."
             )
+
+
+def _step_before(y, found, what, name):
+    """What makes an array of targets, and floats where what was found is in texts, say."""
+    cells = np.ravel(y)
+    seen = pd.isna(cells) if what == "NaN" else cells.dtype.kind == "f"
+    if np.all(seen | ~found):
+        takes_flags = _is_vector(y) and isinstance(y.dtype, np.dtype)
+        return "" if takes_flags else f"{name} = numpy.ravel({name}), "
+    if any(cell is pd.NA or cell is pd.NaT for cell in cells):  # of which numpy makes no floats
+        cells = f"pandas.Series(numpy.ravel({name}), dtype=object)"
+        return f"{name} = {cells}.to_numpy(float, na_value=numpy.nan), "
+    return f"{name} = numpy.array({name}, dtype=float).ravel(), "
+
+
+def _is_vector(y):
+    return isinstance(y, (np.ndarray, pd.Series, pd.Index)) and y.ndim == 1
 
 
 def _seconds(durations, name):
@@ -247,12 +266,12 @@ def _seconds(durations, name):
     return np.where(np.isnat(durations), np.nan, durations / unit)
 
 
-def _numbers(cells, owner, name):
+def _numbers(given, cells, owner, name):
     """Targets of whose cells no dtype tells anything: numbers, or durations in seconds."""
     present = cells[~pd.isna(cells)]
     if any(isinstance(cell, MOMENTS) for cell in present):
         moments = [cell for cell in present if isinstance(cell, MOMENTS)]
-        _refuse(owner, name, "dates or times of day", moments)
+        _refuse_moments(given, moments, owner, name)
     durations = [isinstance(cell, DURATIONS) for cell in present]
     if not any(durations):
         return read_floats(cells, name, owner)
@@ -293,9 +312,21 @@ def _unit(duration, name):
     return SECOND
 
 
-def _refuse(owner, name, what, cells):
+def _refuse_moments(y, cells, owner, name):
+    if isinstance(cells[0], time):
+        what = "times of day"
+        texts = f"pandas.Series(numpy.ravel({name})).map(str, na_action='ignore')"
+        remedy = f"hours, such as pandas.to_timedelta({texts}) / pandas.Timedelta(hours=1)"
+    else:
+        what, first = "dates", ""
+        if isinstance(cells[0], pd.Period):
+            first = f"{name} = pandas.PeriodIndex(numpy.ravel({name})).to_timestamp(), then "
+        elif not (_is_vector(y) and is_datetime64_any_dtype(y.dtype)):
+            first = f"{name} = pandas.to_datetime(numpy.ravel({name})), then "
+        remedy = (
+            f"the time since a fixed moment, such as {first}({name} - {name}.min()) / "
+            "pandas.Timedelta(days=1) for days, and add it to the moment again"
+        )
     raise ValueError(
-        f"{name} holds {what}, such as {cells[0]!r}, and {owner} needs numbers. Give the time "
-        f"since a fixed moment, such as ({name} - {name}.min()) / pd.Timedelta(days=1) for days, "
-        "and add it to the moment again."
+        f"{name} holds {what}, such as {cells[0]!r}, and {owner} needs numbers. Give {remedy}."
     )

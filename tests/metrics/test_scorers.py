@@ -161,8 +161,10 @@ def test_scorers_refuse_illegal_weights_and_masked_targets(name, rows):
     for combined in (scorer, combine_scorers({"one": scorer})):
         with pytest.raises(ValueError, match="non-negative"):
             combined(model, X, y, sample_weight=-np.ones(60))
-        with pytest.raises(ValueError, match="masked in 2 of 60 rows"):
+        with pytest.raises(ValueError, match=r"^y is masked in 2 of 60 rows"):
             combined(model, X, np.ma.array(y, mask=np.arange(60) < 2))
+        with pytest.raises(ValueError, match=r"Input y contains NaN.* get_scorer\(.*then X\[known"):
+            combined(model, X, np.where(y > 1, np.nan, y))
 
 
 def test_what_cannot_be_scored_is_refused(rows):

@@ -1,6 +1,7 @@
 """Targets as users hold them: durations in seconds, dates refused, everything else a number."""
 
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,14 @@ from llmreg.tables.targets import numeric_targets, warn_of_other_units
 
 SECONDS = [90.0, 3600.0, 0.5]
 DURATIONS = [timedelta(seconds=s) for s in SECONDS]
+
+
+def carry_out(steps, y, **others):
+    """What names stand for after steps of a remedy."""
+    names = {"numpy": np, "pandas": pd, "y": y, **others}
+    for step in steps:
+        exec(step, names)
+    return names
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
@@ -45,14 +54,30 @@ def test_durations_are_read_from_any_container(y):
         pd.date_range("2024-01-01", periods=3, tz="Asia/Tokyo"),
         [date(2024, 1, 1), date(2024, 1, 2)],
         [datetime(2024, 1, 1), None],
-        [time(12), time(13)],
         pl.Series([date(2024, 1, 1)]),
         pd.period_range("2024-01", periods=3, freq="M"),
+        [pd.Period("2024-01"), pd.Period("2024-02")],
+        pd.Series(pd.date_range("2024-01-01", periods=3)).astype("timestamp[us][pyarrow]"),
+        np.array(["2024-01-01", "2024-01-02"], "M8[D]"),
+        np.array([["2024-01-01"], ["2024-01-02"]], "M8[D]"),
     ],
 )
-def test_dates_are_refused_with_a_remedy(y):
-    with pytest.raises(ValueError, match=r"needs numbers.*since a fixed moment"):
+def test_dates_are_refused_with_a_remedy_that_works(y):
+    with pytest.raises(ValueError, match=r"needs numbers.*since a fixed moment") as raised:
         numeric_targets(y)
+    steps = str(raised.value).split("such as ")[-1].split(" for days")[0].split(", then ")
+    days = carry_out([*steps[:-1], f"y = {steps[-1]}"], y)["y"]
+    known = numeric_targets(np.asarray(days)[pd.notna(days)])
+    assert known[0] == 0 and len(known) <= len(y)
+
+
+@pytest.mark.parametrize("container", [list, pd.Series, pl.Series, lambda y: np.array([y]).T])
+def test_times_of_day_are_refused_with_a_remedy_that_works(container):
+    y = container([None, time(12), time(13, 30)])
+    with pytest.raises(ValueError, match=r"y holds times of day, such as datetime.time") as raised:
+        numeric_targets(y)
+    remedy = str(raised.value).split("Give hours, such as ")[1].rstrip(".")
+    assert numeric_targets(carry_out([f"y = {remedy}"], y)["y"][1:]).tolist() == [12, 13.5]
 
 
 def test_durations_beside_numbers_and_gaps_among_durations_are_refused():
@@ -173,6 +198,53 @@ def test_gaps_are_counted_and_the_remedy_works(gap, container):
 def test_infinities_are_counted():
     with pytest.raises(ValueError, match=r"infinity in 1 of 2 rows.*known = numpy.isfinite"):
         numeric_targets([1.0, -np.inf])
+
+
+GAPS = [
+    ["nan", "1"], ["inf", " -1 "], [" NaN ", "1e3"], ["-Infinity", "2"], [1.0, "nan", None],
+    ["nan", None, "1"], ["nan", pd.NA, 1], [pd.NaT, "nan", 2.0], [b"nan", b"1"], [b"inf", b"1"],
+    [Decimal("NaN"), Decimal(1)], [Decimal("Infinity"), Decimal(1)], [None, 1, 10**30],
+    [np.inf, 1], [1.0, pd.NA], [np.nan, 1.0], [np.float32("inf"), 2], [None, timedelta(1)],
+    [np.timedelta64("NaT"), np.timedelta64(1, "D")],
+]  # fmt: skip
+
+
+def kept_by_the_remedy(y, X):
+    """Rows and targets that are left after the remedy of an error."""
+    with pytest.raises(ValueError, match=r"Leave these rows out: ") as raised:
+        numeric_targets(y)
+    first, _, last = str(raised.value).split("rows out: ")[1].partition(", then ")
+    *before, known = first.split(", known = ")
+    names = carry_out([*before, f"known = {known}"], y, X=X)
+    return [eval(part, names) for part in last.rstrip(".").split(" and ")]
+
+
+NONE, NUMBERS = (type(None), type(pd.NA)), (float, int)
+
+
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
+@pytest.mark.parametrize(
+    ("container", "holds"),
+    [
+        (list, object), (tuple, object), (np.array, object), (pd.Series, object),
+        (pd.Index, object), (pd.DataFrame, object), (lambda y: np.array(y, object), object),
+        (lambda y: [[cell] for cell in y], object),
+        (lambda y: pd.Series(y).astype("category"), object),
+        (lambda y: pd.Series(y, dtype="string"), (str, *NONE)),
+        (lambda y: pd.Series(y, dtype="Float64"), (*NUMBERS, *NONE)),
+        (lambda y: pl.Series(y, strict=False), (str, float, timedelta, type(None))),
+    ],
+)  # fmt: skip
+def test_the_remedy_for_gaps_and_infinities_works(container, holds):
+    for cells in GAPS:
+        if not all(isinstance(cell, holds) for cell in cells):
+            continue
+        y, index = container(cells), np.arange(len(cells)) + 10
+        if isinstance(y, (pd.Series, pd.DataFrame)):
+            y.index = index
+        for X in (pd.DataFrame({"a": index}, index), index[:, None]):
+            rows, left = kept_by_the_remedy(y, X)
+            assert len(rows) == len(left) == len(numeric_targets(left)) >= 1
 
 
 @pytest.mark.parametrize(
