@@ -121,7 +121,8 @@ def write_file(frame, path=None):
     Parameters
     ----------
     frame : DataFrame
-        An index that has a name is written, too: .parquet files have such.
+        An index that has a name, or holds other labels than row numbers, is written as columns,
+        too: .parquet files have such.
     path : str, os.PathLike or None, default=None
         None: csv on standard output.
 
@@ -132,7 +133,18 @@ def write_file(frame, path=None):
     OSError
         If the file can't be written.
     """
-    if frame.index.names != [None]:
-        frame = frame.reset_index()
+    if frame.index.names != [None] or not isinstance(frame.index, pd.RangeIndex):
+        frame = frame.reset_index(names=_index_names(frame))
     write = write_delimited if path is None else _of_kind(path, WRITERS)
     write(frame, sys.stdout if path is None else path)
+
+
+def _index_names(frame):
+    """Names of the index, or such as pandas gives it that no column has."""
+    names = list(frame.index.names)
+    for i, name in enumerate(names):
+        if name is None:
+            names[i] = "index" if len(names) == 1 else f"level_{i}"
+            while names[i] in frame or names.count(names[i]) > 1:
+                names[i] += "_"
+    return names

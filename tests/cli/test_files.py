@@ -81,6 +81,22 @@ def test_gaps_and_an_index_of_parquet_files_cost_nothing(tmp_path):
         assert rows == expected
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "u.parquet"])
+def test_row_labels_without_a_name_are_written(name, tmp_path):
+    frame = pd.DataFrame({"a": [1, 2]}, index=["x", "y"])
+    several = pd.MultiIndex.from_tuples([("x", 1), ("y", 2)], names=[None, "level_0"])
+    for table, expected in (
+        (frame, ["index", "a"]), (frame.rename(columns={"a": "index"}), ["index_", "index"]),
+        (frame.set_index(several), ["level_0_", "level_0", "a"]),
+        (frame.reset_index(), ["index", "a"]),
+    ):  # fmt: skip
+        table.to_parquet(tmp_path / "t.parquet")
+        write_file(read_file(tmp_path / "t.parquet").assign(prediction=0.5), tmp_path / name)
+        found = read_file(tmp_path / name)
+        assert list(found) == [*expected, "prediction"]
+        assert found[expected[0]].tolist() == ["x", "y"]
+
+
 LOCAL = pd.to_datetime(["2024-05-17 14:30", "2024-01-01 00:00", None])
 MOMENTS = pd.DataFrame({
     "day": pd.to_datetime(["2024-05-17", None, "2024-05-18"]),
