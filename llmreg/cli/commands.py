@@ -4,7 +4,8 @@ import sys
 
 import pandas as pd
 
-from llmreg.cli.files import check_file, read_file, write_file
+from llmreg.cli.files import check_file, names_cells, read_file, write_file
+from llmreg.cli.names import find_columns, named_columns, near, plain_name, shown_names
 from llmreg.cli.targets import split_target
 from llmreg.displays.axes import pyplot
 from llmreg.estimator import LLMRegressor
@@ -34,7 +35,7 @@ def predict(args):
     frame = read_file(args.data)
     names = _new_columns(args, frame)
     model = LLMRegressor.load(args.model, device=args.device)
-    X = _columns_of(model, frame)
+    X = _columns_of(model, frame, args.data)
     found = [model.predict(X, decoding=args.decoding)]
     if args.quantiles:
         found += [*model.predict_quantiles(X, args.quantiles).T]
@@ -50,7 +51,8 @@ def _new_columns(args, frame):
     if repeated:
         raise ValueError(f"--quantiles names {', '.join(repeated)} more than once; give each once.")
     names = ["prediction", *quantiles, *(() if args.interval is None else ("lower", "upper"))]
-    taken = [name for name in names if name in frame or name in frame.index.names]
+    there = {plain_name(name) for name in [*frame, *frame.index.names] if name is not None}
+    taken = [name for name in names if name in there]
     if taken:
         raise ValueError(
             f"{args.data} has columns {', '.join(taken)} already, which predictions would replace. "
@@ -121,7 +123,7 @@ def inspect(args):
     if args.target:
         X, y, _ = split_target(frame, args.target, args.drop)
     else:
-        X, y = frame.drop(columns=args.drop), None
+        X, y = frame.drop(columns=named_columns(frame, args.drop)), None
     serializer = RowSerializer().fit(X, y)
     report = serializer.report_
     print(report[COLUMNS].to_string(max_colwidth=50, float_format="{:.1%}".format))
@@ -142,12 +144,21 @@ def _regressor(args, method, **params):
     return model.set_params(**dict(args.settings))
 
 
-def _columns_of(model, frame):
-    """The columns that the model was fitted on, in its order."""
+def _columns_of(model, frame, path):
+    """The columns that the model was fitted on, in its order and by its names."""
     names = getattr(model, "feature_names_in_", None)
     if names is None:  # fitted on an array
         return frame
-    missing = [name for name in names if name not in frame]
-    if missing:
-        raise ValueError(f"The model reads columns that are not there: {', '.join(missing)}.")
-    return frame[list(names)]
+    found = find_columns(names, frame)
+    missing = [name for name in names if name not in found]
+    # What no row of a batch happens to have is missing, as in a list of dicts in Python.
+    if missing and not (names_cells(path) and (found or not frame.shape[1])):
+        close = {name: near(name, frame.columns.difference([*found.values()])) for name in missing}
+        hints = [f" Is {name!r} {other!r}?" for name, other in close.items() if other is not None]
+        raise ValueError(
+            f"The model reads columns that are not there: {shown_names(missing)}.{''.join(hints)} "
+            f"Columns of {path}: {shown_names(frame)}. Rename columns, or add those that are "
+            "lacking, with blank cells where nothing is known."
+        )
+    X = frame[[*found.values()]].set_axis([*found], axis=1)
+    return X.assign(**dict.fromkeys(missing))[list(names)]

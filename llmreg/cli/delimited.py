@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections import Counter
 from numbers import Number
 
 import pandas as pd
@@ -9,6 +10,7 @@ from pandas.api.types import is_object_dtype
 from pandas.io.common import get_handle
 
 from llmreg.cli.file_texts import read_text
+from llmreg.cli.names import bare_name
 from llmreg.cli.quotes import is_blank, may_be_rows, read_rows
 from llmreg.cli.separators import SEPARATORS, between_names, declared_separator, find_separator
 from llmreg.tables.cell_values import cell_text
@@ -33,7 +35,8 @@ def read_delimited(path, sep=None):
     -------
     DataFrame
         Empty cells, and those that a line lacks at its end, are missing. Columns without a name
-        get one, as pandas gives it.
+        get one, as pandas gives it. Blanks around names, and what is not seen there, are left out
+        (and written again) unless they tell names apart.
 
     Raises
     ------
@@ -84,10 +87,19 @@ def _frame(path, rows, sep):
         i: pd.Series([cell or None for cell in column], dtype=kind)
         for i, column in enumerate(columns)
     })  # fmt: skip
-    unnamed = {i: f"Unnamed: {i}" for i, name in enumerate(names) if not name}
-    frame = frame.set_axis([unnamed.get(i, name) for i, name in enumerate(names)], axis=1)
-    frame.attrs[LAYOUT] = {"unnamed": [*unnamed.values()]}
+    frame = frame.set_axis(_bare_names(names), axis=1)
+    frame.attrs[LAYOUT] = {"names": dict(zip(frame, names, strict=True))}
     return frame
+
+
+def _bare_names(names):
+    """Names without blanks around them, where these alone don't tell them apart."""
+    bare = [bare_name(name) for name in names]
+    counts = Counter(bare)
+    return [
+        (short if counts[short] == 1 else name) if short else f"Unnamed: {i}"
+        for i, (name, short) in enumerate(zip(names, bare, strict=True))
+    ]
 
 
 def _without_blank(rows, width):
@@ -109,22 +121,23 @@ def write_delimited(frame, target, sep=None):
     sep : str or None, default=None
         None: as in the file that was read, else a comma.
     """
-    layout = {"sep": ",", "encoding": "utf-8", "unnamed": [], **frame.attrs.get(LAYOUT, {})}
+    layout = {"sep": ",", "encoding": "utf-8", "names": {}, **frame.attrs.get(LAYOUT, {})}
     given, sep = sep, sep or layout["sep"]
     declared = f"sep={sep}{os.linesep}" if layout.get("declared") and not given else ""
     objects = frame.columns[frame.dtypes.map(is_object_dtype)]
     frame = frame.assign(**{name: _written(frame[name]) for name in objects})
+    header = [str(layout["names"].get(name, name)) for name in frame]
     words = frame.select_dtypes(exclude=["number", "bool"]).astype(str)
     # With a tab among them, names of a .tsv file tell nothing else.
     puzzling = {"\n"} if given and frame.shape[1] > 1 else {*SEPARATORS, "\n"}
-    unclear = any(puzzling & set(str(name)) for name in frame) or any(
+    unclear = any(puzzling & set(name) for name in header) or any(
         _is_unclear(cells, sep, frame.shape[1]) for _, cells in words.items()
     )
     with get_handle(target, "w", encoding=layout["encoding"], compression="infer") as opened:
         opened.handle.write(declared)
         frame.to_csv(
             opened.handle, index=False, sep=sep, encoding=layout["encoding"],
-            header=["" if name in layout["unnamed"] else name for name in frame],
+            header=header,
             quoting=csv.QUOTE_ALL if unclear else csv.QUOTE_MINIMAL,
         )  # fmt: skip
 

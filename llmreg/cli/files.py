@@ -18,7 +18,7 @@ from llmreg.cli.file_texts import naming
 from llmreg.cli.json_lines import read_json_lines, write_json_lines
 from llmreg.tables.cell_values import cell_text
 
-__all__ = ["check_file", "read_file", "write_file"]
+__all__ = ["check_file", "names_cells", "read_file", "write_file"]
 
 PACKED = (".gz", ".bz2", ".xz", ".zip", ".zst")
 
@@ -106,6 +106,11 @@ def read_file(path):
             f"{repeated}. Rename these columns in the file."
         )
     return frame
+
+
+def names_cells(path):
+    """Whether each row of such a file names its cells, so that none may have those of a column."""
+    return _of_kind(path, READERS) is read_json_lines
 
 
 def check_file(path):

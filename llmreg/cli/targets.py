@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from llmreg.cli.names import named_columns
 from llmreg.tables.booleans import are_boolean_words
 from llmreg.tables.cell_values import distinct_texts, is_missing_word
 from llmreg.tables.cell_writing import read_numbers
@@ -36,12 +37,10 @@ def split_target(frame, target, dropped=()):
     ValueError
         For a column that is not there, and for a target of texts that are no numbers.
     """
-    for name in (target, *dropped):
-        if name not in frame:
-            raise ValueError(f"There is no column {name!r}. Columns: {', '.join(map(str, frame))}.")
-    y = _numbers(frame[target])
+    found = named_columns(frame, [target, *dropped])
+    y = _numbers(frame[found[0]])
     known = y.notna()
-    X = frame[known].drop(columns=[target, *dropped]).reset_index(drop=True)
+    X = frame[known].drop(columns=found).reset_index(drop=True)
     return X, y[known].reset_index(drop=True), int((~known).sum())
 
 

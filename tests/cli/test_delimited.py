@@ -135,3 +135,18 @@ def test_names_put_no_quotes_into_files_of_tabs(tmp_path):
     assert (tmp_path / "t.tsv").read_text() == text
     write_delimited(read(tmp_path, text, "\t")[["Preis, EUR"]], tmp_path / "t.tsv", "\t")
     assert list(read_delimited(tmp_path / "t.tsv", "\t")) == ["Preis, EUR"]
+
+
+@pytest.mark.parametrize("sep", [",", ";", "\t"])
+def test_names_are_without_what_is_not_seen_around_them_and_written_with_it(sep, tmp_path):
+    text = sep.join([" a", "b\u00a0", "\u200by", "  ", "c d "]) + "\n" + sep.join(" 1234") + "\n"
+    frame = read(tmp_path, text)
+    assert list(frame) == ["a", "b", "y", "Unnamed: 3", "c d"]
+    assert cells_of(frame) == [[" ", "1", "2", "3", "4"]]
+    write_delimited(frame, tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8") == text
+    assert list(read(tmp_path, f"\ufeff\ufeffa{sep}y\n1{sep}2\n")) == ["a", "y"]
+
+
+def test_names_that_blanks_tell_apart_keep_them(tmp_path):
+    assert list(read(tmp_path, "a, a, b\n1,2,3\n")) == ["a", " a", "b"]

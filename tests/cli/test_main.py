@@ -115,8 +115,54 @@ def test_predict_matches_columns_by_name(folder, cars, capsys):
         printed.append(pd.read_csv(folder / "printed.csv")["prediction"])
     assert printed[0].equals(printed[1])
     assert run("predict", folder / "model", folder / "less.csv") == 1
-    error = "llmreg: The model reads columns that are not there: weight, origin.\n"
-    assert capsys.readouterr().err == error
+    error = (
+        r"llmreg: The model reads columns that are not there: weight, origin\. Columns of .*less"
+    )
+    assert re.match(error + r".csv: cylinders, .*mpg. Rename .*\n$", capsys.readouterr().err)
+    cars.rename(columns={"weight": "Weight"}).to_csv(folder / "other.csv", index=False)
+    assert run("predict", folder / "model", folder / "other.csv") == 1
+    assert "not there: weight. Is 'weight' 'Weight'? Columns" in capsys.readouterr().err
+
+
+def test_blanks_around_names_are_no_part_of_them(folder, cars, tmp_path, capsys):
+    X = cars[["weight", "origin"]]
+    texts = X.assign(mpg=cars["mpg"]).to_csv(index=False)
+    (tmp_path / "blanks.csv").write_text(texts.replace("weight,origin,mpg", "weight, origin, mpg"))
+    (tmp_path / "plain.csv").write_text(texts)
+    arguments = ["--target", "mpg", "--method", "ce", "-q", *QUICK]
+    assert run("inspect", tmp_path / "blanks.csv", "--target", "mpg", "--drop", "origin") == 0
+    by_hand = LLMRegressor(fit_method="ce", sft_epochs=1, estimates=None, random_state=0)
+    by_hand.fit(X.rename(columns={"origin": " origin"}), cars["mpg"]).save(tmp_path / "by_hand")
+    for name in ("plain", "blanks"):
+        assert run("fit", tmp_path / f"{name}.csv", *arguments, "-o", tmp_path / name) == 0
+    capsys.readouterr()
+    for model in ("plain", "blanks", "by_hand"):
+        found = []
+        for name in ("plain", "blanks"):
+            assert run("predict", tmp_path / model, tmp_path / f"{name}.csv") == 0
+            found.append(capsys.readouterr().out.splitlines())
+        assert found[0][1:] == found[1][1:] and len(found[0]) == 81
+        assert found[1][0] == "weight, origin, mpg,prediction"
+    (tmp_path / "taken.jsonl").write_text('{"weight":1,"origin":"usa"," prediction":2}\n')
+    assert run("predict", tmp_path / "plain", tmp_path / "taken.jsonl") == 1
+    assert "has columns prediction already" in capsys.readouterr().err
+
+
+def test_keys_that_no_row_of_json_has_are_missing(folder, cars, tmp_path, capsys):
+    model, path = LLMRegressor.load(folder / "model"), tmp_path / "t.jsonl"
+    X = cars.drop(columns=["mpg", "name", "weight", "origin"])
+    for rows in (X.to_dict("records"), [{"weight": 3000.0}], [{}, {}]):
+        files.write_file(pd.DataFrame(rows), path)
+        if not any(rows):
+            path.write_text("{}\n{}\n")
+        assert run("predict", folder / "model", path) == 0
+        found = pd.read_csv(StringIO(capsys.readouterr().out))
+        np.testing.assert_allclose(found["prediction"], model.predict(rows))
+        assert list(found) == [*rows[0], "prediction"]
+    path.write_text('{"wieght": 3000}\n')
+    assert run("predict", folder / "model", path) == 1
+    error = capsys.readouterr().err
+    assert "Is 'weight' 'wieght'?" in error and "t.jsonl: wieght. Rename" in error
 
 
 KEYS = ["01234", "12139", "K1A 0B1", "NA"]
@@ -246,6 +292,7 @@ def test_inspect_shows_what_is_read(cars, folder, capsys):
         (["inspect", "nowhere.csv"], r"\[Errno 2\] No such file or directory: 'nowhere.csv'"),
         (["inspect", "table.xls"], "'table.xls' is of no known kind. Legal ends of names: .csv"),
         (["inspect", CARS, "--target", "price"], "There is no column 'price'. Columns: cylinders"),
+        (["inspect", CARS, "--drop", "MPG"], "There is no column 'MPG'. Did you mean 'mpg'"),
         (["fit", CARS, "--target", "mpg", "-o", "."], ".* is not a saved llmreg model"),
         (["predict", "nowhere", CARS], "nowhere does not exist"),
         (["predict", "nowhere", CARS, "-o", "out.xls"], "'out.xls' is of no known kind"),

@@ -18,6 +18,8 @@ def test_rows_without_a_target_are_left_out():
     for wrong in (("price", []), ("size", ["price"])):
         with pytest.raises(ValueError, match=r"no column 'price'. Columns: size, date"):
             split_target(TABLE, *wrong)
+    found = split_target(TABLE.set_axis([" size", "date\u00a0", "count"], axis=1), "size", ["date"])
+    pd.testing.assert_frame_equal(found[0], X)
 
 
 @pytest.mark.parametrize(
