@@ -26,6 +26,7 @@ __all__ = [
 
 LEAST_SCALE = 1e-3  # of a logistic, in the units of the errors: finer than digits tell apart
 LEAST_SHARE, MOST_SHARE = 0.01, 0.5
+LEAST_DEVIATION = 0.1  # of signs
 NEAR = 0.025  # deviation of estimates of a row from which on they differ
 # Standard deviations, beyond which a sign says no more; of a slope, which is about 0 before
 # errors are seen; and the largest slope.
@@ -169,9 +170,9 @@ def width_signs(estimates, weights):
 
 
 def moments(signs):
-    """Mean and deviation (n_signs,) of signs; 1 of one that is constant."""
-    deviation = signs.std(axis=0)
-    return signs.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+    """Mean and deviation (n_signs,) of signs, 0.1 at least: what differs less between rows that
+    regressors have not seen is not what differs between new ones."""
+    return signs.mean(axis=0), np.maximum(signs.std(axis=0), LEAST_DEVIATION)
 
 
 def standardised(signs, mean, deviation):

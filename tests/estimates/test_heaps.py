@@ -38,6 +38,18 @@ def test_chances_of_both_ends_and_what_lies_between_are_found_again():
     assert heaps.ends.tolist() == [-4, 5]
 
 
+def test_a_sign_that_hardly_differed_carries_no_new_row_to_an_end():
+    # By words that tell all, two regressors agree to a hair, and refitted ones to another.
+    grade = np.repeat(np.linspace(-1.5, 1.5, 10), 25)
+    rng = np.random.RandomState(0)
+    apart = np.log(0.025) + 0.002 * rng.randn(250) + 0.003 * (np.abs(grade) > 1.4)
+    signs = np.stack([grade, grade**2, apart], axis=1)
+    heaps = fit_heaps(on_ends(grade, np.ones(250)), grade, grade, signs, np.ones(250))
+    refitted = np.add(signs, [0, 0, 0.006])
+    np.testing.assert_allclose(heaps.chance(refitted), heaps.chance(signs), atol=0.03)
+    np.testing.assert_allclose(heaps.chance(refitted).mean(0), [0.1, 0.1], atol=0.02)
+
+
 def test_without_a_heap_an_end_has_no_chance():
     estimate, z, chance = _hurdle(2000)
     heaps = _fitted(estimate, z + 1e-3 * estimate * (z == 5))
