@@ -5,8 +5,9 @@
 
 Tables are drawn: claims that are mostly zero, by how probable one is and how large, and counts;
 prices of cars whose training rows are there once, twice, or drawn with replacement; prices of which
-three in ten are those of a thousand pieces, which no column tells; a few ones among zeros; and
-prices to which a fixed fee is added. What is known of the truth is the mean of each row. Beside
+three in ten are those of a thousand pieces, which no column tells; a few ones among zeros; prices
+to which a fixed fee is added; working hours, nearly half of them 40; and shares, most of them near
+0 or 1 but on neither. What is known of the truth is the mean of each row. Beside
 llmreg: HistGradientBoostingRegressor on the same numbers. One method of one stage, default epochs.
 """
 
@@ -22,6 +23,7 @@ N_TRAIN, N_TEST = 300, 2000
 ZEROS = {"72 % zeros": -1.0, "83 % zeros": -2.0, "90 % zeros": -3.0}
 BRANDS = ["ford", "bmw", "kia", "audi", "rare"]
 KINDS = [*ZEROS, "counts", "once", "twice", "with replacement", "two sizes", "rare", "fee"]
+KINDS += ["40 hours", "shares"]
 LARGE, PIECES = 0.3, 1000
 
 
@@ -52,6 +54,12 @@ def draw(kind, seed):
     if kind == "rare":
         happens = 1 / (1 + np.exp(4 - z))
         return X, (rng.rand(n) < happens).astype(float), happens
+    if kind == "40 hours":
+        others = (36 + 5 * z + 4 * rng.randn(n)).round()
+        return X, np.where(rng.rand(n) < 0.45, 40.0, others), 0.45 * 40 + 0.55 * (36 + 5 * z)
+    if kind == "shares":
+        a, b = 0.3 + 0.9 / (1 + np.exp(-1.5 * z)), 0.3 + 0.9 / (1 + np.exp(1.5 * z))
+        return X, rng.beta(a, b), a / 1.5
     if kind == "fee":
         return X, 1e4 + np.exp(1.5 * z + rng.randn(n)), 1e4 + np.exp(1.5 * z + 0.5)
     return X, np.exp(9 + 0.6 * z + 0.25 * rng.randn(n)), np.exp(9 + 0.6 * z + 0.03125)
@@ -71,6 +79,7 @@ def line(kind, seed):
     train, test = training_rows(kind, seed), np.arange(N_TRAIN, len(y))
     model = LLMRegressor(fit_method="soft_ce", random_state=seed).fit(X.iloc[train], y[train])
     found = model.predict_distribution(X.iloc[test])
+    least, most = found.interval(0.95).T
     (low, high), (lower, upper) = found.interval(0.9).T, found.interval(0.5).T
     numbers = X.drop(columns="brand").assign(brand=pd.factorize(X["brand"])[0])
     trees = HistGradientBoostingRegressor(random_state=seed).fit(numbers.iloc[train], y[train])
@@ -82,6 +91,9 @@ def line(kind, seed):
         "CRPS": found.crps(y[test]).mean() / y[test].std(),
         "in 50": 100 * np.mean((lower <= y[test]) & (y[test] <= upper)),
         "in 90": 100 * np.mean((low <= y[test]) & (y[test] <= high)),
+        "in 95": 100 * np.mean((least <= y[test]) & (y[test] <= most)),
+        "of 40": np.mean(found.cdf(40.0) - found.cdf(39.999)) / np.mean(y[test] == 40)
+        if kind == "40 hours" else np.nan,
         "temperature": model.temperature_, "weight": model.estimate_weight_,
     }  # fmt: skip
 

@@ -11,12 +11,23 @@ LETTERS = "LVWKJNMgmlst"  # that are units, also without a space before them
 _PHONE = re.compile(r"1?[2-9]\d\d[2-9]\d{6}")  # of North America
 # In blanks as no number is, or in threes alone: "1 250 000" is a sum, "732 829 320" a firm.
 _GROUPED_NAME = re.compile(r"^\d{4,} |^\d{3} (?!.*000$)| \d{1,2}( |$)| \d{4,}")
-_VERSION = re.compile(r"(\d{1,3})\.(0|[1-9]\d?)", re.ASCII)
+_VERSION = re.compile(r"(\d{1,3})(?:\.(0|[1-9]\d?))?", re.ASCII)
 MOST_MINORS = 40  # of versions, behind the point
 
 
 def are_codes(cells, parts):
-    """Whether digits are names and no quantities: nobody adds up telephone numbers."""
+    """Whether digits are names and no quantities, as telephone numbers are.
+
+    Parameters
+    ----------
+    cells : list of str
+    parts : list of llmreg.tables.number_parts.NumberParts or None
+        The same, taken apart; None for what is no number.
+
+    Returns
+    -------
+    bool
+    """
     cells = [cell for cell, part in zip(cells, parts, strict=True) if part is not None]
     parts = [part for part in parts if part is not None]
     cores = [part.core for part in parts if not part.unit and not part.power]
@@ -40,12 +51,23 @@ def are_codes(cells, parts):
 def are_versions(cells):
     """Whether cells such as "3.9" and "3.10" count on behind the point.
 
+    Parameters
+    ----------
+    cells : list of str
+
+    Returns
+    -------
+    bool
+
+    Notes
+    -----
     Prices have as many digits there in all cells, and a program ends no fraction on a zero.
     People may; but what they measure, and round, is not among the first 40 hundredths alone.
     """
     matches = [_VERSION.fullmatch(cell.strip()) for cell in cells]
     if not all(matches):
         return False
+    matches = [match for match in matches if match[2]]  # "4" may be either
     minors = {match[2] for match in matches}
     tens = [minor for minor in minors if len(minor) == 2]
     if len(minors) == len(tens) or not any(minor[1] == "0" for minor in tens):

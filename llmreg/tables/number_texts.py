@@ -387,8 +387,9 @@ def _sign_beside_points(parts, bare, unit):
 
 
 def _doubt_of_versions(cells):
-    short = min(cell for cell in cells if cell.strip()[-2] == ".")
-    long = min(cell for cell in cells if cell.strip()[-2] != ".")
+    short, long = (
+        min(cell for cell in cells if len(cell.strip().partition(".")[2]) == n) for n in (1, 2)
+    )
     return Doubt(
         f"holds {short!r} and {long!r}, which look like versions",
         "Convert them to floats if they are numbers",

@@ -23,8 +23,8 @@ def train_members(train, count, build=None):
     Returns
     -------
     list of dict
-        All records, with ``member`` in front if there are several. Members for which no time is
-        left are left out, with a warning.
+        All records, with ``member`` in front if there are several. New members for which no time
+        is left are left out, with a warning.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def train_members(train, count, build=None):
     model.keep_further_members(())  # what is validated is the member alone
     try:
         for member in range(count):
-            if member and not train.has_time():
+            if member and build and not train.has_time():
                 _say_left_out(count, member)
                 break
             if member:

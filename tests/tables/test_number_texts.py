@@ -205,7 +205,7 @@ def test_codes_and_words_are_no_numbers_and_raise_no_doubt(cells):
         ([*map(str, range(1, 60)), "-05"], "nearly all numbers .59 of 60 values.*'-05'"),
         (["03:45", "12:10", "01:02:03"], "'03:45' beside '01:02:03'.*hours and minutes"),
         (["28:31", "25:30", "22:27"], "'28:31' and its like.*minutes and seconds, or scores"),
-        (["3.8", "3.9", "3.10", "3.11"], "'3.8' and '3.10', which look like versions"),
+        (["4", "3.8", "3.9", "3.10", "3.11"], "'3.8' and '3.10', which look like versions"),
         (["2 h 5 min", "4:13", "1 h"], "'4:13' beside '2 h 5 min'.*minutes and seconds"),
         (["12 km", "7 mi", "3 km", "9 mi"], "mixed units"),
         (["$5", "€7", "$9", "€2"], "mixed units"),

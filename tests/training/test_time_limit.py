@@ -71,6 +71,15 @@ def test_members_for_which_no_time_is_left_are_left_out():
     np.testing.assert_array_equal(model.predict(X), alone.predict(X))
 
 
+def test_members_that_go_on_without_time_stay_as_many():
+    model = LLMRegressor(
+        fit_method="ce", n_estimators=2, sft_epochs=1, warm_start=True, random_state=0
+    ).fit(X, Y)
+    with pytest.warns(UserWarning, match="Raise time_limit"):
+        model.set_params(time_limit=1e-3).fit(X, Y)
+    assert model.history_["member"].unique().tolist() == [0, 1]
+
+
 def test_time_to_spare_changes_nothing():
     plain, limited = (
         LLMRegressor(fit_method="ce", sft_epochs=2, time_limit=limit, random_state=0).fit(X, Y)
