@@ -1,6 +1,7 @@
 """Training one model: where it stands, what is undone, what is refused."""
 
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,8 @@ import pytest
 import torch
 from plans import plan_of
 
-from llmreg import Device, LLMRegressor, ReMax
+from llmreg import Device, DigitCodec, LLMRegressor, ReMax, SoftCE
+from llmreg.training.bandwidths import neighbour_bandwidths
 from llmreg.training.parallel import Processes
 from llmreg.training.run import placed, undone_on_error
 
@@ -47,6 +49,31 @@ def test_pretrained_weights_are_put_back_after_an_error(table, quick_fit, pretra
                 p.add_(1.0)
         raise KeyboardInterrupt
     assert (model.predict(table.X) == before).all()
+
+
+class _Watching(SoftCE):
+    """Remembers the targets that it was given."""
+
+    seen: ClassVar = []
+
+    def loss(self, policy, targets, statistics=None):
+        self.seen.append((targets.z.clone(), targets.bandwidth.clone()))
+        return super().loss(policy, targets, statistics)
+
+
+def test_methods_are_told_how_closely_training_targets_lie(quick_fit):
+    rng = np.random.RandomState(0)
+    y = np.concatenate([10 + rng.rand(70), 1000 + 10 * rng.rand(30)])
+    _Watching.seen.clear()
+    codec = DigitCodec(scale="log")
+    X = pd.DataFrame({"a": y})
+    model = quick_fit(X, y, codec=codec, fit_method=_Watching(), estimates=None)
+    z, found = (torch.cat(part).double().numpy() for part in zip(*_Watching.seen, strict=True))
+    fitted = model.fitted_
+    others = (model.codec_.to_axis(y) - fitted.mean) / fitted.std
+    expected = neighbour_bandwidths(z, others, np.ones(100))
+    assert expected.max() < 0.3
+    np.testing.assert_allclose(found, expected, atol=0.05)  # of those that train, in float32
 
 
 def test_shards_have_no_checkpoints(table, quick_fit, tmp_path):
